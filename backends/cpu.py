@@ -1,0 +1,192 @@
+"""Backend `cpu`: the host's processor through torch, timed by the host's clock."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import torch
+
+from backends.cpu_peak import CpuPeak, cpu_peak
+from backends.cpu_topology import cpu_topology
+from backends.torch_device import Step, TorchBackend
+from bench.backend import Device, Limits, Telemetry
+
+# Far beyond any cache that a core could keep to itself, small enough for a laptop.
+BANDWIDTH_BYTES = 512 << 20
+
+
+class CpuBackend(TorchBackend):
+    """One device: all cores that this process may use, or as many as OMP_NUM_THREADS says."""
+
+    name: ClassVar[str] = "cpu"
+    priority: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self._topology = cpu_topology()
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(self._topology.usable_cores)
+        self._peak: CpuPeak | None = None
+
+    def unavailable(self) -> str | None:
+        """Return None: there is always a processor."""
+        return None
+
+    def devices(self) -> list[Device]:
+        """Return the processor as one device."""
+        return [
+            Device(
+                index=0,
+                name=self._topology.identity.name,
+                chip=self._topology.identity.name,
+                memory_bytes=psutil.virtual_memory().total,
+                cache_bytes=self._topology.llc_bytes,
+                runtime=f"{platform.system()} {platform.release()}",
+                threads=torch.get_num_threads(),
+            )
+        ]
+
+    def torch_device(self, device: Device) -> torch.device:
+        """Return torch's `cpu`."""
+        return torch.device("cpu")
+
+    def free_bytes(self, device: Device) -> int | None:
+        """Return what the system says can be allocated without swapping."""
+        return psutil.virtual_memory().available
+
+    def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
+        """Return why a dtype does not exist on processors, or None."""
+        if dtype in ("tf32", "hf32"):
+            return f"{dtype} is a format of accelerators; a processor multiplies float32 in full"
+        return None
+
+    def timer(self, device: Device) -> HostTimer:
+        """Return the host's monotonic clock."""
+        return HostTimer()
+
+    def limits(self, device: Device, dtype: str) -> Limits:
+        """Return the peak by instruction set and measured clock, and the measured bandwidth."""
+        if self._peak is None:
+            self._peak = cpu_peak(torch.get_num_threads(), self._topology)
+        tflops = self._peak.tflops(dtype)
+        return Limits(
+            peak_tflops=tflops,
+            peak_source=self._peak.source(dtype) if tflops is not None else None,
+            ceiling_gbps=read_bandwidth_gbps(),
+            launch_s=launch_seconds(),
+        )
+
+    def telemetry(self, device: Device) -> CpuTelemetry:
+        """Return a reader of the kernel's own sensors."""
+        return CpuTelemetry()
+
+
+class HostTimer:
+    """The host's clock around steps that are done when they return."""
+
+    timing = "host"
+
+    def __call__(self, steps: list[Step]) -> float:
+        """Run the steps; return the seconds between."""
+        start = time.perf_counter()
+        for step in steps:
+            step()
+        return time.perf_counter() - start
+
+
+@cache
+def read_bandwidth_gbps() -> float:
+    """Return the best rate of five passes that read a large array, in GB/s."""
+    array = torch.ones(BANDWIDTH_BYTES // 4)
+    timer = HostTimer()
+    seconds = min(timer([lambda: {"sum": array.sum()}]) for _ in range(5))
+    return BANDWIDTH_BYTES / seconds / 1e9
+
+
+@cache
+def launch_seconds() -> float:
+    """Return the least time that one torch operator takes, whatever its size."""
+    one = torch.ones(1)
+    steps: list[Step] = [lambda: {"sum": one.add_(0)}] * 100
+    timer = HostTimer()
+    with torch.inference_mode():
+        return min(timer(steps) for _ in range(20)) / len(steps)
+
+
+class CpuTelemetry:
+    """Reads counters before and after, so that nothing runs beside what is timed."""
+
+    def start(self) -> None:
+        """Reset the peak of the resident memory and note the energy counters."""
+        # Where the kernel does not let the peak be reset, it counts from the worker's start.
+        _write(Path("/proc/self/clear_refs"), "5")
+        self._energy = rapl_joules()
+        self._since = time.perf_counter()
+
+    def stop(self) -> Telemetry:
+        """Return what changed since `start`, and what the sensors say now."""
+        elapsed = time.perf_counter() - self._since
+        energy = rapl_joules()
+        # The counters wrap around every few minutes to hours; a negative difference is no reading.
+        used = energy - self._energy if energy is not None and self._energy is not None else None
+        used = used if used is not None and used > 0 else None
+        return Telemetry(
+            energy_j=used,
+            power_w=used / elapsed if used is not None else None,
+            clock_mhz=_clock_mhz(),
+            temperature_c=_temperature_c(),
+            memory_peak_bytes=_peak_resident_bytes(),
+        )
+
+
+def rapl_joules(root: Path = Path("/sys/class/powercap")) -> float | None:
+    """Return the processor packages' energy counters in joules, None where they cannot be read."""
+    total = 0.0
+    packages = sorted(root.glob("intel-rapl:[0-9]")) if root.is_dir() else []
+    for package in packages:
+        text = _read(package / "energy_uj")
+        if text is None:
+            return None
+        total += int(text) / 1e6
+    return total if packages else None
+
+
+def _clock_mhz() -> float | None:
+    """Return the mean clock that the kernel's governor reports; virtual machines have none."""
+    files = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
+    clocks = [int(text) / 1e3 for text in map(_read, files) if text]
+    return sum(clocks) / len(clocks) if clocks else None
+
+
+def _temperature_c() -> float | None:
+    """Return the hottest processor sensor."""
+    sensors = getattr(psutil, "sensors_temperatures", dict)()
+    found = [entry.current for chip in ("coretemp", "k10temp") for entry in sensors.get(chip, [])]
+    return max(found) if found else None
+
+
+def _peak_resident_bytes() -> int | None:
+    """Return the peak of this process's resident memory since it was last reset."""
+    for line in (_read(Path("/proc/self/status")) or "").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError:
+        return

@@ -1,0 +1,283 @@
+"""Which processor this is and how much of it this process may use: name, cores, caches, quota.
+
+All of it is read from text that Linux publishes (/proc/cpuinfo, /sys, cgroups) below a `root`
+folder, so that a test can hold the files of any other machine. Elsewhere `platform` and psutil
+tell what they know. Nothing here fails: what cannot be found out is None, empty, or counted
+without it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+# MIDR_EL1 implementer and part; names as in LLVM's TargetParser/Host.cpp and Arm's manuals.
+ARM_CORE_NAMES = {
+    (0x41, 0xD03): "Cortex-A53",
+    (0x41, 0xD05): "Cortex-A55",
+    (0x41, 0xD08): "Cortex-A72",
+    (0x41, 0xD0B): "Cortex-A76",
+    (0x41, 0xD0C): "Neoverse N1",
+    (0x41, 0xD40): "Neoverse V1",
+    (0x41, 0xD49): "Neoverse N2",
+    (0x41, 0xD4F): "Neoverse V2",
+    (0x41, 0xD83): "Neoverse V3AE",
+    (0x41, 0xD84): "Neoverse V3",
+    (0x41, 0xD8E): "Neoverse N3",
+    (0x46, 0x001): "A64FX",
+    (0x48, 0xD01): "Kunpeng 920 (TSV110)",
+    (0x4E, 0x010): "Olympus",
+    (0xC0, 0xAC3): "Ampere-1",
+    (0xC0, 0xAC4): "Ampere-1A",
+}
+ARM_VENDORS = {0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm"}
+ARM_VENDORS |= {0x61: "Apple", 0xC0: "Ampere"}
+
+
+@dataclass(frozen=True)
+class CpuIdentity:
+    """What decides a core's peak rates: instruction sets and microarchitecture.
+
+    `vendor` is x86's ("GenuineIntel") or Arm's implementer in words ("Arm"); `model` is x86's model
+    or Arm's part number; `flags` are the kernel's names of the instruction sets.
+    """
+
+    architecture: str
+    system: str
+    vendor: str
+    family: int | None
+    model: int | None
+    name: str
+    flags: frozenset[str]
+
+
+@dataclass(frozen=True)
+class CpuTopology:
+    """The processor as this process may use it.
+
+    `physical_cores` counts the cores behind the CPUs of the affinity mask, SMT siblings once. A
+    virtual machine may hide that two of its CPUs are siblings; then they count as two.
+    `cpu_quota` is the CPU time a container may use, in CPUs (1.5), None when it is not limited.
+    `llc_bytes` sums the distinct last-level caches that these CPUs share.
+    `hybrid` says that the CPUs are not all of one kind (performance and efficiency cores).
+    """
+
+    identity: CpuIdentity
+    cpus: tuple[int, ...]
+    physical_cores: int
+    cpu_quota: float | None
+    llc_bytes: int | None
+    hybrid: bool
+
+    @property
+    def usable_cores(self) -> int:
+        """Cores that can run at the same time.
+
+        A quota is rounded up: until a period's CPU time is used up, a container with 1.5 CPUs runs
+        on two cores at full speed, and a peak is a bound that short measurements may not exceed.
+        """
+        if self.cpu_quota is None:
+            return self.physical_cores
+        return max(1, min(self.physical_cores, math.ceil(self.cpu_quota)))
+
+
+def cpu_topology(
+    root: Path = Path("/"), cpus: Collection[int] | None = None, architecture: str | None = None
+) -> CpuTopology:
+    """Describe the processor whose files lie below `root`, seen by a process bound to `cpus`."""
+    chosen = tuple(sorted(_affinity() if cpus is None else cpus))
+    blocks = parse_cpuinfo(_read(root / "proc/cpuinfo"))
+    lead = _fastest_cpu(root, chosen)
+    return CpuTopology(
+        identity=identity(blocks, lead, architecture or platform.machine(), platform.system()),
+        cpus=chosen,
+        physical_cores=physical_cores(root, chosen, blocks),
+        cpu_quota=cpu_quota(root, _read(root / "proc/self/cgroup")),
+        llc_bytes=llc_bytes(root, chosen),
+        hybrid=_is_hybrid(root, chosen, blocks),
+    )
+
+
+def parse_cpuinfo(text: str) -> dict[int, dict[str, str]]:
+    """Split /proc/cpuinfo into the fields of each logical CPU, by its number."""
+    blocks: dict[int, dict[str, str]] = {}
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, separator, value = line.partition(":")
+        key, value = key.strip(), value.strip()
+        if separator and key == "processor" and value.isdigit():
+            fields = blocks[int(value)] = {}
+        elif separator:
+            fields[key] = value
+    return blocks
+
+
+def identity(
+    blocks: dict[int, dict[str, str]], lead: int, architecture: str, system: str
+) -> CpuIdentity:
+    """Identify the processor from the fields of CPU `lead`, or of any where that one is missing."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture.lower(), architecture)
+    fields = blocks.get(lead) or next(iter(blocks.values()), {})
+    flags = frozenset((fields.get("flags") or fields.get("Features") or "").split())
+    family, model = _integer(fields.get("cpu family")), _integer(fields.get("model"))
+    vendor, name = fields.get("vendor_id", ""), fields.get("model name", "")
+    if "CPU implementer" in fields:
+        implementer, model = _integer(fields["CPU implementer"]), _integer(fields.get("CPU part"))
+        vendor = ARM_VENDORS.get(implementer or 0, fields["CPU implementer"])
+        unnamed = f"{vendor} part {fields.get('CPU part', '?')}"
+        # A "model name" on Arm, where there is one, is "ARMv8 Processor rev 1": it names nothing.
+        name = ARM_CORE_NAMES.get((implementer or 0, model or 0), unnamed)
+    elif not fields:
+        name = _brand() or platform.processor()
+        vendor = "Apple" if name.startswith("Apple") else ""
+    return CpuIdentity(machine, system, vendor, family, model, name or machine, flags)
+
+
+def parse_cpu_list(text: str) -> frozenset[int]:
+    """Read the kernel's list format: "0-3,8" is {0, 1, 2, 3, 8}."""
+    numbers: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+def physical_cores(root: Path, cpus: Collection[int], blocks: dict[int, dict[str, str]]) -> int:
+    """Count the distinct cores behind `cpus`: by sysfs, else /proc/cpuinfo, else psutil."""
+    cores: set[object] = set()
+    for cpu in cpus:
+        topology = _cpu_folder(root, cpu) / "topology"
+        siblings = _read(topology / "core_cpus_list") or _read(topology / "thread_siblings_list")
+        fields = blocks.get(cpu, {})
+        if siblings.strip():
+            cores.add(parse_cpu_list(siblings))
+        elif "core id" in fields:
+            cores.add((fields.get("physical id"), fields["core id"]))
+        else:
+            cores.add(cpu)
+    if not blocks:
+        return max(1, min(len(cores), psutil.cpu_count(logical=False) or len(cores)))
+    return max(1, len(cores))
+
+
+def llc_bytes(root: Path, cpus: Iterable[int]) -> int | None:
+    """Sum the sizes of the distinct last-level data caches of `cpus`; None where none is listed.
+
+    /proc/cpuinfo's "cache size" does not serve: it is one slice's L2 on AMD and the L3 on Intel.
+    """
+    caches: dict[tuple[int, frozenset[int]], int] = {}
+    for cpu in cpus:
+        last: tuple[int, frozenset[int], int] | None = None
+        for index in sorted((_cpu_folder(root, cpu) / "cache").glob("index*")):
+            level, size = _integer(_read(index / "level")), _size(_read(index / "size"))
+            if level is None or size is None or _read(index / "type").strip() == "Instruction":
+                continue
+            shared = parse_cpu_list(_read(index / "shared_cpu_list")) or frozenset({cpu})
+            if last is None or level > last[0]:
+                last = (level, shared, size)
+        if last is not None:
+            caches[last[0], last[1]] = last[2]
+    return sum(caches.values()) or None
+
+
+def cpu_quota(root: Path, cgroup: str) -> float | None:
+    """Return the tightest CPU quota of the cgroups that the text of /proc/self/cgroup names.
+
+    Each ancestor limits too. A container often sees its own group mounted at the top while the path
+    names the host's, so a path that does not exist ends at the mount itself.
+    """
+    base = root / "sys/fs/cgroup"
+    quotas: list[float] = []
+    for line in cgroup.splitlines():
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if hierarchy == "0" and not controllers:
+            for folder in _ancestors([base, base / "unified"], path):
+                limit, _, period = _read(folder / "cpu.max").strip().partition(" ")
+                quotas += _quota(limit, period)
+        elif "cpu" in controllers.split(","):
+            for folder in _ancestors([base / controllers, base / "cpu"], path):
+                quotas += _quota(
+                    _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+                )
+    return min(quotas, default=None)
+
+
+def _ancestors(mounts: Iterable[Path], path: str) -> Iterator[Path]:
+    parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+    for mount in mounts:
+        for depth in range(len(parts), -1, -1):
+            yield mount.joinpath(*parts[:depth])
+
+
+def _quota(quota: str, period: str) -> list[float]:
+    limit, interval = _integer(quota), _integer(period)  # "max" and -1 mean no limit
+    return [limit / interval] if limit and interval and limit > 0 else []
+
+
+def _is_hybrid(root: Path, cpus: Collection[int], blocks: dict[int, dict[str, str]]) -> bool:
+    fast = parse_cpu_list(_read(root / "sys/devices/cpu_core/cpus"))
+    parts = {blocks[cpu].get("CPU part") for cpu in cpus if cpu in blocks}
+    return len(parts) > 1 or (bool(fast) and not fast.issuperset(cpus))
+
+
+def _fastest_cpu(root: Path, cpus: Collection[int]) -> int:
+    """Pick the CPU that stands for all: one of the fastest kind, where there are several kinds."""
+    fast = parse_cpu_list(_read(root / "sys/devices/cpu_core/cpus"))
+
+    def speed(cpu: int) -> tuple[bool, int]:
+        return cpu in fast, _integer(_read(_cpu_folder(root, cpu) / "cpu_capacity")) or 0
+
+    return max(cpus, key=speed, default=0)
+
+
+def _affinity() -> Collection[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
+
+
+def _brand() -> str:
+    """Return macOS's name for the processor ("Apple M2"), or ""."""
+    if platform.system() != "Darwin":
+        return ""
+    try:
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _cpu_folder(root: Path, cpu: int) -> Path:
+    return root / f"sys/devices/system/cpu/cpu{cpu}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return int((text or "").strip(), 0)
+    except ValueError:
+        return None
+
+
+def _size(text: str) -> int | None:
+    """Read "32768K" as bytes."""
+    text = text.strip()
+    unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
+    number = _integer(text.rstrip("KMG"))
+    return None if number is None else number * unit

@@ -1,0 +1,207 @@
+"""What all torch devices share: operands on the device, cold and hot input sets, outputs on the host.
+
+A vendor's backend derives from TorchBackend and says how its devices are found, timed and watched.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from itertools import cycle, islice
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench import plugins
+from bench.backend import Device, Limits, TelemetrySampler
+from bench.errors import OutOfMemory, Unsupported, one_of
+from bench.kernels.base import Kernel, Operand
+
+TORCH_DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "hf32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int8": torch.int8,
+    "float8_e4m3": torch.float8_e4m3fn,
+}
+
+# A rotation longer than this costs more in Python than it tells about a cache.
+MOST_INPUT_SETS = 4096
+
+Tensors = Mapping[str, torch.Tensor]
+Step = Callable[[], Tensors]
+
+
+class TorchImplementation(Protocol):
+    """One way to compute a kernel with torch; found through the group `bench.implementations`."""
+
+    api: ClassVar[str]  # "torch"
+    kernel: ClassVar[str]
+    name: ClassVar[str]
+    preference: ClassVar[int]  # among those that support a case, the highest is `best`
+
+    def unsupported(self, case: Any, device: torch.device) -> str | None:
+        """Return why this implementation cannot compute the case, or None."""
+
+    def build(self, case: Any, operands: Tensors) -> Step:
+        """Return a function that computes the case once; allocates what it needs beforehand."""
+
+
+class TorchBackend(ABC):
+    """The part of the backend contract that is the same for every torch device."""
+
+    name: ClassVar[str]
+    priority: ClassVar[int]
+
+    @abstractmethod
+    def torch_device(self, device: Device) -> torch.device:
+        """Return torch's name for the device."""
+
+    @abstractmethod
+    def free_bytes(self, device: Device) -> int | None:
+        """Return the memory that can still be allocated, None where unknown."""
+
+    @abstractmethod
+    def timer(self, device: Device) -> Timer:
+        """Return the device's way to time a sequence of steps."""
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Return why this backend cannot be used here, or None."""
+
+    @abstractmethod
+    def devices(self) -> list[Device]:
+        """Return the devices present."""
+
+    @abstractmethod
+    def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
+        """Return why the device does not compute in a dtype, or None."""
+
+    @abstractmethod
+    def limits(self, device: Device, dtype: str) -> Limits:
+        """Return the device's peaks and ceilings."""
+
+    @abstractmethod
+    def telemetry(self, device: Device) -> TelemetrySampler:
+        """Return a sampler of the device's sensors."""
+
+    def versions(self) -> dict[str, str]:
+        """Return torch's version."""
+        return {"torch": torch.__version__}
+
+    def implementations(self, kernel: str) -> list[str]:
+        """Return the torch implementations of a kernel, best first."""
+        return [implementation.name for implementation in _implementations(kernel)]
+
+    def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
+        """Return why a case cannot run on the device by that implementation, or None."""
+        return self.dtype_unsupported(case.dtype, device) or _implementation(
+            case.name, implementation
+        ).unsupported(case, self.torch_device(device))
+
+    def prepare(
+        self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
+    ) -> TorchPrepared:
+        """Put the inputs on the device, as often as a cold run needs, and build the steps."""
+        found = _implementation(case.name, implementation)
+        place = self.torch_device(device)
+        size = case.memory_bytes()
+        free = self.free_bytes(device)
+        if free is not None and size > free:
+            raise OutOfMemory(
+                f"the case needs {size / 2**30:.1f} GiB, the device has {free / 2**30:.1f} GiB free"
+            )
+        sets = 1
+        if case.cache == "cold":
+            sets = input_sets(size, device.cache_bytes, free)
+        first = {name: to_device(operand, place) for name, operand in inputs.items()}
+        copies = [
+            first,
+            *({name: tensor.clone() for name, tensor in first.items()} for _ in range(sets - 1)),
+        ]
+        with torch.inference_mode():
+            steps = [found.build(case, operands) for operands in copies]
+        return TorchPrepared(steps, self.timer(device), sets * size if sets > 1 else 0)
+
+
+def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None) -> int:
+    """Return how many sets of operands a cold run rotates through.
+
+    Twice the last-level cache has to pass between two uses of the same memory; a quarter of the free
+    memory at most is spent on it. A set larger than that by itself needs no company.
+    """
+    if not cache_bytes:
+        return 1
+    wanted = -(-2 * cache_bytes // size_bytes)
+    affordable = free_bytes // 4 // size_bytes if free_bytes is not None else wanted
+    return max(1, min(wanted, affordable, MOST_INPUT_SETS))
+
+
+def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
+    """Return an operand on the device in its dtype; exact, since values were rounded on the host."""
+    dtype = TORCH_DTYPES.get(operand.dtype)
+    if dtype is None:
+        return torch.from_numpy(operand.array).to(device)
+    return torch.from_numpy(operand.array).to(dtype).to(device)
+
+
+class Timer(Protocol):
+    """Times steps by a device's own clock."""
+
+    timing: str  # host, events or graph
+
+    def __call__(self, steps: list[Step]) -> float:
+        """Run the steps in order; return the seconds that the device took."""
+
+
+class TorchPrepared:
+    """A case on a torch device: as many steps as input sets, taken in turn."""
+
+    def __init__(self, steps: list[Step], timer: Timer, flush_bytes: int) -> None:
+        self._steps = steps
+        self._turn = cycle(steps)
+        self._timer = timer
+        self.timing = timer.timing
+        self.flush_bytes = flush_bytes
+
+    def run(self, loops: int) -> float:
+        """Execute `loops` times, each time on the next input set; return the device's seconds."""
+        with torch.inference_mode():
+            return self._timer(list(islice(self._turn, loops)))
+
+    def outputs(self) -> dict[str, NDArray[Any]]:
+        """Execute once on the first input set and return its outputs on the host."""
+        with torch.inference_mode():
+            return {name: to_host(tensor) for name, tensor in self._steps[0]().items()}
+
+    def close(self) -> None:
+        """Drop every tensor of the case."""
+        self._steps = []
+        self._turn = cycle(())
+
+
+def to_host(tensor: torch.Tensor) -> NDArray[Any]:
+    """Return a tensor as a numpy array of a type that holds its values exactly."""
+    tensor = tensor.detach()
+    if tensor.dtype in (torch.bfloat16, torch.float16, torch.float8_e4m3fn):
+        tensor = tensor.cpu().to(torch.float32)
+    array: NDArray[Any] = np.asarray(tensor.cpu().numpy())
+    return array
+
+
+def _implementations(kernel: str) -> list[TorchImplementation]:
+    loaded = plugins.load_all(plugins.IMPLEMENTATIONS).loaded.values()
+    offered = [found() for found in loaded if found.api == "torch" and found.kernel == kernel]
+    return sorted(offered, key=lambda found: -found.preference)
+
+
+def _implementation(kernel: str, name: str) -> TorchImplementation:
+    offered = {found.name: found for found in _implementations(kernel)}
+    if name not in offered:
+        raise Unsupported(f"no implementation {name!r} of {kernel}{one_of(name, offered)}")
+    return offered[name]

@@ -1,0 +1,70 @@
+"""Matrix products as torch offers them: the vendor's BLAS library behind mm, bmm and their kin."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from backends.torch_device import TORCH_DTYPES, Step, Tensors
+from bench.dtypes import DTYPES
+from bench.kernels.matmul import Matmul
+
+
+class TorchMatmul:
+    """torch.mm and torch.bmm; torch._int_mm for int8; torch._scaled_mm for float8."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "torch"
+    preference: ClassVar[int] = 0
+
+    def unsupported(self, case: Matmul, device: torch.device) -> str | None:
+        """Return why torch has no such product, or None."""
+        if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
+            return f"torch has no batched {case.dtype} product"
+        if case.dtype == "float8_e4m3":
+            if not hasattr(torch, "_scaled_mm"):
+                return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"
+            if case.layout != "nt":
+                return "torch._scaled_mm takes layout nt only"
+            if case.k % 16 or case.n % 16:
+                return "torch._scaled_mm takes n and k that are multiples of 16 only"
+        return None
+
+    def build(self, case: Matmul, operands: Tensors) -> Step:
+        """Return the product into a preallocated result [batch, m, n]."""
+        a, b = operands["a"], operands["b"]
+        a = a if case.layout[0] == "n" else a.transpose(1, 2)
+        b = b if case.layout[1] == "n" else b.transpose(1, 2)
+        out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
+        c = torch.empty((case.batch, case.m, case.n), dtype=out_dtype, device=a.device)
+        outputs = {"c": c}
+        if case.batch > 1:
+
+            def step() -> Tensors:
+                torch.bmm(a, b, out=c)
+                return outputs
+
+            return step
+        a, b, c0 = a[0], b[0], c[0]
+        if case.dtype == "int8":
+
+            def step() -> Tensors:
+                torch._int_mm(a, b, out=c0)
+                return outputs
+
+        elif case.dtype == "float8_e4m3":
+            one = torch.ones((), dtype=torch.float32, device=a.device)
+
+            def step() -> Tensors:
+                torch._scaled_mm(a, b, scale_a=one, scale_b=one, out_dtype=out_dtype, out=c0)
+                return outputs
+
+        else:
+
+            def step() -> Tensors:
+                torch.mm(a, b, out=c0)
+                return outputs
+
+        return step

@@ -1,0 +1,1 @@
+"""Pure functions on rows and data frames: limits, statistics, comparisons."""

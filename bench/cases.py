@@ -1,0 +1,45 @@
+"""A case: one kernel with all its parameters, under a name that stays the same everywhere.
+
+The case_id is what makes two result files comparable: it is derived from what is computed, not from
+who computes it, so backend, implementation, device and seed are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.dtypes import DTYPES
+from bench.kernels.base import Kernel
+
+
+def canonical_json(value: Any) -> str:
+    """Return `value` as JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel to be measured; `model` names the published model whose shape it has, if any."""
+
+    kernel: Kernel
+    model: str | None = None
+
+    @cached_property
+    def case_id(self) -> str:
+        """A readable prefix and 10 hexadecimal digits of the SHA-256 of kernel and parameters.
+
+        Parameters at their default are left out of the digest, so that a parameter added to a
+        kernel later leaves the ids of all earlier cases as they are.
+        """
+        set_here = self.kernel.model_dump(mode="json", exclude_defaults=True)
+        digest = hashlib.sha256(canonical_json([self.kernel.name, set_here]).encode()).hexdigest()
+        return f"{self.kernel.name}-{DTYPES[self.kernel.dtype].short}-{digest[:10]}"
+
+    @property
+    def label(self) -> str:
+        """A short human name, such as `matmul bf16 m=64 n=64 k=64 layout=nn cold`."""
+        return self.kernel.label()

@@ -1,0 +1,114 @@
+"""Shows how a run goes: a live line on a terminal, a plain line a case elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bench.analysis.statistics import median_interval
+from bench.cli.format import duration, percent, seconds, significant
+from bench.cli.table import half_width
+from bench.measure.supervisor import Job, Row
+
+
+class Silent:
+    """Shows nothing, for --quiet."""
+
+    def case_started(self, number: int, job: Job) -> None:
+        """Do nothing."""
+
+    def progress(self, phase: str, values_s: list[float]) -> None:
+        """Do nothing."""
+
+    def case_finished(self, job: Job, row: Row) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class PlainProgress(Silent):
+    """One line a case when it is done: for logs and pipes."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._number = 0
+
+    def case_started(self, number: int, job: Job) -> None:
+        """Remember which case of how many this is."""
+        self._number = number + 1
+
+    def case_finished(self, job: Job, row: Row) -> None:
+        """Write the case's line."""
+        self._console.print(
+            f"[{self._number}/{self._total}] {outcome_line(job, row)}", markup=False
+        )
+
+
+class LiveProgress(Silent):
+    """A bar with the current case, its median, spread and rate so far, and the time left."""
+
+    def __init__(self, console: Console, total: int, done: int, seed: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=total, completed=done, state="", left="")
+        self._seed = seed
+        self._started = time.monotonic()
+        self._finished = 0
+        self._remaining = total - done
+        self._flops = 0
+        self._bar.start()
+
+    def case_started(self, number: int, job: Job) -> None:
+        """Show the case's name and how long the rest will take."""
+        self._flops = job.case.kernel.work(self._seed).flops
+        left = ""
+        if self._finished:
+            each = (time.monotonic() - self._started) / self._finished
+            left = f"{duration(each * self._remaining)} left"
+        self._bar.update(self._task, description=job.case.label, state="", left=left)
+
+    def progress(self, phase: str, values_s: list[float]) -> None:
+        """Show the phase, and once there are samples what they say."""
+        state = phase
+        if values_s:
+            median = statistics.median(values_s)
+            interval = median_interval(values_s)
+            spread = f" ±{percent((interval[1] - interval[0]) / 2 / median, 1)}" if interval else ""
+            rate = f" {significant(self._flops / median / 1e12)} TFLOP/s" if self._flops else ""
+            state = f"{seconds(median)}{spread}{rate}"
+        self._bar.update(self._task, state=state)
+
+    def case_finished(self, job: Job, row: Row) -> None:
+        """Leave the case's line above the bar and move on."""
+        self._finished += 1
+        self._remaining -= 1
+        self._bar.console.print(outcome_line(job, row), markup=False)
+        self._bar.advance(self._task)
+
+    def close(self) -> None:
+        """Take the bar away and give the terminal back as it was."""
+        self._bar.stop()
+
+
+def outcome_line(job: Job, row: Row) -> str:
+    """Return a finished case as one line: name, time, spread, rate, or what went wrong."""
+    if row["status"] != "ok":
+        return f"{job.case.label}: {row['status']}: {row['error']}"
+    rate = (
+        f"{significant(row['achieved_tflops'])} TFLOP/s"
+        if row["roofline_bound"] != "memory" and row["achieved_tflops"] is not None
+        else f"{significant(row['achieved_gbps'])} GB/s"
+    )
+    return f"{job.case.label}: {seconds(row['time_median_s'])} ±{half_width(row)}, {rate}"

@@ -1,0 +1,257 @@
+"""`bench run`: config and options in, rows and samples out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.measure.run import Finished, Request
+
+EXIT_CASE_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+# Statuses of a run that did what it could.
+FINE = ("ok", "unsupported")
+
+
+def positive(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Refuse zero, negative, infinite and not-a-number."""
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value:g} is not a positive, finite number")
+    return value
+
+
+@click.command("run", context_settings={"max_content_width": 100})
+@click.argument("config", default="smoke")
+@click.option("--backend", metavar="NAME", help="cpu, cuda, ascend, … [default: the best present]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Result file. [default: results/local/CONFIG-BACKEND-TIME.csv]",
+)
+@click.option("--device", default="0", show_default=True, help="An index, a list 0,1, or `all`.")
+@click.option(
+    "--filter",
+    "filter_text",
+    metavar="KEY=VALUE,…",
+    help="Only the cases that match, such as 'kernel=matmul,dtype=bfloat16'.",
+)
+@click.option("--list-cases", is_flag=True, help="Show what would run, and end.")
+@click.option(
+    "--implementation",
+    default="best",
+    show_default=True,
+    help="`best`, `all`, or a name from `bench list implementations`.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1000),
+    help="Workers that measure each case in turn; their spread enters the interval.",
+)
+@click.option(
+    "--case-timeout", type=float, callback=positive, help="Seconds until a case is given up."
+)
+@click.option("--time-budget", type=float, callback=positive, help="Seconds of samples a case.")
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Relative half-width of the 95 % interval at which a case may stop.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of inputs and routing.")
+@click.option("--threads", type=click.IntRange(1, 65536), help="CPU threads. [default: one a core]")
+@click.option("--resume", is_flag=True, help="Go on with the file of an earlier run.")
+@click.option("--force", is_flag=True, help="Replace an existing file; allow very many cases.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What is written to standard output at the end.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more: device, limits, where time went.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and what workers print.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no table.")
+def command(
+    config: str,
+    filter_text: str | None,
+    list_cases: bool,
+    force: bool,
+    **options: Any,
+) -> int:
+    r"""Measure the cases of CONFIG and write a result CSV.
+
+    CONFIG is a file or the name of a shipped config (see `bench list configs`). Every result is
+    verified against a reference before it is timed. Each row is on disk the moment its case ends;
+    samples go to NAME.pyperf.json beside it.
+
+    \b
+    Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
+    130 interrupted (the rows so far are kept; go on with --resume).
+    """
+    from bench.config import load_config, parse_filter
+
+    if options["resume"] and force:
+        raise UsageError("--resume keeps the file and --force replaces it: give one of them")
+    if options["resume"] and options["output"] is None:
+        raise UsageError("--resume: say which file, with -o FILE.csv")
+    loaded = load_config(config, force=force)
+    cases = parse_filter(filter_text).select(loaded.cases) if filter_text else loaded.cases
+    if list_cases:
+        for case in cases:
+            click.echo(f"{case.case_id}  {case.label}")
+        return 0
+    given = {
+        "processes": options["processes"],
+        "case_timeout_s": options["case_timeout"],
+        "time_budget_s": options["time_budget"],
+        "precision": options["precision"],
+        "seed": options["seed"],
+    }
+    measurement = loaded.measurement.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+
+    from rich.console import Console
+
+    from bench.measure.client import WorkerProcess
+    from bench.measure.discovery import choose_backend, choose_devices
+    from bench.measure.run import Request
+    from bench.measure.supervisor import plan
+
+    console = Console(stderr=True, highlight=False, quiet=options["quiet"])
+    worker = WorkerProcess(options["threads"])
+    try:
+        with console.status("looking for devices"):
+            description = choose_backend(worker, options["backend"])
+        devices = choose_devices(options["device"], description.devices)
+        jobs = plan(cases, devices, description.implementations, options["implementation"])
+        request = Request(
+            config=loaded,
+            measurement=measurement,
+            description=description,
+            jobs=jobs,
+            threads=options["threads"],
+            path=options["output"] or default_path(loaded.name, description.name),
+            resume=options["resume"],
+            force=force,
+        )
+        announce(request, console, options["verbose"])
+        finished = _execute(request, worker, console, options)
+    finally:
+        worker.discard()
+    show(finished, request, console, options)
+    if finished.interrupted:
+        return EXIT_INTERRUPTED
+    return 0 if all(row["status"] in FINE for row in finished.rows) else EXIT_CASE_FAILED
+
+
+def default_path(config: str, backend: str) -> Path:
+    """Return a name that no earlier run has taken."""
+    return Path(f"results/local/{config}-{backend}-{time.strftime('%Y%m%d-%H%M%S')}.csv")
+
+
+def announce(request: Request, console: Console, verbose: bool) -> None:
+    """Say what is about to be measured, and on what."""
+    from bench.cli.format import duration
+
+    devices = {job.device.index: job.device for job in request.jobs}
+    first = next(iter(devices.values()))
+    mark = " (SIMULATED)" if first.simulated else ""
+    threads = f", {first.threads} threads" if first.threads else ""
+    console.print(
+        f"{request.config.name}: {len(request.jobs)} cases on {request.description.name} "
+        f"{', '.join(map(str, devices))}: {first.name}{threads}{mark}",
+        markup=False,
+    )
+    if verbose:
+        most = len(request.jobs) * request.measurement.time_budget_s
+        console.print(
+            f"samples take at most {duration(most)}; writing {request.path}", markup=False
+        )
+
+
+def _execute(request: Request, worker: Any, console: Console, options: dict[str, Any]) -> Finished:
+    """Run the jobs with the progress display that fits the terminal."""
+    from bench.cli.progress import LiveProgress, PlainProgress, Silent
+    from bench.measure.run import execute
+
+    display = Silent()
+
+    def observer(done: int) -> Silent:
+        nonlocal display
+        if options["quiet"]:
+            display = Silent()
+        elif console.is_terminal:
+            display = LiveProgress(console, len(request.jobs), done, request.measurement.seed)
+        else:
+            display = PlainProgress(console, len(request.jobs))
+        return display
+
+    def worker_output(text: str) -> None:
+        if options["debug"] and text.strip():
+            console.print(text.rstrip(), markup=False, style="dim")
+
+    def note(text: str) -> None:
+        console.print(text, markup=False)
+
+    try:
+        return execute(request, worker, observer, worker_output, note)
+    finally:
+        display.close()
+
+
+def show(finished: Finished, request: Request, console: Console, options: dict[str, Any]) -> None:
+    """Write the table, or the rows as CSV or JSON, to standard output; the rest to standard error."""
+    from rich.console import Console
+
+    from bench.cli.format import duration
+    from bench.cli.table import remarks, result_table
+
+    if options["form"] == "csv":
+        click.echo(rows_as_csv(finished.rows), nl=False)
+    elif options["form"] == "json":
+        click.echo(json.dumps(finished.rows, indent=2))
+    elif not options["quiet"]:
+        shapes = {job.case.case_id: job.case.kernel.shape() for job in request.jobs}
+        out = Console(highlight=False)
+        out.print(result_table(finished.rows, shapes))
+        for line in remarks(finished.rows, shapes):
+            out.print(line, markup=False)
+    if options["verbose"]:
+        accounting = finished.accounting
+        for phase, seconds in sorted(accounting.phases_s.items(), key=lambda item: -item[1]):
+            console.print(f"  {phase:10} {duration(seconds)}", markup=False)
+        console.print(f"  {'in all':10} {duration(accounting.wall_s)}", markup=False)
+    if finished.interrupted:
+        console.print("interrupted; the finished rows are kept, go on with:", markup=False)
+        console.print(f"  bench run … -o {finished.path} --resume", markup=False)
+    console.print(f"rows:    {finished.path}", markup=False, soft_wrap=True)
+    if finished.samples is not None:
+        console.print(f"samples: {finished.samples}", markup=False, soft_wrap=True)
+
+
+def rows_as_csv(rows: list[dict[str, object]]) -> str:
+    """Return rows as the result file has them."""
+    from bench.results.schema import COLUMNS
+    from bench.results.writer import format_row
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([column.name for column in COLUMNS])
+    writer.writerows(format_row(row) for row in rows)
+    return text.getvalue()

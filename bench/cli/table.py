@@ -1,0 +1,95 @@
+"""The table at the end of a run: a section a kernel, a line a row, readable in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.format import UNKNOWN, percent, seconds, significant
+from bench.dtypes import DTYPES
+
+Row = Mapping[str, object]
+
+STATUS_STYLE = {"ok": "green", "unsupported": "dim"}
+
+
+def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
+    """Return the rows as a table; `shapes` gives each case_id's short form.
+
+    The devices and implementations appear where there are several of them.
+    """
+    several = {
+        column: len({row[column] for row in rows}) > 1 for column in ("device_index", "processes")
+    }
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("case", overflow="fold", ratio=1)
+    if several["device_index"]:
+        table.add_column("dev", justify="right")
+    for name in ("time", "±", "TFLOP/s", "GB/s", "util", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
+    ordered = sorted(rows, key=lambda row: str(row["kernel"]))
+    for kernel, members in groupby(ordered, key=lambda row: str(row["kernel"])):
+        table.add_row(Text(kernel, style="bold cyan"))
+        for row in members:
+            cells: list[str | Text] = [f"  {case_text(row, shapes)}"]
+            if several["device_index"]:
+                cells.append(str(row["device_index"]))
+            table.add_row(*cells, *measured_cells(row), status_text(row))
+    return table
+
+
+def case_text(row: Row, shapes: Mapping[str, str]) -> str:
+    """Return dtype and shape, the model's name where there is one, and the implementation."""
+    dtype = str(row["dtype"])
+    parts = [
+        DTYPES[dtype].short if dtype in DTYPES else dtype,
+        str(row["model"] or ""),
+        shapes.get(str(row["case_id"]), str(row["case_id"])),
+        "hot" if row["cache"] == "hot" else "",
+        "" if row["implementation"] in ("torch", "best", None) else f"({row['implementation']})",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def measured_cells(row: Row) -> list[str]:
+    """Return time, half width of the interval, rates, utilization and bound."""
+    bound = row.get("roofline_bound")
+    return [
+        seconds(row.get("time_median_s")),
+        half_width(row),
+        significant(row.get("achieved_tflops")),
+        significant(row.get("achieved_gbps")),
+        percent(row.get("utilization")),
+        f"{bound} {percent(row.get('roofline_fraction'))}" if bound else UNKNOWN,
+    ]
+
+
+def half_width(row: Row) -> str:
+    """Return half of the 95 % interval's width relative to the median."""
+    low, high, median = (row.get(name) for name in ("ci_low_s", "ci_high_s", "time_median_s"))
+    if not all(isinstance(value, float) for value in (low, high, median)):
+        return UNKNOWN
+    return percent((high - low) / 2 / median, 1)  # type: ignore[operator]
+
+
+def status_text(row: Row) -> Text:
+    """Return the status in its colour, marked where the row carries a warning."""
+    status = str(row["status"])
+    mark = "!" if row.get("warnings") else ""
+    return Text(status + mark, style=STATUS_STYLE.get(status, "bold red"))
+
+
+def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
+    """Return what went wrong or deserves a word, a line each, in the order of the run."""
+    lines = []
+    for row in rows:
+        name = f"{row['kernel']} {case_text(row, shapes)}"
+        if row["status"] != "ok":
+            lines.append(f"{row['status']}: {name}: {row['error']}")
+        elif row.get("warnings"):
+            lines.append(f"warning: {name}: {row['warnings']}")
+    return lines

@@ -1,0 +1,42 @@
+"""The harness's own errors: a user's mistake is a sentence and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Something the user can act on; the command line prints it and leaves with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """Bad options, configuration or input files: nothing was measured and nothing was written."""
+
+    exit_code = 2
+
+
+class Unsupported(Exception):
+    """A device or implementation cannot run a case; becomes a row with status `unsupported`."""
+
+
+class OutOfMemory(Exception):
+    """A case needs more memory than the device has; becomes a row with status `out_of_memory`."""
+
+
+class DeviceLost(Exception):
+    """The device stopped answering; the cases that remain on it cannot run either."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the closest of `choices`, or "" when none is close."""
+    close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def one_of(name: str, choices: Iterable[str]) -> str:
+    """Return the sentence that follows an unknown name: the nearest known one, and all of them."""
+    known = list(choices)
+    return f"{nearest(name, known)}; known: {', '.join(known) or 'none'}"

@@ -1,0 +1,1 @@
+"""How a case is measured: worker, supervisor, stopping rule and what they say to each other."""

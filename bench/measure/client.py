@@ -1,0 +1,177 @@
+"""The supervisor's end of a worker: starts it, talks to it, and ends it whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from bench.measure.protocol import (
+    BackendDescription,
+    Measure,
+    Outcome,
+    decode,
+    description_from_json,
+    encode,
+    outcome_from_json,
+)
+
+ProgressHandler = Callable[[str, list[float]], None]
+
+# Importing torch from a cold network file system has been seen to take minutes.
+START_TIMEOUT_S = 600.0
+LOG_TAIL_BYTES = 4096
+
+
+class WorkerDied(Exception):
+    """The worker ended by itself; the text says how, and the last it printed."""
+
+    def __init__(self, text: str, returncode: int) -> None:
+        super().__init__(text)
+        self.returncode = returncode
+
+
+class WorkerTimeout(Exception):
+    """The worker did not answer in time and was killed."""
+
+
+class WorkerProcess:
+    """One worker. Not reusable after an error: start another one."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        request_read, self._requests = os.pipe()
+        self._answers, answer_write = os.pipe()
+        self._buffer = b""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the worker lives
+        environment = dict(os.environ)
+        # A backend imports its own torch extension; a broken one must not break all others.
+        environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        arguments = [str(request_read), str(answer_write), str(os.getpid())]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bench.measure.worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env=environment,
+                pass_fds=(request_read, answer_write),
+                # In a session of its own, so that Ctrl-C reaches the supervisor only.
+                start_new_session=True,
+            )
+        finally:
+            os.close(request_read)
+            os.close(answer_write)
+
+    def describe(self, backends: list[str]) -> list[BackendDescription]:
+        """Return what each backend offers on this machine."""
+        answer = self._ask({"request": "describe", "backends": backends}, START_TIMEOUT_S, None)
+        return [description_from_json(data) for data in answer]
+
+    def measure(
+        self, request: Measure, timeout_s: float, progress: ProgressHandler | None = None
+    ) -> Outcome:
+        """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then."""
+        message = {"request": "measure", "measure": asdict(request)}
+        return outcome_from_json(self._ask(message, timeout_s, progress))
+
+    def _ask(
+        self, message: dict[str, Any], timeout_s: float, progress: ProgressHandler | None
+    ) -> Any:
+        deadline = time.monotonic() + timeout_s
+        try:
+            os.write(self._requests, encode(message))
+        except BrokenPipeError:
+            raise self._died() from None
+        while True:
+            answer = decode(self._read_line(deadline))
+            if answer["message"] == "done":
+                return answer["answer"]
+            if progress is not None:
+                progress(answer["phase"], answer["values"])
+
+    def _read_line(self, deadline: float) -> bytes:
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
+                self.kill()
+                raise WorkerTimeout
+            data = os.read(self._answers, 1 << 16)
+            if not data:
+                raise self._died()
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
+
+    def _died(self) -> WorkerDied:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        return WorkerDied(f"{how_it_ended(code)}{last_words(self.output())}", code)
+
+    def output(self) -> str:
+        """Return the end of what the worker and its libraries printed."""
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(0, size - LOG_TAIL_BYTES)
+        return os.pread(self._log.fileno(), LOG_TAIL_BYTES, start).decode(errors="replace")
+
+    def close(self) -> None:
+        """Let the worker end; kill it if it does not within two seconds."""
+        with suppress(OSError):
+            os.close(self._requests)
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._release()
+
+    def kill(self) -> None:
+        """End the worker and whatever it started, now."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def discard(self) -> None:
+        """Kill the worker and forget it."""
+        self.kill()
+        with suppress(OSError):
+            os.close(self._requests)
+        self._release()
+
+    def _release(self) -> None:
+        with suppress(OSError):
+            os.close(self._answers)
+        self._log.close()
+
+
+def how_it_ended(returncode: int) -> str:
+    """Return a process's end as a sentence for the `error` column."""
+    if returncode >= 0:
+        return f"the worker left with exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    if name == "SIGKILL":
+        return "the worker was killed (SIGKILL), as the kernel does when memory runs out"
+    return f"the worker died of {name}"
+
+
+def last_words(output: str) -> str:
+    """Return the last line that says something, as the end of a sentence."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # faulthandler prints its headline before the stack, and the stack is for --debug.
+    fatal = [line for line in lines if line.startswith("Fatal Python error")]
+    last = fatal[-1:] or lines[-1:]
+    return f"; it said: {last[0][:300]}" if last else ""

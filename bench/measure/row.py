@@ -1,0 +1,173 @@
+"""Makes a result row from a case, a device and what the workers found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.analysis.roofline import Rates, rates
+from bench.analysis.statistics import Summary, summarize
+from bench.backend import Device
+from bench.cases import Case, canonical_json
+from bench.kernels.base import Work
+from bench.measure.protocol import Outcome
+
+# Parameters that have a column of their own besides `params`, where a kernel has them.
+PARAMETER_COLUMNS = (
+    "m",
+    "n",
+    "k",
+    "batch",
+    "layout",
+    "hidden",
+    "intermediate",
+    "experts",
+    "top_k",
+    "shared_experts",
+    "tokens",
+    "expert_parallel",
+    "operation",
+    "size_mib",
+    "routing",
+    "inputs",
+    "cache",
+)
+
+# Slower at the end than at the start by more than this is worth a word.
+NOTABLE_DRIFT = 0.05
+
+
+def make_row(
+    case: Case,
+    device: Device,
+    outcomes: Sequence[Outcome],
+    *,
+    seed: int,
+    identity: dict[str, object],
+) -> dict[str, object]:
+    """Return one row; `outcomes` are those of the processes that measured the case in turn.
+
+    A case is as good as its worst process: the first that is not `ok` decides status and error, and
+    the row has no times and rates then.
+    """
+    worst = next((found for found in outcomes if found.status != "ok"), outcomes[0])
+    work = case.kernel.work(seed)
+    row: dict[str, object] = {
+        **identity,
+        "case_id": case.case_id,
+        "seed": seed,
+        **_device_columns(device),
+        **_work_columns(case, work),
+        "implementation": worst.implementation,
+        "status": worst.status,
+        "error": worst.error,
+        "verified": worst.verified,
+        "rel_error": worst.rel_error,
+        "tolerance": worst.tolerance,
+        "compared": worst.compared,
+        "timing": worst.timing,
+        "flush_bytes": worst.flush_bytes,
+        "peak_tflops": worst.limits.peak_tflops,
+        "peak_gbps": worst.limits.peak_gbps,
+        "peak_source": worst.limits.peak_source,
+        "ceiling_tflops": worst.limits.ceiling_tflops,
+        "ceiling_gbps": worst.limits.ceiling_gbps,
+        "launch_overhead_s": worst.limits.launch_s,
+    }
+    if worst.status == "ok":
+        row.update(_measured_columns(case, device, work, outcomes))
+    return row
+
+
+def _device_columns(device: Device) -> dict[str, object]:
+    return {
+        "chip": device.chip,
+        "device_name": device.name,
+        "device_index": device.index,
+        "driver": device.driver,
+        "runtime": device.runtime,
+        "threads": device.threads,
+        "simulated": device.simulated,
+    }
+
+
+def _work_columns(case: Case, work: Work) -> dict[str, object]:
+    parameters = case.kernel.parameters()
+    return {
+        "kernel": case.kernel.name,
+        "model": case.model,
+        "dtype": case.kernel.dtype,
+        "params": canonical_json(parameters),
+        **{name: parameters.get(name) for name in PARAMETER_COLUMNS},
+        "pass": "forward" if work.tokens else None,
+        "routing_sha256": work.routing_sha256,
+        "imbalance": work.imbalance,
+        "flops": work.flops,
+        "bytes": work.bytes,
+        "arithmetic_intensity": work.flops / work.bytes,
+    }
+
+
+def _measured_columns(
+    case: Case, device: Device, work: Work, outcomes: Sequence[Outcome]
+) -> dict[str, object]:
+    summary = summarize([found.values_s for found in outcomes])
+    first = outcomes[0]
+    found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
+    readings = [outcome.telemetry for outcome in outcomes]
+    return {
+        "time_median_s": summary.median_s,
+        "time_mean_s": summary.mean_s,
+        "time_stdev_s": summary.stdev_s,
+        "ci_low_s": summary.ci_low_s,
+        "ci_high_s": summary.ci_high_s,
+        "samples": sum(len(outcome.values_s) for outcome in outcomes),
+        "loops": first.loops,
+        "processes": len(outcomes),
+        "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
+        "stop_reason": outcomes[-1].stop_reason,
+        "drift": summary.drift,
+        "achieved_tflops": found.achieved_tflops,
+        "achieved_gbps": found.achieved_gbps,
+        "tokens_per_s": found.tokens_per_s,
+        "utilization": found.utilization,
+        "utilization_of_ceiling": found.utilization_of_ceiling,
+        "roofline_bound": found.roofline_bound,
+        "roofline_fraction": found.roofline_fraction,
+        "power_w": _mean([reading.power_w for reading in readings]),
+        "energy_j": _mean([reading.energy_j for reading in readings]),
+        "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
+        "temperature_c": _largest([reading.temperature_c for reading in readings]),
+        "throttle": "; ".join(sorted({r.throttle for r in readings if r.throttle})) or None,
+        "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
+        "warnings": "; ".join(_warnings(found, summary)) or None,
+    }
+
+
+def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
+    """Tell whether operands can have stayed in the last-level cache between executions."""
+    cycled = max(outcome.flush_bytes or 0, case.kernel.memory_bytes())
+    return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
+
+
+def _warnings(found: Rates, summary: Summary) -> list[str]:
+    warnings = list(found.warnings)
+    if summary.half_width is None:
+        warnings.append("fewer than six samples: no interval")
+    if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:
+        change = "slower" if summary.drift > 0 else "faster"
+        warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")
+    return warnings
+
+
+def _known(values: Sequence[Any]) -> list[Any]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = _known(values)
+    return sum(known) / len(known) if known else None
+
+
+def _largest(values: Sequence[Any]) -> Any:
+    return max(_known(values), default=None)

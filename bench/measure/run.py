@@ -1,0 +1,184 @@
+"""One run from jobs to files: opens the result file, lets the supervisor work, keeps what it finds."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from bench.config import Config, Measurement
+from bench.errors import BenchError
+from bench.measure.client import WorkerProcess
+from bench.measure.environment import identity, new_run_id
+from bench.measure.protocol import BackendDescription, Outcome
+from bench.measure.supervisor import Accounting, Job, Observer, Row, Supervisor
+from bench.results.samples import SamplesFile, samples_path
+from bench.results.schema import SCHEMA_VERSION
+from bench.results.writer import ResultFile, check_same_run
+
+# What has to be equal for two rows to belong into one file.
+SAME_RUN = ("config_sha256", "seed", "backend", "chip", "threads", "host")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, after the config was read and the devices were found."""
+
+    config: Config
+    measurement: Measurement
+    description: BackendDescription
+    jobs: Sequence[Job]
+    threads: int | None
+    path: Path
+    resume: bool = False
+    force: bool = False
+
+
+class Recording:
+    """A result file and the samples beside it, kept in step."""
+
+    def __init__(self, request: Request, columns: Row) -> None:
+        self._labels = {job.case.case_id: job.case.label for job in request.jobs}
+        self._several = len({job.device.index for job in request.jobs}) > 1
+        self._named = any(job.implementation != "best" for job in request.jobs)
+        if request.resume:
+            self.file = ResultFile.resume(request.path)
+            try:
+                check_same_run(self.file.rows, columns)
+            except BenchError:
+                self.file.close()
+                raise
+        else:
+            self.file = ResultFile.create(request.path, force=request.force)
+        self.samples = SamplesFile(samples_path(request.path), keep=request.resume)
+        self.rows: list[Row] = [dict(row) for row in self.file.rows]
+
+    def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
+        """Keep a row on disk; then the samples, if there are any."""
+        self.file.append(row)
+        self.rows.append(row)
+        if row["status"] == "ok":
+            self.samples.add(self._name(row), str(row["case_id"]), outcomes)
+
+    def done(self, jobs: Sequence[Job]) -> set[tuple[str, int, str]]:
+        """Return the keys of the jobs that the file has a row for."""
+        there = {(row["case_id"], row["device_index"]) for row in self.rows}
+        exactly = {
+            (row["case_id"], row["device_index"], row["implementation"]) for row in self.rows
+        }
+        return {
+            job.key
+            for job in jobs
+            if job.key in exactly or (job.implementation == "best" and job.key[:2] in there)
+        }
+
+    def _name(self, row: Row) -> str:
+        """Return a benchmark name that is the same for the same case on any chip."""
+        digest = str(row["case_id"]).rsplit("-", 1)[-1]
+        parts = [self._labels[str(row["case_id"])], digest]
+        if self._named:
+            parts.append(f"({row['implementation']})")
+        if self._several:
+            parts.append(f"#{row['device_index']}")
+        return " ".join(parts)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.samples.write()
+        finally:
+            self.file.close()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: all rows of the file, where they are, and where the time went."""
+
+    rows: list[Row]
+    path: Path
+    samples: Path | None
+    accounting: Accounting
+    interrupted: bool
+
+
+def execute(
+    request: Request,
+    worker: WorkerProcess,
+    observer: Callable[[int], Observer],
+    on_worker_output: Callable[[str], None],
+    on_note: Callable[[str], None],
+) -> Finished:
+    """Measure what is asked; `observer` is made once the number of finished jobs is known.
+
+    Takes over `worker`, which has found the devices and has the libraries loaded already. Raises
+    BenchError when a row cannot be written.
+    """
+    columns: Row = {
+        **identity(),
+        "schema_version": SCHEMA_VERSION,
+        "run_id": new_run_id(),
+        "config": request.config.name,
+        "config_sha256": request.config.sha256,
+        "backend": request.description.name,
+        "torch": request.description.versions.get("torch"),
+    }
+    device = request.jobs[0].device
+    same = {
+        **columns,
+        "seed": request.measurement.seed,
+        "chip": device.chip,
+        "threads": device.threads,
+    }
+    interrupted = False
+    with Recording(request, {name: same[name] for name in SAME_RUN}) as recording:
+        for note in recording.file.notes:
+            on_note(note)
+        done = recording.done(request.jobs)
+        supervisor = Supervisor(
+            backend=request.description.name,
+            measurement=request.measurement,
+            threads=request.threads,
+            identity=columns,
+            recorder=recording,
+            observer=observer(len(done)),
+            first_worker=worker,
+            on_worker_output=on_worker_output,
+        )
+        try:
+            with terminating_signals():
+                supervisor.run(request.jobs, done)
+        except KeyboardInterrupt:
+            interrupted = True
+    kept = samples_path(request.path)
+    return Finished(
+        rows=recording.rows,
+        path=request.path,
+        samples=kept if kept.exists() else None,
+        accounting=supervisor.accounting,
+        interrupted=interrupted,
+    )
+
+
+@contextmanager
+def terminating_signals() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP, as batch systems send them, like Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

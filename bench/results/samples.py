@@ -1,0 +1,71 @@
+"""Keeps every sample in pyperf's own format beside the CSV, for `python -m pyperf stats|hist|check`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyperf
+
+from bench.measure.protocol import Outcome
+
+# A suite is one JSON document and has to be written whole; on a long run this share of the time at
+# most goes into it, and the last write happens at the end.
+WRITE_SHARE = 0.02
+
+
+def samples_path(csv: Path) -> Path:
+    """Return where the samples behind a result file lie: NAME.csv → NAME.pyperf.json."""
+    return csv.with_suffix(".pyperf.json")
+
+
+class SamplesFile:
+    """The BenchmarkSuite of a run; a benchmark a case, a pyperf run a process."""
+
+    def __init__(self, path: Path, *, keep: bool) -> None:
+        """Begin a file, or with `keep` go on with the one that is there."""
+        self._path = path
+        self._benchmarks: dict[str, pyperf.Benchmark] = {}
+        self._not_before = 0.0
+        self._dirty = False
+        if keep and path.exists():
+            for benchmark in pyperf.BenchmarkSuite.load(str(path)):
+                self._benchmarks[benchmark.get_name()] = benchmark
+        else:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def add(self, name: str, case_id: str, outcomes: Sequence[Outcome]) -> None:
+        """Keep the samples of one case under a name that is unique in the run."""
+        runs = [
+            pyperf.Run(
+                outcome.values_s,
+                warmups=outcome.warm_ups,
+                metadata={**outcome.metadata, "name": name, "case_id": case_id},
+                collect_metadata=False,
+            )
+            for outcome in outcomes
+        ]
+        self._benchmarks[name] = pyperf.Benchmark(runs)
+        self._dirty = True
+        if time.monotonic() >= self._not_before:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the file by one with all samples so far; never leaves half a file behind."""
+        if not self._dirty:
+            return
+        started = time.monotonic()
+        suite = pyperf.BenchmarkSuite(list(self._benchmarks.values()))
+        partial = self._path.with_name(f"{self._path.name}.part")
+        try:
+            suite.dump(str(partial), replace=True)
+            partial.replace(self._path)
+        finally:
+            with suppress(FileNotFoundError):
+                partial.unlink()
+        self._dirty = False
+        took = time.monotonic() - started
+        self._not_before = started + took / WRITE_SHARE
