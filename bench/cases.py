@@ -40,6 +40,11 @@ class Case:
         return f"{self.kernel.name}-{DTYPES[self.kernel.dtype].short}-{digest[:10]}"
 
     @property
+    def shape(self) -> str:
+        """What tells this case from others of its kernel, with the model's name if it has one."""
+        return self.kernel.shape(self.model)
+
+    @property
     def label(self) -> str:
         """A short human name, such as `matmul bf16 m=64 n=64 k=64 layout=nn cold`."""
         return self.kernel.label()

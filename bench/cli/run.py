@@ -227,7 +227,7 @@ def show(finished: Finished, request: Request, console: Console, options: dict[s
     elif options["form"] == "json":
         click.echo(json.dumps(finished.rows, indent=2))
     elif not options["quiet"]:
-        shapes = {job.case.case_id: job.case.kernel.shape() for job in request.jobs}
+        shapes = {job.case.case_id: job.case.shape for job in request.jobs}
         out = Console(highlight=False)
         out.print(result_table(finished.rows, shapes))
         for line in remarks(finished.rows, shapes):
@@ -247,8 +247,8 @@ def show(finished: Finished, request: Request, console: Console, options: dict[s
 
 def rows_as_csv(rows: list[dict[str, object]]) -> str:
     """Return rows as the result file has them."""
+    from bench.results.cells import format_row
     from bench.results.schema import COLUMNS
-    from bench.results.writer import format_row
 
     text = io.StringIO()
     writer = csv.writer(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from rich.table import Table
 from rich.text import Text
@@ -17,37 +16,33 @@ STATUS_STYLE = {"ok": "green", "unsupported": "dim"}
 
 
 def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
-    """Return the rows as a table; `shapes` gives each case_id's short form.
+    """Return the rows as a table, grouped by kernel in the order of the run.
 
-    The devices and implementations appear where there are several of them.
+    `shapes` gives each case_id's short form. `util` is the achieved rate over the device's peak.
     """
-    several = {
-        column: len({row[column] for row in rows}) > 1 for column in ("device_index", "processes")
-    }
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    several_devices = len({row["device_index"] for row in rows}) > 1
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("case", overflow="fold", ratio=1)
-    if several["device_index"]:
+    if several_devices:
         table.add_column("dev", justify="right")
     for name in ("time", "±", "TFLOP/s", "GB/s", "util", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    ordered = sorted(rows, key=lambda row: str(row["kernel"]))
-    for kernel, members in groupby(ordered, key=lambda row: str(row["kernel"])):
+    for kernel in dict.fromkeys(str(row["kernel"]) for row in rows):
         table.add_row(Text(kernel, style="bold cyan"))
-        for row in members:
-            cells: list[str | Text] = [f"  {case_text(row, shapes)}"]
-            if several["device_index"]:
-                cells.append(str(row["device_index"]))
-            table.add_row(*cells, *measured_cells(row), status_text(row))
+        for row in rows:
+            if row["kernel"] == kernel:
+                device = [str(row["device_index"])] if several_devices else []
+                name = f" {case_text(row, shapes)}"
+                table.add_row(name, *device, *measured_cells(row), status_text(row))
     return table
 
 
 def case_text(row: Row, shapes: Mapping[str, str]) -> str:
-    """Return dtype and shape, the model's name where there is one, and the implementation."""
+    """Return dtype and shape, and the implementation where it says something."""
     dtype = str(row["dtype"])
     parts = [
         DTYPES[dtype].short if dtype in DTYPES else dtype,
-        str(row["model"] or ""),
         shapes.get(str(row["case_id"]), str(row["case_id"])),
         "hot" if row["cache"] == "hot" else "",
         "" if row["implementation"] in ("torch", "best", None) else f"({row['implementation']})",
@@ -64,7 +59,7 @@ def measured_cells(row: Row) -> list[str]:
         significant(row.get("achieved_tflops")),
         significant(row.get("achieved_gbps")),
         percent(row.get("utilization")),
-        f"{bound} {percent(row.get('roofline_fraction'))}" if bound else UNKNOWN,
+        str(bound) if bound else UNKNOWN,
     ]
 
 

@@ -104,8 +104,11 @@ class Kernel(BaseModel, ABC):
         """Return all parameters as plain JSON values."""
         return self.model_dump(mode="json")
 
-    def shape(self) -> str:
-        """Return the parameters that make this case recognisable in a table, in a few characters."""
+    def shape(self, model: str | None = None) -> str:
+        """Return what makes this case recognisable in a table, in a few characters.
+
+        `model` names the published model that has the shape; a kernel may show it instead.
+        """
         return " ".join(f"{key}={getattr(self, key)}" for key in self.headline)
 
     def label(self) -> str:

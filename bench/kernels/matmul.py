@@ -33,7 +33,7 @@ class Matmul(Kernel):
     batch: Size = 1
     layout: Literal["nn", "nt", "tn", "tt"] = "nn"
 
-    def shape(self) -> str:
+    def shape(self, model: str | None = None) -> str:
         """Return `m×n×k`, with the batch before it and the layout behind where they are not plain."""
         batch = f"{self.batch}·" if self.batch > 1 else ""
         layout = f" {self.layout}" if self.layout != "nn" else ""

@@ -106,14 +106,15 @@ class MoeLayer(Kernel):
             raise ValueError("activation: swigluoai is a gated activation, but gated is false")
         return self
 
-    def shape(self) -> str:
+    def shape(self, model: str | None = None) -> str:
         """Return experts (and how many devices share them), top_k, widths, tokens and routing."""
         shared = f"/{self.expert_parallel}" if self.expert_parallel > 1 else ""
         skew = f"^{self.routing_exponent:g}" if self.routing == "power_law" else ""
-        return (
-            f"{self.experts}{shared} experts top-{self.top_k} {self.hidden}×{self.intermediate} "
-            f"{self.tokens} tokens {self.routing}{skew}"
-        )
+        load = f"{self.tokens} tokens {self.routing}{skew}"
+        if model is not None:
+            return f"{model}{shared} {load}"
+        widths = f"{self.hidden}×{self.intermediate}"
+        return f"{self.experts}{shared} experts top-{self.top_k} {widths} {load}"
 
     @property
     def local_experts(self) -> int:

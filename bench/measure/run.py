@@ -62,6 +62,17 @@ class Recording:
         self.rows.append(row)
         if row["status"] == "ok":
             self.samples.add(self._name(row), str(row["case_id"]), outcomes)
+            self._write_samples(due_only=True)
+
+    def _write_samples(self, *, due_only: bool = False) -> None:
+        try:
+            self.samples.write(due_only=due_only)
+        except OSError as error:
+            raise BenchError(
+                f"{self.samples.path}: cannot write: {error.strerror}; "
+                f"{len(self.rows)} row{'s' * (len(self.rows) != 1)} in {self.file.path} are safe; "
+                "make room, then go on with --resume"
+            ) from None
 
     def done(self, jobs: Sequence[Job]) -> set[tuple[str, int, str]]:
         """Return the keys of the jobs that the file has a row for."""
@@ -95,7 +106,8 @@ class Recording:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.samples.write()
+            if not isinstance(error, BenchError):
+                self._write_samples()
         finally:
             self.file.close()
 

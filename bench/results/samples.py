@@ -26,7 +26,7 @@ class SamplesFile:
 
     def __init__(self, path: Path, *, keep: bool) -> None:
         """Begin a file, or with `keep` go on with the one that is there."""
-        self._path = path
+        self.path = path
         self._benchmarks: dict[str, pyperf.Benchmark] = {}
         self._not_before = 0.0
         self._dirty = False
@@ -50,19 +50,20 @@ class SamplesFile:
         ]
         self._benchmarks[name] = pyperf.Benchmark(runs)
         self._dirty = True
-        if time.monotonic() >= self._not_before:
-            self.write()
 
-    def write(self) -> None:
-        """Replace the file by one with all samples so far; never leaves half a file behind."""
-        if not self._dirty:
+    def write(self, *, due_only: bool = False) -> None:
+        """Replace the file by one with all samples so far; never leaves half a file behind.
+
+        With `due_only`, nothing is done so soon after the last time that it would cost too much.
+        """
+        if not self._dirty or (due_only and time.monotonic() < self._not_before):
             return
         started = time.monotonic()
         suite = pyperf.BenchmarkSuite(list(self._benchmarks.values()))
-        partial = self._path.with_name(f"{self._path.name}.part")
+        partial = self.path.with_name(f"{self.path.name}.part")
         try:
             suite.dump(str(partial), replace=True)
-            partial.replace(self._path)
+            partial.replace(self.path)
         finally:
             with suppress(FileNotFoundError):
                 partial.unlink()

@@ -1,0 +1,39 @@
+# Two commands: `make run` measures this machine, `make test` checks the project.
+# Each makes the environment it needs; nothing has to be installed beforehand but Python.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A CPU build of torch is smaller than the default build with CUDA; where the default index has
+# only the latter, point pip to another: TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+TORCH_ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: run test format clean
+.DELETE_ON_ERROR:
+
+run: $(READY)
+	$(BIN)/bench run smoke --backend cpu
+
+test: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -c "import torch" 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cpu,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""`bench list`: what there is, and for what cannot be used the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bench.measure.protocol import BackendDescription
+
+Line = tuple[str, ...]
+Listing = tuple[Line, list[Line]]
+
+
+def backends() -> Listing:
+    """Return the backends, whether each has a device here, and why not."""
+    lines: list[Line] = []
+    for found in _described():
+        if found.unavailable is not None:
+            lines.append((found.name, "not available", found.unavailable))
+        else:
+            versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+            lines.append((found.name, f"{len(found.devices)} device(s)", versions))
+    return ("backend", "state", "detail"), lines
+
+
+def devices() -> Listing:
+    """Return every device of every backend that can be used."""
+    lines: list[Line] = []
+    for found in _described():
+        for device in found.devices:
+            memory = f"{device.memory_bytes / 2**30:.0f} GiB" if device.memory_bytes else "–"
+            name = f"{device.name} (simulated)" if device.simulated else device.name
+            lines.append((found.name, str(device.index), name, memory, device.runtime or "–"))
+    return ("backend", "index", "device", "memory", "runtime"), lines
+
+
+def implementations() -> Listing:
+    """Return each backend's implementations of each kernel, best first."""
+    lines: list[Line] = []
+    for found in _described():
+        if found.unavailable is not None:
+            lines.append((found.name, "–", f"not available: {found.unavailable}"))
+        for kernel, names in found.implementations.items():
+            lines.append((found.name, kernel, ", ".join(names) or "none"))
+    return ("backend", "kernel", "implementations, best first"), lines
+
+
+def kernels() -> Listing:
+    """Return the kernels and their parameters; plug-ins that do not load, with the reason."""
+    from bench import plugins
+
+    found = plugins.load_all(plugins.KERNELS)
+    lines: list[Line] = [
+        (name, ", ".join(kernel.model_fields), _first_line(kernel.__doc__))
+        for name, kernel in found.loaded.items()
+    ]
+    lines += [(name, "–", f"not available: {reason}") for name, reason in found.broken.items()]
+    return ("kernel", "parameters", "what it is"), lines
+
+
+def configs() -> Listing:
+    """Return the configs that `bench run NAME` knows."""
+    from bench.config import shipped_configs
+
+    return ("config", "what it measures"), list(shipped_configs().items())
+
+
+def models() -> Listing:
+    """Return the models whose layer shapes are known."""
+    from bench.models import load_models
+
+    lines: list[Line] = []
+    for name, model in load_models().items():
+        size = f"{model.total_params_b:g} B, {model.active_params_b:g} B active"
+        experts = f"{model.experts}, top-{model.top_k}"
+        title = model.title if model.status == "published" else f"{model.title} [{model.status}]"
+        lines.append((name, title, size, experts))
+    return ("model", "title", "parameters", "experts"), lines
+
+
+def chips() -> Listing:
+    """Return the chips whose peak rates are known."""
+    from bench.chips import load_chips
+    from bench.cli.format import significant
+
+    lines: list[Line] = []
+    for name, chip in load_chips().items():
+        limits = chip.limits("bfloat16")
+        lines.append(
+            (name, chip.title, significant(limits.peak_tflops), significant(limits.peak_gbps, 4))
+        )
+    return ("chip", "title", "bf16 TFLOP/s", "GB/s"), lines
+
+
+LISTS: dict[str, Callable[[], Listing]] = {
+    "backends": backends,
+    "kernels": kernels,
+    "implementations": implementations,
+    "configs": configs,
+    "chips": chips,
+    "models": models,
+    "devices": devices,
+}
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(list(LISTS)))
+def command(what: str) -> None:
+    """Show what there is, and for what cannot be used the reason."""
+    from rich.console import Console
+    from rich.table import Table
+
+    header, lines = LISTS[what]()
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for number, title in enumerate(header):
+        table.add_column(title, overflow="fold", no_wrap=number == 0)
+    for line in _cells(lines):
+        table.add_row(*line)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    if not lines:
+        console.print("none")
+
+
+def _described() -> list[BackendDescription]:
+    """Ask one worker a backend, so that one which crashes does not hide the others."""
+    from bench import plugins
+    from bench.errors import BenchError
+    from bench.measure.client import WorkerProcess
+    from bench.measure.discovery import describe_backends
+    from bench.measure.protocol import BackendDescription
+
+    found: list[BackendDescription] = []
+    for name in plugins.registered(plugins.BACKENDS):
+        worker = WorkerProcess()
+        try:
+            found += describe_backends(worker, [name])
+        except BenchError as error:
+            found.append(BackendDescription(name, str(error)))
+        finally:
+            worker.discard()
+    return found
+
+
+def _cells(lines: Iterable[Line]) -> Iterable[Line]:
+    from rich.markup import escape
+
+    return (tuple(escape(cell) for cell in line) for line in lines)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0] if text else "–"

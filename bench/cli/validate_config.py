@@ -1,0 +1,24 @@
+"""`bench validate-config`: would `bench run` take this config, and what would it measure?"""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("validate-config")
+@click.argument("config")
+@click.option("--force", is_flag=True, help="Allow very many cases.")
+def command(config: str, force: bool) -> None:
+    """Check CONFIG, a file or a shipped config's name, without running it.
+
+    Every problem is one line that says where it is, what was expected, and what to do; the exit
+    code is 2 then.
+    """
+    from collections import Counter
+
+    from bench.config import load_config
+
+    loaded = load_config(config, force=force)
+    kernels = Counter(case.kernel.name for case in loaded.cases)
+    told = ", ".join(f"{count} {name}" for name, count in kernels.items())
+    click.echo(f"{config}: {len(loaded.cases)} cases ({told}), nothing wrong")

@@ -1,0 +1,89 @@
+"""What several tests share: plug-in packages that are really installed, and the program as users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parent / "plugins"
+PIP_INSTALL = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps")
+
+
+@dataclass
+class Bench:
+    """Runs `bench` in an empty folder, as a user does."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: object) -> list[str]:
+        return [sys.executable, "-m", "bench", *map(str, arguments)]
+
+    def __call__(self, *arguments, status=0, timeout=120, **more):
+        """Run to the end, check the exit status, and return what was printed."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **more,
+        )
+        assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *arguments, **more):
+        """Start without waiting."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+@pytest.fixture(scope="session")
+def plugin_packages(tmp_path_factory) -> Path:
+    """A folder into which pip has installed the example backend and the faulty one."""
+    target = tmp_path_factory.mktemp("site")
+    for name in ("example_backend", "faulty_backend"):
+        source = tmp_path_factory.mktemp("source") / name
+        # A copy, because a build leaves its traces beside what it builds.
+        source.mkdir()
+        for file in (PLUGINS / name).iterdir():
+            if file.is_file():
+                (source / file.name).write_bytes(file.read_bytes())
+        subprocess.run(
+            [*PIP_INSTALL, "--target", str(target), str(source)],
+            check=True,
+            capture_output=True,
+        )
+    return target
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    """The program in an empty folder, in 100 columns, without colours."""
+    return Bench(tmp_path, {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"})
+
+
+@pytest.fixture
+def plugged(bench, plugin_packages) -> Bench:
+    """The program with the plug-in packages installed."""
+    bench.environment["PYTHONPATH"] = str(plugin_packages)
+    return bench

@@ -1,0 +1,260 @@
+"""Nothing is lost: cases that crash, hang, lie or run out of memory, and runs that are cut short.
+
+Every fault is a real one, in a real worker process of a backend that pip has installed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import pty
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+FAULTS = {
+    "segfault": (11, "crashed", "SIGSEGV"),
+    "exit": (12, "crashed", "exit code 7; it said: giving up"),
+    "hang": (13, "timeout", "case timeout of 2 s, during calibrate"),
+    "raise": (14, "error", "ValueError: the kernel is unhappy"),
+    "allocate": (15, "out_of_memory", "allocate"),
+    "killed": (16, "crashed", "SIGKILL"),
+    "wrong": (17, "wrong_result", "relative error"),
+    "full": (21, "out_of_memory", "0.0 GiB free"),
+}
+
+CONFIG = """
+description: a test
+measurement: {{precision: 0.2, time_budget_s: 0.2, case_timeout_s: {timeout}}}
+kernels:
+  - {{kernel: matmul, dtype: float32, m: [{sizes}], n: 8, k: 8}}
+"""
+
+
+def config(bench, *sizes, timeout=30):
+    return bench.write("c.yaml", CONFIG.format(sizes=", ".join(map(str, sizes)), timeout=timeout))
+
+
+def rows(path: Path):
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def run_faulty(bench, *more, **how):
+    return bench("run", "c.yaml", "--backend", "faulty", "-o", "r.csv", *more, **how)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_costs_one_case_and_the_next_runs(plugged, fault):
+    size, status, message = FAULTS[fault]
+    config(plugged, 5, size, 6, timeout=2 if fault == "hang" else 30)
+    done = run_faulty(plugged, status=1)
+    found = rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in found] == ["ok", status, "ok"]
+    assert message in found[1]["error"]
+    assert "\n" not in found[1]["error"]
+    for column in ("time_median_s", "achieved_tflops", "utilization"):
+        assert found[1][column] == "", "a case that is not ok has no rate"
+    assert status in done.stdout
+    assert message in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stderr
+    plugged("validate", "r.csv")
+
+
+def test_a_lost_device_ends_its_cases_but_keeps_their_rows(plugged):
+    config(plugged, 5, 20, 6)
+    run_faulty(plugged, status=1)
+    found = rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in found] == ["ok", "device_lost", "device_lost"]
+    assert "fallen off the bus" in found[2]["error"]
+
+
+def test_a_librarys_chatter_does_not_disturb(plugged):
+    config(plugged, 19)
+    done = run_faulty(plugged)
+    assert "chatter" not in done.stdout + done.stderr
+
+
+def test_debug_shows_the_traceback(plugged):
+    config(plugged, 14)
+    done = run_faulty(plugged, "--debug", status=1)
+    assert "Traceback" in done.stderr
+    assert "faulty_backend.py" in done.stderr
+
+
+def test_all_processes_have_to_agree(plugged):
+    config(plugged, 5)
+    run_faulty(plugged, "--processes", 3)
+    (row,) = rows(plugged.folder / "r.csv")
+    assert row["processes"] == "3"
+    assert int(row["samples"]) >= 18
+    show = [sys.executable, "-m", "pyperf", "show", "r.pyperf.json"]
+    done = subprocess.run(show, cwd=plugged.folder, capture_output=True, text=True, check=True)
+    assert "Mean +- std dev" in done.stdout
+
+
+def wait_for_rows(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= count + 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no row in time")
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def assert_gone(processes) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert not alive, f"left behind: {alive}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, number):
+    config(plugged, 5, 6, 18, 7)
+    run = plugged.start("run", "c.yaml", "--backend", "faulty", "--time-budget", 60, "-o", "r.csv")
+    wait_for_rows(plugged.folder / "r.csv", 2)
+    time.sleep(0.3)
+    workers = workers_of(run.pid)
+    assert workers
+    run.send_signal(number)
+    out, err = run.communicate(timeout=20)
+    assert run.returncode == 130, out + err
+    assert_gone(workers)
+    assert "--resume" in err
+    assert "Traceback" not in err
+    found = rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in found] == ["ok", "ok", "interrupted"]
+    before = (plugged.folder / "r.csv").read_bytes()
+
+    config(plugged, 5, 6, 18, 7)
+    resumed = run_faulty(plugged, "--resume")
+    assert "3/4" in resumed.stderr
+    assert "1/4" not in resumed.stderr, "a finished case is not run again"
+    found = rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in found] == ["ok"] * 4
+    kept = before.splitlines(keepends=True)[:3]
+    assert (plugged.folder / "r.csv").read_bytes().startswith(b"".join(kept))
+    plugged("validate", "r.csv")
+
+
+def test_a_killed_run_leaves_no_worker_and_can_be_resumed(plugged):
+    config(plugged, 5, 6, 13, timeout=60)
+    run = plugged.start("run", "c.yaml", "--backend", "faulty", "-o", "r.csv")
+    wait_for_rows(plugged.folder / "r.csv", 2)
+    time.sleep(0.3)
+    workers = workers_of(run.pid)
+    run.kill()
+    run.wait()
+    assert_gone(workers)
+    # What a power cut would leave: half of a row.
+    whole = (plugged.folder / "r.csv").read_bytes()
+    (plugged.folder / "r.csv").write_bytes(whole + whole.splitlines()[1][:40])
+    done = run_faulty(plugged, "--resume", "--case-timeout", 1, status=1)
+    assert "half" in done.stderr or "incomplete" in done.stderr
+    found = rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in found] == ["ok", "ok", "timeout"]
+    assert (plugged.folder / "r.csv").read_bytes().startswith(whole)
+
+
+def test_resume_with_another_config_is_refused(plugged):
+    config(plugged, 5)
+    run_faulty(plugged)
+    before = (plugged.folder / "r.csv").read_bytes()
+    config(plugged, 5, 6)
+    done = run_faulty(plugged, "--resume", status=2)
+    assert "config_sha256" in done.stderr
+    config(plugged, 5)
+    done = run_faulty(plugged, "--resume", "--seed", 1, status=2)
+    assert "seed" in done.stderr
+    assert (plugged.folder / "r.csv").read_bytes() == before
+
+
+def test_an_existing_file_is_not_touched(plugged):
+    config(plugged, 5)
+    run_faulty(plugged)
+    before = (plugged.folder / "r.csv").read_bytes()
+    done = run_faulty(plugged, status=2)
+    assert "--resume" in done.stderr
+    assert "--force" in done.stderr
+    assert (plugged.folder / "r.csv").read_bytes() == before
+    run_faulty(plugged, "--force")
+    assert len(rows(plugged.folder / "r.csv")) == 1
+
+
+def test_two_runs_on_one_file(plugged):
+    config(plugged, 5, 18, 6)
+    first = plugged.start("run", "c.yaml", "--backend", "faulty", "-o", "r.csv")
+    wait_for_rows(plugged.folder / "r.csv", 1)
+    second = run_faulty(plugged, "--resume", status=2)
+    assert "r.csv" in second.stderr
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert len(rows(plugged.folder / "r.csv")) == 3
+
+
+def test_an_unwritable_folder(plugged):
+    config(plugged, 5)
+    done = plugged("run", "c.yaml", "--backend", "faulty", "-o", "/proc/none/r.csv", status=2)
+    assert "/proc/none" in done.stderr
+
+
+def test_a_full_disk_keeps_the_rows_before(plugged):
+    """RLIMIT_FSIZE makes the write fail in the middle of a row, as a full disk does."""
+    config(plugged, *range(30, 60))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = run_faulty(plugged, status=1, preexec_fn=limit)
+    assert "r.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+    text = (plugged.folder / "r.csv").read_bytes()
+    assert text.endswith(b"\n"), "no half row is left"
+    kept = rows(plugged.folder / "r.csv")
+    assert 1 <= len(kept) < 30
+    assert f"{len(kept)} row" in done.stderr
+    run_faulty(plugged, "--resume")
+    assert len(rows(plugged.folder / "r.csv")) == 30
+
+
+def test_the_terminal_is_given_back(plugged):
+    """On a terminal there is a live bar with a hidden cursor; Ctrl-C shows the cursor again."""
+    config(plugged, 5, 18, 6)
+    leader, follower = pty.openpty()
+    command = ["run", "c.yaml", "--backend", "faulty", "--time-budget", "60", "-o", "r.csv"]
+    environment = {**plugged.environment, "TERM": "xterm"}
+    environment.pop("NO_COLOR")
+    run = subprocess.Popen(
+        plugged.command(*command),
+        cwd=plugged.folder,
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    wait_for_rows(plugged.folder / "r.csv", 1)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    shown = b""
+    while True:
+        try:
+            data = os.read(leader, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    assert run.wait(timeout=20) == 130
+    assert b"\x1b[?25l" in shown, "the cursor is hidden while the bar moves"
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l"), "and shown again at the end"

@@ -1,0 +1,95 @@
+"""Sampling: when it stops, and what it keeps."""
+
+import time
+
+import pyperf
+import pytest
+
+from bench.measure.sampling import (
+    LEAST_SPAN_S,
+    MIN_SAMPLE_S,
+    Goal,
+    Sampler,
+    stop_reason,
+)
+
+
+@pytest.fixture(scope="module")
+def sampler():
+    """One for all tests, as pyperf allows one Runner a process."""
+    return Sampler()
+
+
+def quiet(phase, values):
+    pass
+
+
+def spin(seconds):
+    """A time function that really takes `seconds` an execution."""
+
+    def run(loops):
+        start = time.perf_counter()
+        while time.perf_counter() < start + loops * seconds:
+            pass
+        return time.perf_counter() - start
+
+    return run
+
+
+def test_a_steady_case_stops_by_precision(sampler):
+    samples = sampler.sample("steady", spin(1e-4), Goal(0.05, 5.0), quiet, lambda: None)
+    assert samples.stop_reason == "precision"
+    assert samples.loops * 1e-4 >= MIN_SAMPLE_S / 1.01
+    assert samples.run.values == pytest.approx([1e-4] * len(samples.run.values), rel=0.1)
+    assert LEAST_SPAN_S <= samples.sample_s < 3
+
+
+def test_the_run_is_pyperfs(sampler, tmp_path):
+    samples = sampler.sample("named", spin(1e-3), Goal(0.05, 1.0), quiet, lambda: None)
+    benchmark = pyperf.Benchmark([samples.run])
+    path = tmp_path / "s.json"
+    pyperf.BenchmarkSuite([benchmark]).dump(str(path))
+    (loaded,) = pyperf.BenchmarkSuite.load(str(path))
+    assert loaded.get_name() == "named"
+    assert loaded.get_metadata()["unit"] == "second"
+    assert loaded.get_total_loops() == samples.loops
+    assert loaded.get_runs()[0].warmups
+
+
+def test_a_noisy_case_stops_by_budget(sampler):
+    turn = iter(range(10**9))
+
+    def noisy(loops):
+        time.sleep(0.02)
+        return loops * (1.0 + next(turn) % 5)
+
+    samples = sampler.sample("noisy", noisy, Goal(0.01, 0.3), quiet, lambda: None)
+    assert samples.stop_reason == "time_budget"
+    assert 0.3 <= samples.sample_s < 1.0
+
+
+def test_progress_and_start_of_values_are_told_in_order(sampler):
+    told = []
+    sampler.sample(
+        "told",
+        spin(1e-3),
+        Goal(0.1, 1.0),
+        lambda phase, values: told.append(phase),
+        lambda: told.append("before values"),
+    )
+    assert told[:3] == ["calibrate", "warm up", "before values"]
+    assert set(told[3:]) == {"measure"}
+
+
+def test_slow_executions_end_after_four_budgets_with_what_there_is():
+    goal = Goal(precision=0.01, time_budget_s=1.0)
+    assert stop_reason([5.0], 3.9, goal) is None
+    assert stop_reason([5.0], 4.0, goal) == "time_budget"
+    assert stop_reason([0.2] * 5, 1.1, goal) is None, "below six samples there is no interval"
+    assert stop_reason([0.2, 0.3] * 3, 1.1, goal) == "time_budget"
+
+
+def test_six_quiet_samples_are_not_enough_when_they_are_short():
+    goal = Goal(precision=0.01, time_budget_s=5.0)
+    assert stop_reason([0.02] * 6, 0.12, goal) is None
+    assert stop_reason([0.02] * 30, 0.6, goal) == "precision"
