@@ -6,9 +6,10 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psutil
 import torch
@@ -178,7 +179,9 @@ def _clock_mhz() -> float | None:
 
 def _temperature_c() -> float | None:
     """Return the hottest processor sensor."""
-    sensors = getattr(psutil, "sensors_temperatures", dict)()
+    # psutil has this on Linux and FreeBSD only.
+    read: Callable[[], dict[str, list[Any]]] = getattr(psutil, "sensors_temperatures", dict)
+    sensors = read()
     found = [entry.current for chip in ("coretemp", "k10temp") for entry in sensors.get(chip, [])]
     return max(found) if found else None
 

@@ -7,9 +7,6 @@ written, the last one fastest. Everything wrong in a file is reported at once, e
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,21 +16,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import plugins
+from bench.axes import MOST_PROBLEMS, Block
 from bench.cases import Case, canonical_json
 from bench.errors import UsageError, one_of
 from bench.kernels.base import Kernel
-from bench.models import get_model, load_models
+from bench.models import load_models
 from bench.validation_text import sentence
-from bench.yaml_source import KeyPath, Source, read_yaml
+from bench.yaml_source import Source, read_yaml
 
 MOST_CASES = 100_000
-MOST_PROBLEMS = 50
 
-# Keys of a kernel's block that are not parameters of the kernel.
-BLOCK_KEYS = ("kernel", "model", "zip")
 TOP_KEYS = ("description", "measurement", "kernels")
-
-Assignment = dict[str, Any]
 
 
 class Measurement(BaseModel):
@@ -57,14 +50,6 @@ class Config:
     description: str
     measurement: Measurement
     cases: tuple[Case, ...]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Parameters that vary together: where they stand, and what they are in each step."""
-
-    path: KeyPath
-    steps: tuple[Assignment, ...]
 
 
 @cache
@@ -118,7 +103,7 @@ def build_config(source: Source, name: str, *, force: bool = False) -> Config:
     if not isinstance(blocks, list) or not blocks:
         problems.append(source.complain(("kernels",), "expected a list of kernels, at least one"))
         blocks = []
-    expanded = [_Block(source, ("kernels", i), problems) for i in range(len(blocks))]
+    expanded = [Block(source, ("kernels", i), problems) for i in range(len(blocks))]
     total = sum(block.size for block in expanded)
     if total > MOST_CASES and not force:
         problems.append(
@@ -162,183 +147,45 @@ def _measurement(source: Source, problems: list[str]) -> Measurement:
         return Measurement()
 
 
-class _Block:
-    """One entry of `kernels:`; the cases that it spans."""
-
-    def __init__(self, source: Source, path: KeyPath, problems: list[str]) -> None:
-        self._source = source
-        self._path = path
-        self._axes: list[Axis] = []
-        self._kernel: type[Kernel] | None = None
-        self.size = 0
-        before = len(problems)
-        block = source.data["kernels"][path[1]]
-        if not isinstance(block, dict) or "kernel" not in block:
-            problems.append(source.complain(path, "expected a mapping with the key `kernel`"))
-            return
-        known = plugins.kernels()
-        name = block["kernel"]
-        if not isinstance(name, str) or name not in known:
-            text = f"unknown kernel {name!r}{one_of(str(name), known)}"
-            problems.append(source.complain((*path, "kernel"), text))
-            return
-        self._kernel = known[name]
-        for key, value in block.items():
-            self._add(key, value, problems)
-        if len(problems) == before:
-            self.size = math.prod(len(axis.steps) for axis in self._axes)
-
-    def _add(self, key: str, value: Any, problems: list[str]) -> None:
-        """Add the axis of one key."""
-        assert self._kernel is not None
-        path = (*self._path, key)
-        if key == "kernel":
-            return
-        if key == "zip":
-            groups = value if isinstance(value, list) else [value]
-            for number, group in enumerate(groups):
-                where = (*path, number) if isinstance(value, list) else path
-                self._add_zip(group, where, problems)
-            return
-        if not self._known(key, path, problems):
-            return
-        values = value if isinstance(value, list) else [value]
-        if not values:
-            problems.append(self._source.complain(path, "an empty list spans no case"))
-        self._check_models(key, values, path, problems)
-        self._axes.append(Axis(path, tuple({key: each} for each in values)))
-
-    def _add_zip(self, group: Any, path: KeyPath, problems: list[str]) -> None:
-        """Add parameters that vary together."""
-        complain = self._source.complain
-        if not isinstance(group, dict) or not group:
-            problems.append(complain(path, "expected a mapping of parameters to lists"))
-            return
-        lengths = {}
-        for key, values in group.items():
-            if not self._known(key, (*path, key), problems):
-                continue
-            if not isinstance(values, list) or not values:
-                problems.append(complain((*path, key), "expected a list with at least one value"))
-                continue
-            lengths[key] = len(values)
-            self._check_models(key, values, (*path, key), problems)
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-            problems.append(complain(path, f"lists that vary together need equal lengths: {told}"))
-        elif len(lengths) == len(group):
-            rows = zip(*group.values(), strict=True)
-            steps = tuple(dict(zip(group, row, strict=True)) for row in rows)
-            self._axes.append(Axis(path, steps))
-
-    def _known(self, key: str, path: KeyPath, problems: list[str]) -> bool:
-        assert self._kernel is not None
-        allowed = [*self._kernel.model_fields, *BLOCK_KEYS]
-        if key not in allowed:
-            text = f"unknown key{one_of(key, allowed)}"
-            problems.append(self._source.complain(path, text))
-        elif any(key in step for axis in self._axes for step in axis.steps):
-            problems.append(self._source.complain(path, "the parameter is given twice"))
-        else:
-            return True
-        return False
-
-    def _check_models(
-        self, key: str, values: Sequence[Any], path: KeyPath, problems: list[str]
-    ) -> None:
-        assert self._kernel is not None
-        if key != "model":
-            return
-        if "experts" not in self._kernel.model_fields:
-            text = f"a model gives the shape of a moe_layer, not of {self._kernel.name}"
-            problems.append(self._source.complain(path, text))
-            return
-        known = load_models()
-        for value in values:
-            if value not in known:
-                text = f"unknown model {value!r}{one_of(str(value), known)}"
-                problems.append(self._source.complain(path, text))
-
-    def cases(self, problems: list[str]) -> Iterator[Case]:
-        """Yield the cases; problems that only a whole case has are added once each."""
-        if self._kernel is None:
-            return
-        for steps in itertools.product(*(axis.steps for axis in self._axes)):
-            given: Assignment = {key: value for step in steps for key, value in step.items()}
-            model = given.pop("model", None)
-            parameters = {**self._shape(model), **given}
-            try:
-                yield Case(self._kernel(**parameters), model)
-            except ValidationError as error:
-                for key, text in sentence(error, self._kernel.model_fields):
-                    problem = self._source.complain(self._locate(key), text)
-                    if problem not in problems:
-                        problems.append(problem)
-                if len(problems) > MOST_PROBLEMS:
-                    return
-
-    def _shape(self, model: str | None) -> Assignment:
-        """Return the parameters that a model decides, as far as the kernel has them."""
-        if model is None:
-            return {}
-        assert self._kernel is not None
-        shape = get_model(model).moe_layer()
-        return {key: value for key, value in shape.items() if key in self._kernel.model_fields}
-
-    def _locate(self, key: str | None) -> KeyPath:
-        """Return the path under which a parameter is set, also inside a zip group."""
-        if key is None:
-            return self._path
-        for axis in self._axes:
-            if any(key in step for step in axis.steps):
-                return axis.path if axis.path[-1] == key else (*axis.path, key)
-        return (*self._path, key)
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Pairs of a key and the values that it may have, all of which a case has to meet."""
-
-    text: str
-    wanted: Mapping[str, frozenset[str]]
-
-    def select(self, cases: Sequence[Case]) -> tuple[Case, ...]:
-        """Return the cases that match. Raises UsageError where none does, or a key is unknown."""
-        known = {key for case in cases for key in facts(case)}
-        for key in self.wanted:
-            if key not in known:
-                raise UsageError(f"--filter: unknown key {key!r}{one_of(key, sorted(known))}")
-        chosen = tuple(case for case in cases if self._matches(facts(case)))
-        if not chosen:
-            there = "; ".join(
-                f"{key} is {', '.join(sorted({str(facts(c).get(key)) for c in cases})[:12])}"
-                for key in self.wanted
-            )
-            raise UsageError(f"--filter: {self.text!r} selects no case; in this config {there}")
-        return chosen
-
-    def _matches(self, found: Mapping[str, object]) -> bool:
-        return all(str(found.get(key)) in values for key, values in self.wanted.items())
-
-
-def facts(case: Case) -> dict[str, object]:
-    """Return what a filter can ask for: kernel, model, case_id and every parameter."""
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of a config, for editors: each parameter may be a value or a list."""
+    kernels = plugins.kernels()
     return {
-        "kernel": case.kernel.name,
-        "model": case.model,
-        "case_id": case.case_id,
-        **case.kernel.parameters(),
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bench config",
+        "type": "object",
+        "properties": {
+            "description": {"type": "string"},
+            "measurement": Measurement.model_json_schema(),
+            "kernels": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"oneOf": [_block_schema(kernel) for kernel in kernels.values()]},
+            },
+        },
+        "required": ["kernels"],
+        "additionalProperties": False,
     }
 
 
-def parse_filter(text: str) -> Filter:
-    """Return the filter in `key=value,key=value|value`. Raises UsageError for anything else."""
-    wanted = {}
-    for part in text.split(","):
-        key, equals, values = part.partition("=")
-        if not equals or not key.strip() or not values.strip():
-            raise UsageError(
-                f"--filter: {part!r} is not KEY=VALUE; such as 'kernel=matmul,dtype=bfloat16|int8'"
-            )
-        wanted[key.strip()] = frozenset(value.strip() for value in values.split("|"))
-    return Filter(text, wanted)
+def _block_schema(kernel: type[Kernel]) -> dict[str, Any]:
+    """Return the schema of one entry of `kernels:`."""
+    axes = {
+        name: {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+        for name, schema in kernel.model_json_schema()["properties"].items()
+    }
+    if "experts" in axes:
+        one = {"enum": list(load_models())}
+        axes["model"] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+    together = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+    return {
+        "type": "object",
+        "description": (kernel.__doc__ or "").strip(),
+        "properties": {
+            "kernel": {"const": kernel.name},
+            "zip": {"anyOf": [together, {"type": "array", "items": together}]},
+            **axes,
+        },
+        "required": ["kernel"],
+        "additionalProperties": False,
+    }

@@ -103,7 +103,8 @@ def command(
     Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
     130 interrupted (the rows so far are kept; go on with --resume).
     """
-    from bench.config import load_config, parse_filter
+    from bench.config import load_config
+    from bench.filters import parse_filter
 
     if options["resume"] and force:
         raise UsageError("--resume keeps the file and --force replaces it: give one of them")

@@ -177,14 +177,15 @@ class Worker:
             if reason is not None:
                 raise Unsupported(reason)
             return wanted
-        reasons = {}
+        reasons: list[str] = []
         for implementation in offered:
             reason = backend.unsupported(kernel, implementation, device)
             if reason is None:
                 return implementation
-            reasons.setdefault(reason, implementation)
+            reasons.append(reason)
         raise Unsupported(
-            "; ".join(reasons) or f"backend {backend.name} has no implementation of {kernel.name}"
+            "; ".join(dict.fromkeys(reasons))
+            or f"backend {backend.name} has no implementation of {kernel.name}"
         )
 
     def _progress(self, phase: str, values: list[float]) -> None:

@@ -150,4 +150,5 @@ def load(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
         raise UsageError("no result file given")
     kinds = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
     joined = pd.concat(frames, ignore_index=True)
-    return joined.astype({c.name: kinds.get(c.type, "object") for c in COLUMNS})
+    typed: pd.DataFrame = joined.astype({c.name: kinds.get(c.type, "object") for c in COLUMNS})
+    return typed
