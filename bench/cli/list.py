@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -70,15 +70,19 @@ def configs() -> Listing:
 
 def models() -> Listing:
     """Return the models whose layer shapes are known."""
+    from bench.cli.format import UNKNOWN
     from bench.models import load_models
 
     lines: list[Line] = []
     for name, model in load_models().items():
-        size = f"{model.total_params_b:g} B, {model.active_params_b:g} B active"
+        size = " / ".join(
+            f"{size:g} B" if size is not None else UNKNOWN
+            for size in (model.total_params_b, model.active_params_b)
+        )
         experts = f"{model.experts}, top-{model.top_k}"
         title = model.title if model.status == "published" else f"{model.title} [{model.status}]"
         lines.append((name, title, size, experts))
-    return ("model", "title", "parameters", "experts"), lines
+    return ("model", "title", "parameters / active", "experts"), lines
 
 
 def chips() -> Listing:
@@ -112,13 +116,14 @@ def command(what: str) -> None:
     """Show what there is, and for what cannot be used the reason."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     header, lines = LISTS[what]()
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for number, title in enumerate(header):
         table.add_column(title, overflow="fold", no_wrap=number == 0)
-    for line in _cells(lines):
-        table.add_row(*line)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))
     console = Console(highlight=False, markup=False)
     console.print(table)
     if not lines:
@@ -143,12 +148,6 @@ def _described() -> list[BackendDescription]:
         finally:
             worker.discard()
     return found
-
-
-def _cells(lines: Iterable[Line]) -> Iterable[Line]:
-    from rich.markup import escape
-
-    return (tuple(escape(cell) for cell in line) for line in lines)
 
 
 def _first_line(text: str | None) -> str:

@@ -34,6 +34,15 @@ def positive(
     return value
 
 
+def fraction(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Refuse everything that is not between zero and one, not-a-number included."""
+    if value is not None and not 0 < value < 1:
+        raise click.BadParameter(f"{value:g} is not between 0 and 1; 0.02 means 2 %")
+    return value
+
+
 @click.command("run", context_settings={"max_content_width": 100})
 @click.argument("config", default="smoke")
 @click.option("--backend", metavar="NAME", help="cpu, cuda, ascend, … [default: the best present]")
@@ -68,7 +77,8 @@ def positive(
 @click.option("--time-budget", type=float, callback=positive, help="Seconds of samples a case.")
 @click.option(
     "--precision",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=float,
+    callback=fraction,
     help="Relative half-width of the 95 % interval at which a case may stop.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of inputs and routing.")

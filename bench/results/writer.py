@@ -49,6 +49,7 @@ class ResultFile:
 
         With `force`, the old file is replaced once the lock on it is held.
         """
+        _refuse_folder(path)
         _make_folder(path)
         exists = path.exists()
         if exists and not force:
@@ -69,6 +70,7 @@ class ResultFile:
         cut off and mentioned in `notes`; all before stays as it is. Raises UsageError for what is
         not a result file of this version.
         """
+        _refuse_folder(path)
         if not path.exists():
             raise UsageError(f"--resume: {path} does not exist; leave --resume out to begin it")
         descriptor = _open_locked(path, 0)
@@ -94,7 +96,11 @@ class ResultFile:
             return fresh
         if len(whole) < len(content):
             notes.append(f"{path}: cut off a half-written row at its end")
-        rows = parse_text(whole.decode(), str(path))
+        try:
+            text = whole.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: not a result file: not UTF-8") from None
+        rows = parse_text(text, str(path))
         while rows and rows[-1]["status"] == "interrupted":
             rows.pop()
             whole = whole[: whole.rstrip(b"\r\n").rfind(b"\n") + 1]
@@ -162,9 +168,12 @@ def _make_folder(path: Path) -> None:
         ) from None
 
 
-def _open_locked(path: Path, flags: int) -> int:
+def _refuse_folder(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file with -o")
+
+
+def _open_locked(path: Path, flags: int) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
     except OSError as error:

@@ -1,0 +1,94 @@
+"""The other commands: list, validate, validate-config, schema, help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench.cli.main import COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(bench, name):
+    done = bench(name, "--help")
+    assert done.stdout.startswith("Usage:")
+    assert COMMANDS[name].split(";")[0].split(":")[0].split(",")[0][:15] in bench("--help").stdout
+
+
+def test_version(bench):
+    assert "bench" in bench("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("backends", ["cpu", "torch", "broken", "not available", "AttributeError"]),
+        ("devices", ["cpu", "numpy"]),
+        ("implementations", ["moe_layer", "loop"]),
+        ("kernels", ["matmul", "moe_layer", "memory"]),
+        ("configs", ["smoke", "moe-deepseek-v3"]),
+        ("chips", ["h100", "ascend-910b2"]),
+        ("models", ["deepseek-v3", "671 B"]),
+    ],
+)
+def test_list(plugged, what, expected):
+    shown = plugged("list", what).stdout
+    for text in expected:
+        assert text in shown
+    assert "Traceback" not in shown
+
+
+def test_list_of_nothing_known(bench):
+    assert "backends" in bench("list", "nonsense", status=2).stderr
+
+
+def test_schemas_are_json(bench):
+    for what in ("config", "results"):
+        assert json.loads(bench("schema", what).stdout)["$schema"]
+
+
+def test_validate_config(bench):
+    assert "nothing wrong" in bench("validate-config", "smoke").stdout
+    bench.write("c.yaml", "kernels:\n  - kernel: matmul\n    m: 0\n    q: 1\n")
+    shown = bench("validate-config", "c.yaml", status=2).stderr
+    assert "c.yaml:4: kernels[0].q: unknown key" in shown
+    assert "Traceback" not in shown
+
+
+def test_validate_names_row_and_column(bench):
+    bench.write("x.csv", "a,b\n1,2\n")
+    assert "not the columns of a result file" in bench("validate", "x.csv", status=2).stderr
+    assert "no such file" in bench("validate", "nothing.csv", status=2).stderr
+
+
+def test_nothing_heavy_is_imported_for_help():
+    """torch takes a second and pandas a quarter; neither is needed to show a page of text."""
+    code = (
+        "import sys; sys.argv = ['bench', '--help']\n"
+        "from bench.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'pydantic', 'rich', 'pyperf'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_run_never_imports_torch_or_pandas_in_the_harness():
+    code = (
+        "import sys, bench.cli.run, bench.measure.run, bench.config, bench.cli.table\n"
+        "from bench.config import load_config; load_config('smoke')\n"
+        "heavy = {'torch', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_output_can_be_cut_off_by_a_pipe(bench):
+    command = f"{sys.executable} -m bench list models | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
