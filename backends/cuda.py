@@ -140,7 +140,7 @@ class EventTimer:
                 step()
             self._end.record(self._stream)
             self._end.synchronize()
-        return self._start.elapsed_time(self._end) / 1e3
+        return float(self._start.elapsed_time(self._end)) / 1e3
 
 
 @cache

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EXIT_CASE_FAILED = 1
 EXIT_INTERRUPTED = 130
 
+# The phases of a case that a user waits for knowingly, in their order.
+MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample")
+
 # Statuses of a run that did what it could.
 FINE = ("ok", "unsupported")
 
@@ -113,6 +116,7 @@ def command(
     Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
     130 interrupted (the rows so far are kept; go on with --resume).
     """
+    started = time.monotonic()
     from bench.config import load_config
     from bench.filters import parse_filter
 
@@ -165,7 +169,7 @@ def command(
         finished = _execute(request, worker, console, options)
     finally:
         worker.discard()
-    show(finished, request, console, options)
+    show(finished, request, console, options, started)
     if finished.interrupted:
         return EXIT_INTERRUPTED
     return 0 if all(row["status"] in FINE for row in finished.rows) else EXIT_CASE_FAILED
@@ -226,11 +230,16 @@ def _execute(request: Request, worker: Any, console: Console, options: dict[str,
         display.close()
 
 
-def show(finished: Finished, request: Request, console: Console, options: dict[str, Any]) -> None:
+def show(
+    finished: Finished,
+    request: Request,
+    console: Console,
+    options: dict[str, Any],
+    started: float,
+) -> None:
     """Write the table, or the rows as CSV or JSON, to standard output; the rest to standard error."""
     from rich.console import Console
 
-    from bench.cli.format import duration
     from bench.cli.table import remarks, result_table
 
     if options["form"] == "csv":
@@ -244,16 +253,22 @@ def show(finished: Finished, request: Request, console: Console, options: dict[s
         for line in remarks(finished.rows, shapes):
             out.print(line, markup=False)
     if options["verbose"]:
-        accounting = finished.accounting
-        for phase, seconds in sorted(accounting.phases_s.items(), key=lambda item: -item[1]):
-            console.print(f"  {phase:10} {duration(seconds)}", markup=False)
-        console.print(f"  {'in all':10} {duration(accounting.wall_s)}", markup=False)
+        for phase, seconds in where_the_time_went(finished, time.monotonic() - started):
+            console.print(f"  {phase:10} {seconds:7.1f} s", markup=False)
     if finished.interrupted:
         console.print("interrupted; the finished rows are kept, go on with:", markup=False)
         console.print(f"  bench run … -o {finished.path} --resume", markup=False)
     console.print(f"rows:    {finished.path}", markup=False, soft_wrap=True)
     if finished.samples is not None:
         console.print(f"samples: {finished.samples}", markup=False, soft_wrap=True)
+
+
+def where_the_time_went(finished: Finished, wall_s: float) -> list[tuple[str, float]]:
+    """Return seconds by phase; `harness` is what served no case: starting, limits, writing."""
+    phases = finished.accounting.phases_s
+    measuring = [(name, phases.get(name, 0.0)) for name in MEASURING]
+    rest = wall_s - sum(seconds for _, seconds in measuring)
+    return [*measuring, ("harness", rest), ("in all", wall_s)]
 
 
 def rows_as_csv(rows: list[dict[str, object]]) -> str:

@@ -5,7 +5,6 @@ The supervisor imports no vendor's library: it cannot be taken down by what it m
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -78,10 +77,9 @@ class Recorder(Protocol):
 
 @dataclass
 class Accounting:
-    """Where the wall time of a run went, in seconds by phase; what is left over is the harness."""
+    """Where the time of the cases went, in seconds by phase, over all workers."""
 
     phases_s: dict[str, float]
-    wall_s: float = 0.0
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add the phases of one case."""
@@ -122,7 +120,6 @@ class Supervisor:
         On KeyboardInterrupt the running job gets a row with status `interrupted`, the workers are
         ended, and the exception goes on.
         """
-        started = time.monotonic()
         lost: dict[int, str] = {}
         try:
             for number, job in enumerate(jobs):
@@ -139,7 +136,6 @@ class Supervisor:
                 self._finish(job, started_at, outcomes)
         finally:
             self.close()
-            self.accounting.wall_s += time.monotonic() - started
 
     def _outcomes(self, job: Job, started_at: str) -> list[Outcome]:
         """Let each process measure the job in turn, up to the first that fails."""

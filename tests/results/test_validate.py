@@ -23,10 +23,9 @@ def test_a_sound_file(check):
     assert check(ROW) == ([], [], 1)
 
 
-FAILED = {
-    name: None
-    for name in ("time_median_s", "ci_low_s", "ci_high_s", "achieved_tflops", "achieved_gbps")
-}
+FAILED = dict.fromkeys(
+    ("time_median_s", "ci_low_s", "ci_high_s", "achieved_tflops", "achieved_gbps")
+)
 
 
 def test_a_failed_row_is_sound_too(check):
