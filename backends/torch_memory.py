@@ -22,6 +22,8 @@ class TorchMemory:
         """Return why torch has no such operation, or None."""
         if case.dtype in ("int8", "float8_e4m3") and case.operation != "copy":
             return f"torch does not add in {case.dtype}"
+        if case.dtype == "float16" and case.operation == "read":
+            return "a sum in float16 overflows; bfloat16 moves the same bytes"
         return None
 
     def build(self, case: Memory, operands: Tensors) -> Step:

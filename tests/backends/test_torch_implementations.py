@@ -1,0 +1,222 @@
+"""Every torch implementation on the processor, held against the kernels' references."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from backends import torch_device
+from backends.cpu import CpuBackend
+from backends.torch_device import TorchPrepared, input_sets
+from bench.backend import Device
+from bench.errors import OutOfMemory, Unsupported
+from bench.kernels.matmul import Matmul
+from bench.kernels.memory import Memory
+from bench.kernels.moe_layer import MoeLayer
+
+BACKEND = CpuBackend()
+DEVICE = Device(index=0, name="test", chip="test", cache_bytes=None)
+
+
+def run_all(case, seed=0):
+    """Return the verification of each implementation that takes the case."""
+    found = {}
+    for name in BACKEND.implementations(case.name):
+        if BACKEND.unsupported(case, name, DEVICE) is None:
+            inputs = case.make_inputs(seed)
+            prepared = BACKEND.prepare(case, name, DEVICE, inputs)
+            found[name] = case.verify(inputs, prepared.outputs(), seed)
+            assert prepared.run(2) > 0
+            again = case.verify(inputs, prepared.outputs(), seed)
+            assert again == found[name], "running must not change what is computed"
+            prepared.close()
+    return found
+
+
+def assert_all_right(case, seed=0):
+    found = run_all(case, seed)
+    assert found
+    for name, check in found.items():
+        assert check.passed, (name, check)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16"]),
+    layout=st.sampled_from(["nn", "nt", "tn", "tt"]),
+    m=st.integers(1, 40),
+    n=st.integers(1, 40),
+    k=st.integers(1, 70),
+    batch=st.integers(1, 3),
+)
+def test_products(dtype, layout, m, n, k, batch):
+    assert_all_right(Matmul(dtype=dtype, layout=layout, m=m, n=n, k=k, batch=batch))
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+def test_integer_products(layout):
+    assert_all_right(Matmul(dtype="int8", layout=layout, m=40, n=48, k=64))
+
+
+def test_float8_products():
+    assert_all_right(Matmul(dtype="float8_e4m3", layout="nt", m=32, n=48, k=64))
+
+
+@pytest.mark.parametrize("inputs", ["zeros", "constant"])
+def test_other_inputs(inputs):
+    assert_all_right(Matmul(dtype="float32", m=8, n=8, k=8, inputs=inputs))
+    assert_all_right(
+        MoeLayer(
+            dtype="float32", hidden=8, intermediate=8, experts=4, top_k=2, tokens=5, inputs=inputs
+        )
+    )
+
+
+@pytest.mark.parametrize("operation", ["copy", "read", "triad"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_memory(operation, dtype):
+    case = Memory(operation=operation, dtype=dtype, size_mib=1)
+    if (operation, dtype) == ("read", "float16"):
+        assert "overflows" in BACKEND.unsupported(case, "torch", DEVICE)
+    else:
+        assert_all_right(case)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16"]),
+    # Rounding is judged as a random walk; sums of two or three terms may cancel to nothing.
+    hidden=st.integers(17, 60),
+    intermediate=st.integers(9, 40),
+    tokens=st.integers(1, 50),
+    groups=st.integers(1, 4),
+    group_size=st.integers(1, 6),
+    topk_groups=st.integers(1, 4),
+    devices=st.sampled_from([1, 2, 3]),
+    top_k=st.integers(1, 24),
+    shared_experts=st.integers(0, 2),
+    expert_hidden=st.sampled_from([None, 19, 32]),
+    gated=st.booleans(),
+    activation=st.sampled_from(["silu", "gelu", "relu2", "swigluoai"]),
+    gate=st.sampled_from(["softmax", "sigmoid", "sqrt_softplus"]),
+    correction_bias=st.booleans(),
+    normalize=st.booleans(),
+    routing=st.sampled_from(["uniform", "power_law"]),
+    seed=st.integers(0, 99),
+)
+def test_layers(groups, group_size, topk_groups, devices, top_k, gated, activation, seed, **more):
+    experts = groups * group_size * devices
+    assume(topk_groups <= groups and top_k <= topk_groups * (experts // groups))
+    assume(gated or activation != "swigluoai")
+    case = MoeLayer(
+        experts=experts,
+        groups=groups,
+        topk_groups=topk_groups,
+        top_k=top_k,
+        expert_parallel=devices,
+        gated=gated,
+        activation=activation,
+        **more,
+    )
+    assert_all_right(case, seed)
+
+
+def test_all_tokens_to_all_experts_and_one_token_only():
+    shape = {"dtype": "float32", "hidden": 8, "intermediate": 8, "experts": 4}
+    assert_all_right(MoeLayer(**shape, top_k=4, tokens=7))
+    assert_all_right(MoeLayer(**shape, top_k=1, tokens=1))
+
+
+def test_a_wrong_implementation_is_found(monkeypatch):
+    """A layer that forgets the gate's weights is fast, plausible, and wrong."""
+    from backends import torch_moe
+
+    right = torch_moe.choose
+
+    def forgetful(case, operands):
+        weight, chosen = right(case, operands)
+        return torch.ones_like(weight) / weight.shape[1], chosen
+
+    monkeypatch.setattr(torch_moe, "choose", forgetful)
+    case = MoeLayer(
+        dtype="bfloat16", hidden=64, intermediate=32, experts=8, top_k=2, tokens=16, scaling=2.5
+    )
+    assert not any(check.passed for check in run_all(case).values())
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (Matmul(dtype="tf32", m=8, n=8, k=8), "format of accelerators"),
+        (Matmul(dtype="int8", m=8, n=8, k=8, batch=2), "no batched int8"),
+        (Matmul(dtype="float8_e4m3", m=16, n=16, k=16), "layout nt only"),
+        (Matmul(dtype="float8_e4m3", m=16, n=17, k=16, layout="nt"), "multiples of 16"),
+    ],
+)
+def test_what_is_not_supported_says_why(case, reason):
+    assert reason in BACKEND.unsupported(case, "torch", DEVICE)
+
+
+def test_an_unknown_implementation_names_the_known_ones():
+    with pytest.raises(Unsupported, match="known: torch"):
+        BACKEND.unsupported(Matmul(dtype="float32", m=1, n=1, k=1), "trch", DEVICE)
+
+
+def test_a_case_beyond_the_memory_is_refused_before_it_allocates():
+    case = Matmul(dtype="float32", m=1 << 20, n=1 << 20, k=1)
+    with pytest.raises(OutOfMemory, match=r"needs 4096\.0 GiB"):
+        BACKEND.prepare(case, "torch", DEVICE, {})
+
+
+@pytest.mark.parametrize(
+    ("size", "cache", "free", "sets"),
+    [
+        (10, None, 1000, 1),
+        (10, 50, 1000, 10),
+        (10, 50, 200, 5),
+        (1000, 50, 10_000, 1),
+        (3, 50, None, 34),
+        (1, 1 << 40, None, torch_device.MOST_INPUT_SETS),
+    ],
+)
+def test_cold_sets_pass_twice_the_cache_within_a_quarter_of_memory(size, cache, free, sets):
+    assert input_sets(size, cache, free) == sets
+
+
+def test_a_cold_case_takes_its_sets_in_turn_and_a_hot_one_has_one():
+    case = Matmul(dtype="float32", m=16, n=16, k=16)
+    device = Device(index=0, name="t", chip="t", cache_bytes=10 * case.memory_bytes())
+    seen = []
+
+    class Spy:
+        timing = "host"
+
+        def __call__(self, steps):
+            seen.extend(id(step) for step in steps)
+            return 1.0
+
+    for cache, sets in (("cold", 20), ("hot", 1)):
+        chosen = case.model_copy(update={"cache": cache})
+        prepared = BACKEND.prepare(chosen, "torch", device, chosen.make_inputs(0))
+        assert isinstance(prepared, TorchPrepared)
+        assert prepared.flush_bytes == (20 * case.memory_bytes() if cache == "cold" else 0)
+        prepared._timer = Spy()
+        seen.clear()
+        for loops in (1, 7, 32):
+            prepared.run(loops)
+        assert len(set(seen)) == sets
+        assert all(a != b for a, b in pairwise(seen)) or sets == 1
+
+
+def test_the_processors_rows_are_verified_against_its_own_limits():
+    limits = BACKEND.limits(BACKEND.devices()[0], "float32")
+    assert limits.peak_tflops > 0.01
+    assert "measured" in limits.peak_source
+    assert 1 < limits.ceiling_gbps < 5000
+    assert 1e-8 < limits.launch_s < 1e-3
+    assert np.isfinite(limits.peak_tflops)

@@ -1,0 +1,88 @@
+"""The documentation: its commands run, its examples are the real ones, its tables are up to date."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.config import build_config
+from bench.kernels.base import Kernel
+from bench.plugins import kernels
+from bench.yaml_source import parse_yaml
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONFIG_DOC = (ROOT / "docs" / "config.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for block in blocks(README, "sh")
+    for line in block.splitlines()
+    if line.startswith("bench ")
+]
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 10
+
+
+@pytest.fixture
+def prepared(bench):
+    """A folder with the files that the README's commands speak of."""
+    text = "kernels:\n  - {kernel: matmul, dtype: float32, m: 16, n: 16, k: 16}\n"
+    bench.write("my.yaml", text)
+    return bench
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command) for command in COMMANDS])
+def test_a_command_of_the_readme(prepared, command):
+    """Runs are cut to listing their cases; test_the_everyday_round measures for real."""
+    _, verb, *rest = command
+    if verb == "run":
+        # Listed, not run, so there is no file to go on with.
+        rest = [word for word in rest if word != "--resume"] + ["--list-cases"]
+        assert prepared(verb, *rest).stdout
+    elif verb == "list":
+        assert prepared(verb, *rest).stdout
+    else:
+        prepared("run", "my.yaml", "--backend", "cpu", "--time-budget", 0.1, "-o", "my.csv")
+        assert "sound" in prepared(verb, *rest).stdout
+
+
+def test_the_everyday_round(prepared):
+    """Measure, go on, check, and compare with pyperf, as the README has it."""
+    run = ["run", "my.yaml", "--backend", "cpu", "--time-budget", 0.1, "-o", "my.csv"]
+    prepared(*run, "--seed", 1)
+    prepared(*run, "--seed", 1, "--resume")
+    prepared("validate", "my.csv")
+
+
+def test_the_example_backend_is_the_one_that_is_tested():
+    (example,) = blocks(README, "python")
+    real = (ROOT / "tests" / "plugins" / "example_backend" / "numpy_backend.py").read_text()
+    assert example.strip() == real.strip()
+
+
+@pytest.mark.parametrize("text", [*blocks(README, "yaml"), *blocks(CONFIG_DOC, "yaml")])
+def test_a_config_of_the_documentation(text):
+    assert build_config(parse_yaml(text, "docs"), "docs").cases
+
+
+@pytest.mark.parametrize("kernel", kernels().values(), ids=kernels())
+def test_every_parameter_is_documented(kernel: type[Kernel]):
+    for name in kernel.model_fields:
+        assert f"`{name}`" in CONFIG_DOC, name
+
+
+def test_links_lead_somewhere():
+    for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: {target}"
