@@ -37,6 +37,7 @@ from bench.routing import (
 # slope has not yet died there, so weights still differ from token to token.
 PLANTED = 3.0
 LOGIT_SCALE = 0.25
+BIAS_SCALE = 0.02
 
 # A layer up to this size is verified for every token; a larger one for this many random tokens.
 WHOLE_FLOPS = 1 << 31
@@ -244,7 +245,9 @@ class MoeLayer(Kernel):
         np.put_along_axis(planted, self.chosen(seed).astype(np.int64), PLANTED, axis=1)
         operands["planted"] = Operand(planted, "float32")
         if self.correction_bias:
-            bias = tensor((self.experts,), "float32", seed=seed, name="moe_layer/bias", scale=0.02)
+            # A softmax gives each chosen expert about 1/top_k; the bias has to stay well below that.
+            scale = BIAS_SCALE / self.top_k
+            bias = tensor((self.experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale)
             operands["correction_bias"] = Operand(bias, "float32")
         return operands
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bench.kernels import moe_layer
 from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe_math import gate_weights
 
 SMALL = {
     "dtype": "float32",
@@ -196,3 +197,29 @@ def test_planted_logits_decide_with_a_wide_margin(gate):
     planted = inputs["planted"].array > 0
     total = logits + inputs["planted"].array
     assert total[planted].min() - total[~planted].max() > 1.0
+
+
+@pytest.mark.parametrize("gate", ["softmax", "sigmoid", "sqrt_softplus"])
+@pytest.mark.parametrize("top_k", [1, 8, 32])
+def test_a_correction_bias_never_outweighs_the_planted_choice(gate, top_k):
+    case = MoeLayer(
+        dtype="float32",
+        hidden=64,
+        intermediate=8,
+        experts=64,
+        top_k=top_k,
+        tokens=3000,
+        gate=gate,
+        correction_bias=True,
+        routing="uniform",
+    )
+    inputs = case.make_inputs(0)
+    logits = (inputs["x"].array @ inputs["router"].array.T).astype(np.float64)
+    logits += inputs["planted"].array
+    everyone = np.tile(np.arange(64), (3000, 1))
+    scores = gate_weights(logits, everyone, gate=gate, normalize=False, scaling=1.0)
+    biased = scores + inputs["correction_bias"].array
+    planted = inputs["planted"].array > 0
+    lowest = np.where(planted, biased, np.inf).min(axis=1)
+    highest = np.where(planted, -np.inf, biased).max(axis=1)
+    assert (lowest > highest).all()
