@@ -154,8 +154,9 @@ def test_the_reference_equals_a_scalar_computation(parameters, local, devices, t
         dtype="float64", experts=experts, top_k=top_k, expert_parallel=devices, **parameters
     )
     inputs = case.make_inputs(seed)
-    found = case.verify(inputs, {"y": scalar_layer(case, inputs, seed)}, seed)
-    assert found.passed, found
+    reference = case.reference(inputs, np.arange(case.tokens), case.chosen(seed))
+    # Not by the kernel's tolerance: in layers as small as these, sums may cancel to nothing.
+    np.testing.assert_allclose(scalar_layer(case, inputs, seed), reference, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("sampled", [False, True])
