@@ -28,6 +28,7 @@ class CpuBackend(TorchBackend):
 
     name: ClassVar[str] = "cpu"
     priority: ClassVar[int] = 0
+    device_type: ClassVar[str] = "cpu"
 
     def __init__(self) -> None:
         self._topology = cpu_topology()

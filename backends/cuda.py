@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import torch
 
 from backends import nvml
-from backends.torch_device import Step, TorchBackend, TorchPrepared
+from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
 from bench.backend import Device, Limits, Telemetry
 from bench.chips import find_chip
-from bench.errors import DeviceLost
 
 # Formats by the compute capability that first multiplies them in hardware (CUDA programming guide,
 # arithmetic instructions; PTX ISA, mma and wgmma).
@@ -30,6 +29,7 @@ class CudaBackend(TorchBackend):
 
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 100
+    device_type: ClassVar[str] = "cuda"
 
     def unavailable(self) -> str | None:
         """Return why there is no GPU to be used: the build, the driver, or the visibility."""
@@ -96,10 +96,22 @@ class CudaBackend(TorchBackend):
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.index)
-        try:
-            return super().prepare(case, implementation, device, inputs)
-        except torch.AcceleratorError as error:
-            raise DeviceLost(" ".join(str(error).split())) from error
+        return super().prepare(case, implementation, device, inputs)
+
+    def capture(self, step: Step, device: Device) -> Step:
+        """Return a replay of the step as a CUDA graph."""
+        stream = torch.cuda.Stream(device.index)
+        with torch.cuda.stream(stream):
+            step()  # libraries choose and allocate at the first call, which a capture forbids
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream):
+                outputs = step()
+
+        def replay() -> Tensors:
+            graph.replay()
+            return outputs
+
+        return replay
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""

@@ -43,7 +43,9 @@ class TorchImplementation(Protocol):
     api: ClassVar[str]  # "torch"
     kernel: ClassVar[str]
     name: ClassVar[str]
-    preference: ClassVar[int]  # among those that support a case, the highest is `best`
+
+    def preference(self, device_type: str) -> int:
+        """Return its rank on torch's devices of a type: of those that can, the highest is `best`."""
 
     def unsupported(self, case: Any, device: torch.device) -> str | None:
         """Return why this implementation cannot compute the case, or None."""
@@ -57,6 +59,7 @@ class TorchBackend(ABC):
 
     name: ClassVar[str]
     priority: ClassVar[int]
+    device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
 
     @abstractmethod
     def torch_device(self, device: Device) -> torch.device:
@@ -96,7 +99,9 @@ class TorchBackend(ABC):
 
     def implementations(self, kernel: str) -> list[str]:
         """Return the torch implementations of a kernel, best first."""
-        return [implementation.name for implementation in _implementations(kernel)]
+        offered = _implementations(kernel)
+        offered.sort(key=lambda found: -found.preference(self.device_type))
+        return [found.name for found in offered]
 
     def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
         """Return why a case cannot run on the device by that implementation, or None."""
@@ -124,9 +129,17 @@ class TorchBackend(ABC):
             first,
             *({name: tensor.clone() for name, tensor in first.items()} for _ in range(sets - 1)),
         ]
+        timer = self.timer(device)
         with torch.inference_mode():
             steps = [found.build(case, operands) for operands in copies]
-        return TorchPrepared(steps, self.timer(device), sets * size if sets > 1 else 0)
+            if case.graph:
+                steps = [self.capture(step, device) for step in steps]
+        timing = "graph" if case.graph else timer.timing
+        return TorchPrepared(steps, timer, timing, sets * size if sets > 1 else 0)
+
+    def capture(self, step: Step, device: Device) -> Step:
+        """Return a step that replays what `step` launches as one graph; outputs stay in place."""
+        raise Unsupported(f"{self.name} devices have no graphs to launch a case with")
 
 
 def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None) -> int:
@@ -153,7 +166,7 @@ def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
 class Timer(Protocol):
     """Times steps by a device's own clock."""
 
-    timing: str  # host, events or graph
+    timing: str  # host or events
 
     def __call__(self, steps: list[Step]) -> float:
         """Run the steps in order; return the seconds that the device took."""
@@ -162,11 +175,11 @@ class Timer(Protocol):
 class TorchPrepared:
     """A case on a torch device: as many steps as input sets, taken in turn."""
 
-    def __init__(self, steps: list[Step], timer: Timer, flush_bytes: int) -> None:
+    def __init__(self, steps: list[Step], timer: Timer, timing: str, flush_bytes: int) -> None:
         self._steps = steps
         self._turn = cycle(steps)
         self._timer = timer
-        self.timing = timer.timing
+        self.timing = timing
         self.flush_bytes = flush_bytes
 
     def run(self, loops: int) -> float:
@@ -196,8 +209,7 @@ def to_host(tensor: torch.Tensor) -> NDArray[Any]:
 
 def _implementations(kernel: str) -> list[TorchImplementation]:
     loaded = plugins.load_all(plugins.IMPLEMENTATIONS).loaded.values()
-    offered = [found() for found in loaded if found.api == "torch" and found.kernel == kernel]
-    return sorted(offered, key=lambda found: -found.preference)
+    return [found() for found in loaded if found.api == "torch" and found.kernel == kernel]
 
 
 def _implementation(kernel: str, name: str) -> TorchImplementation:

@@ -17,7 +17,10 @@ class TorchMatmul:
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "matmul"
     name: ClassVar[str] = "torch"
-    preference: ClassVar[int] = 0
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch has no such product, or None."""

@@ -16,7 +16,10 @@ class TorchMemory:
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "memory"
     name: ClassVar[str] = "torch"
-    preference: ClassVar[int] = 0
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
 
     def unsupported(self, case: Memory, device: torch.device) -> str | None:
         """Return why torch has no such operation, or None."""

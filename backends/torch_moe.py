@@ -75,7 +75,10 @@ class Loop:
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "moe_layer"
     name: ClassVar[str] = "loop"
-    preference: ClassVar[int] = 0
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the layer cannot be computed, or None."""

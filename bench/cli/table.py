@@ -45,6 +45,7 @@ def case_text(row: Row, shapes: Mapping[str, str]) -> str:
         DTYPES[dtype].short if dtype in DTYPES else dtype,
         shapes.get(str(row["case_id"]), str(row["case_id"])),
         "hot" if row["cache"] == "hot" else "",
+        "graph" if row["timing"] == "graph" else "",
         "" if row["implementation"] in ("torch", "best", None) else f"({row['implementation']})",
     ]
     return " ".join(part for part in parts if part)

@@ -81,6 +81,7 @@ class Kernel(BaseModel, ABC):
     dtype: DtypeName
     inputs: Literal["normal", "zeros", "constant"] = "normal"
     cache: Literal["cold", "hot"] = "cold"
+    graph: bool = False  # launch each execution as one recorded graph, where a device can
 
     @abstractmethod
     def work(self, seed: int) -> Work:
@@ -113,7 +114,8 @@ class Kernel(BaseModel, ABC):
 
     def label(self) -> str:
         """Return a short human name that no other case has in practice: kernel, dtype, shape, cache."""
-        return f"{self.name} {DTYPES[self.dtype].short} {self.shape()} {self.cache}"
+        graph = " graph" if self.graph else ""
+        return f"{self.name} {DTYPES[self.dtype].short} {self.shape()} {self.cache}{graph}"
 
 
 def compare(out: NDArray[Any], ref: FloatArray, tolerance: float, compared: str) -> Verification:

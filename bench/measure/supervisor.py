@@ -183,6 +183,9 @@ class Supervisor:
             return self._replace(index, Outcome("crashed", f"{death}, during {phase}"))
         if outcome.traceback:
             self._on_worker_output(outcome.traceback)
+        if outcome.status in ("error", "device_lost"):
+            # What raised may have left the device's context unusable; the next case gets a new one.
+            return self._replace(index, outcome)
         return outcome
 
     def _replace(self, index: int, outcome: Outcome) -> Outcome:
