@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +246,7 @@ def show(
     if options["form"] == "csv":
         click.echo(rows_as_csv(finished.rows), nl=False)
     elif options["form"] == "json":
-        click.echo(json.dumps(finished.rows, indent=2))
+        click.echo(rows_as_json(finished.rows))
     elif not options["quiet"]:
         shapes = {job.case.case_id: job.case.shape for job in request.jobs}
         out = Console(highlight=False)
@@ -269,6 +270,16 @@ def where_the_time_went(finished: Finished, wall_s: float) -> list[tuple[str, fl
     measuring = [(name, phases.get(name, 0.0)) for name in MEASURING]
     rest = wall_s - sum(seconds for _, seconds in measuring)
     return [*measuring, ("harness", rest), ("in all", wall_s)]
+
+
+def rows_as_json(rows: list[dict[str, object]]) -> str:
+    """Return rows as a JSON array; JSON has no infinity, so an infinite error is null."""
+
+    def plain(value: object) -> object:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    clean = [{name: plain(value) for name, value in row.items()} for row in rows]
+    return json.dumps(clean, indent=2, allow_nan=False)
 
 
 def rows_as_csv(rows: list[dict[str, object]]) -> str:

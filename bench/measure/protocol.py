@@ -13,18 +13,6 @@ from typing import Any
 
 from bench.backend import Device, Limits, Telemetry
 
-STATUSES = (
-    "ok",
-    "unsupported",
-    "out_of_memory",
-    "timeout",
-    "crashed",
-    "wrong_result",
-    "error",
-    "interrupted",
-    "device_lost",
-)
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -45,7 +33,7 @@ class Measure:
 class Outcome:
     """An answer: how the case ended, and everything that was learned on the way."""
 
-    status: str
+    status: str  # one of bench.results.schema.STATUSES
     error: str | None = None
     traceback: str | None = None
     implementation: str | None = None

@@ -11,27 +11,10 @@ from bench.backend import Device
 from bench.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.measure.protocol import Outcome
+from bench.results.schema import COLUMNS
 
-# Parameters that have a column of their own besides `params`, where a kernel has them.
-PARAMETER_COLUMNS = (
-    "m",
-    "n",
-    "k",
-    "batch",
-    "layout",
-    "hidden",
-    "intermediate",
-    "experts",
-    "top_k",
-    "shared_experts",
-    "tokens",
-    "expert_parallel",
-    "operation",
-    "size_mib",
-    "routing",
-    "inputs",
-    "cache",
-)
+# Parameters that have a column of their own besides `params`.
+REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
@@ -96,9 +79,8 @@ def _work_columns(case: Case, work: Work) -> dict[str, object]:
     return {
         "kernel": case.kernel.name,
         "model": case.model,
-        "dtype": case.kernel.dtype,
         "params": canonical_json(parameters),
-        **{name: parameters.get(name) for name in PARAMETER_COLUMNS},
+        **{name: parameters.get(name) for name in REPEATED},
         "pass": "forward" if work.tokens else None,
         "routing_sha256": work.routing_sha256,
         "imbalance": work.imbalance,

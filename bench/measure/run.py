@@ -20,7 +20,7 @@ from bench.results.schema import SCHEMA_VERSION
 from bench.results.writer import ResultFile, check_same_run
 
 # What has to be equal for two rows to belong into one file.
-SAME_RUN = ("config_sha256", "seed", "backend", "chip", "threads", "host")
+SAME_RUN = ("config_sha256", "seed", "backend", "chip", "threads")
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,11 @@ class Recording:
         else:
             self.file = ResultFile.create(request.path, force=request.force)
         self.samples = SamplesFile(samples_path(request.path), keep=request.resume)
-        self.rows: list[Row] = [dict(row) for row in self.file.rows]
 
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a row on disk; then the samples, if there are any."""
         self.file.append(row)
-        self.rows.append(row)
+        self.samples.begin()
         if row["status"] == "ok":
             self.samples.add(self._name(row), str(row["case_id"]), outcomes)
             self._write_samples(due_only=True)
@@ -70,15 +69,15 @@ class Recording:
         except OSError as error:
             raise BenchError(
                 f"{self.samples.path}: cannot write: {error.strerror}; "
-                f"{len(self.rows)} row{'s' * (len(self.rows) != 1)} in {self.file.path} are safe; "
+                f"{len(self.file.rows)} row{'s' * (len(self.file.rows) != 1)} in {self.file.path} are safe; "
                 "make room, then go on with --resume"
             ) from None
 
     def done(self, jobs: Sequence[Job]) -> set[tuple[str, int, str]]:
         """Return the keys of the jobs that the file has a row for."""
-        there = {(row["case_id"], row["device_index"]) for row in self.rows}
+        there = {(row["case_id"], row["device_index"]) for row in self.file.rows}
         exactly = {
-            (row["case_id"], row["device_index"], row["implementation"]) for row in self.rows
+            (row["case_id"], row["device_index"], row["implementation"]) for row in self.file.rows
         }
         return {
             job.key
@@ -173,7 +172,7 @@ def execute(
             interrupted = True
     kept = samples_path(request.path)
     return Finished(
-        rows=recording.rows,
+        rows=recording.file.rows,
         path=request.path,
         samples=kept if kept.exists() else None,
         accounting=supervisor.accounting,

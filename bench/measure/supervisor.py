@@ -196,8 +196,9 @@ class Supervisor:
         return outcome
 
     def _finish(self, job: Job, started_at: str, outcomes: Sequence[Outcome]) -> None:
-        if all(outcome.implementation is None for outcome in outcomes):
-            outcomes = [replace(found, implementation=job.implementation) for found in outcomes]
+        # A worker that died could not say which implementation it had chosen; another may have.
+        chosen = next((o.implementation for o in outcomes if o.implementation), job.implementation)
+        outcomes = [replace(o, implementation=o.implementation or chosen) for o in outcomes]
         row = make_row(
             job.case,
             job.device,

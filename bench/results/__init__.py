@@ -1,1 +1,1 @@
-"""Result files: the columns, and how rows are written, read and checked."""
+"""Result files: their columns, and how rows are written, read and checked."""

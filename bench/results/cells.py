@@ -1,64 +1,156 @@
-"""A value in a cell and back: the text forms of a result file, in one place."""
+"""How a value becomes the text of a cell, and that text the value again.
+
+What is read is exactly what can be written: a value that does not fit its column is left out when a
+row is written, and the row's `warnings` say so, because a row with a gap is worth more than no row.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from bench.results.schema import BY_NAME, COLUMNS, Column
 
-# A spreadsheet takes a text that begins like this for a formula; a leading apostrophe prevents it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Longer texts are cut: a compiler's whole output is not a cell, and spreadsheets end at 32,767.
+LONGEST_TEXT = 8000
+
+# Line breaks of any alphabet and control characters, so that one line of the file is one record.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+# A spreadsheet computes a text that begins like this (CWE-1236). An apostrophe in front prevents it;
+# texts that have apostrophes there already get one more, so that the reader can always take one off.
+_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")
+
+# Integers of more than 64 bits still fit a float.
+WIDEST = 2**1000
+
+_INTEGER = re.compile(r"-?\d{1,302}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def format_row(row: Mapping[str, object]) -> list[str]:
-    """Return a row's cells in the order of the columns; unknown values are empty."""
-    unknown = set(row) - set(BY_NAME)
+    """Return a row's cells in the order of the columns, empty where unknown.
+
+    Raises KeyError for names that are no columns: a fault of the harness, not of a value.
+    """
+    unknown = row.keys() - BY_NAME.keys()
     if unknown:
         raise KeyError(f"no such columns: {', '.join(sorted(unknown))}")
-    return [format_cell(column, row.get(column.name)) for column in COLUMNS]
+    cells, left_out = {}, []
+    for column in COLUMNS:
+        try:
+            cells[column.name] = format_cell(column, row.get(column.name))
+        except ValueError as error:
+            cells[column.name] = ""
+            left_out.append(f"{column.name} left out: {error}")
+    if left_out:
+        said = [text for text in (row.get("warnings"), *left_out) if text]
+        cells["warnings"] = format_cell(BY_NAME["warnings"], "; ".join(map(str, said)))
+    return list(cells.values())
 
 
 def format_cell(column: Column, value: object) -> str:
-    """Return a value as text: numbers so that they read back equal, text without line breaks."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """Return a value as text. Raises ValueError, saying what was expected, if it does not fit."""
+    if value is None:
         return ""
+    if hasattr(value, "item"):  # numpy's and torch's scalars
+        value = value.item()
     if column.type == "boolean":
+        if not isinstance(value, bool):
+            raise _misfit(column, value)
         return "true" if value else "false"
-    if column.type == "number":
-        return repr(float(value))  # type: ignore[arg-type]
-    if column.type == "integer":
-        return str(int(value))  # type: ignore[call-overload]
-    text = " ".join(str(value).splitlines()).replace("\0", "")
-    return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
+    if column.type in ("integer", "number"):
+        return repr(_checked(column, _number(column, value), value))
+    text = _CONTROLS.sub(" ", str(value)).encode("utf-8", "backslashreplace").decode()
+    if column.type == "text" and len(text) > LONGEST_TEXT:
+        text = f"{text[: LONGEST_TEXT - 1]}…"
+    _check_text(column, text)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
-def parse_cell(column: Column, text: str) -> object:
-    """Return a cell's value, None where it is empty. Raises ValueError saying what was expected."""
-    if text == "":
-        if column.required:
-            raise ValueError("is empty, but is always known")
+def parse_cell(column: Column, text: str) -> Any:
+    """Return a cell's value, None if it is empty. Raises ValueError, saying what was expected."""
+    if not text:
         return None
+    if column.type == "integer":
+        if not _INTEGER.fullmatch(text):
+            raise _misfit(column, text)
+        return _checked(column, int(text), text)
+    if column.type == "number":
+        if _NUMBER.fullmatch(text):
+            return _checked(column, float(text), text)
+        if text not in _INFINITE:
+            raise _misfit(column, text)
+        return _checked(column, _INFINITE[text], text)
     if column.type == "boolean":
-        if text not in ("true", "false"):
-            raise ValueError(f"{text!r} is neither true nor false")
-        return text == "true"
-    if column.type in ("number", "integer"):
-        return _number(column, text)
-    value = text[1:] if text.startswith("'") else text
-    if column.choices and value not in column.choices:
-        raise ValueError(f"{value!r} is none of {', '.join(column.choices)}")
-    return value
+        if text.lower() not in _BOOLEANS:  # spreadsheets write TRUE and FALSE
+            raise _misfit(column, text)
+        return _BOOLEANS[text.lower()]
+    if text[0] == "'" and _FORMULA.match(text):
+        text = text[1:]
+    _check_text(column, text)
+    return text
 
 
-def _number(column: Column, text: str) -> float | int:
+def expected(column: Column) -> str:
+    """Return what a column holds, such as `an integer of at least 1`."""
+    if column.choices:
+        return f"one of {', '.join(column.choices)}"
+    kind = {
+        "text": "64 hexadecimal digits" if column.pattern else "text",
+        "json": "JSON",
+        "time": "a time in UTC like 2026-01-31T23:59:59.123Z",
+        "integer": "an integer",
+        "number": "a number" if column.infinite else "a finite number",
+        "boolean": "true or false",
+    }[column.type]
+    if column.minimum is not None:
+        return f"{kind} of at least {column.minimum:g}"
+    return f"{kind} above {column.above:g}" if column.above is not None else kind
+
+
+def _number(column: Column, value: object) -> int | float:
     try:
-        value = int(text) if column.type == "integer" else float(text)
-    except ValueError:
-        hint = "; a decimal comma?" if "," in text else ""
-        raise ValueError(f"{text!r} is not a {column.type}{hint}") from None
-    if not math.isfinite(value) and column.name != "rel_error":
-        raise ValueError(f"{text} is not finite")
-    if column.positive and value <= 0:
-        raise ValueError(f"{text} is not above zero")
+        if isinstance(value, bool):
+            raise TypeError
+        if column.type == "integer":
+            return operator.index(value)  # type: ignore[arg-type]
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except (TypeError, OverflowError):
+        raise _misfit(column, value) from None
+
+
+def _checked(column: Column, value: int | float, found: object) -> int | float:
+    """Return a number if it is within its column's bounds."""
+    fits = (column.minimum is None or value >= column.minimum) and (
+        column.above is None or value > column.above
+    )
+    if column.type == "integer":
+        most = WIDEST if column.wide else 2**63
+        fits = fits and -most <= value < most
+    elif not column.infinite:
+        fits = fits and math.isfinite(value)
+    if not fits or math.isnan(value):
+        raise _misfit(column, found)
     return value
+
+
+def _check_text(column: Column, text: str) -> None:
+    if column.choices and text not in column.choices:
+        raise _misfit(column, text)
+    if column.pattern and not re.fullmatch(column.pattern, text, re.ASCII):
+        raise _misfit(column, text)
+
+
+def _misfit(column: Column, found: object) -> ValueError:
+    shown = str(found) if isinstance(found, (int, float)) else repr(found)
+    shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
+    hint = ""
+    if column.type in ("integer", "number") and isinstance(found, str) and "," in found:
+        hint = "; write decimal points, and nothing between thousands"
+    return ValueError(f"expected {expected(column)}, found {shown}{hint}")

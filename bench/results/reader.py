@@ -1,154 +1,236 @@
-"""Reads result files back into rows and data frames; a wrong cell is named by line and column."""
+"""Reads result files into rows and data frames; what is wrong is named by line and column.
+
+Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.errors import UsageError, nearest
 from bench.results.cells import parse_cell
-from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION
+from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, object]
+# No record is nearly as long; what is, is no text file, and need not be read into memory.
+LONGEST_LINE = 1 << 20
 
-# A result file of a million rows is smaller; anything larger is some other file.
-LARGEST_BYTES = 4 << 30
+CUT_OFF = "cut off before its end; left out"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a file: the line, counted from one for the header, and the column."""
+    """Something wrong in a file: in a line, counted from 1 for the header, and mostly in a column."""
 
     line: int
-    column: str
-    text: str
+    column: str | None
+    message: str
 
     def __str__(self) -> str:
-        """Return `line 3: time_median_s: …`."""
-        return (
-            f"line {self.line}: {self.column}: {self.text}"
-            if self.column
-            else f"line {self.line}: {self.text}"
-        )
+        """Return `line 3: m: expected …`."""
+        where = f"line {self.line}: {self.column}" if self.column else f"line {self.line}"
+        return f"{where}: {self.message}"
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text. Raises UsageError for what cannot be a result file."""
-    if not path.exists():
-        raise UsageError(f"{path}: no such file")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder, not a result file")
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise UsageError(f"{path}: larger than {LARGEST_BYTES >> 30} GiB; not a result file")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; not a result file") from None
+Notice = Callable[[Problem], None]
 
 
-def parse(text: str) -> tuple[list[tuple[int, Row]], list[Problem]]:
-    """Return the rows with their line numbers, and all that is wrong with the cells.
+def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
+    """Return the rows of a result file.
 
-    A row with a wrong cell is left out.
+    `notice` is told what could be passed over: a last line that was cut off, or a column that is not
+    known; by default it becomes a Python warning. Raises UsageError naming file, line and column of
+    what could not.
     """
-    lines = text.splitlines()
-    try:
-        records = list(csv.reader(lines, strict=True))
-    except csv.Error as error:
-        return [], [Problem(1, "", f"not CSV: {error}")]
-    if not records or not any(records):
-        return [], [Problem(1, "", "the file is empty")]
-    problems = check_header(records[0])
-    if problems:
-        return [], problems
-    rows = []
-    for line, cells in enumerate(records[1:], start=2):
-        if not cells:
-            continue
-        row, wrong = parse_record(line, cells)
-        problems += wrong
-        if not wrong:
-            rows.append((line, row))
-    return rows, problems
 
+    def warn(problem: Problem) -> None:
+        warnings.warn(f"{path}: {problem}", stacklevel=3)
 
-def check_header(header: list[str]) -> list[Problem]:
-    """Return what is wrong with the names of the columns."""
-    problems = [
-        Problem(1, name, f"unknown column{nearest(name, NAMES)}")
-        for name in header
-        if name not in BY_NAME
-    ]
-    problems += [Problem(1, name, "column is missing") for name in NAMES if name not in header]
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    problems += [Problem(1, name, "column appears twice") for name in doubled]
-    if len(problems) > len(NAMES) // 2:
-        return [Problem(1, "", "these are not the columns of a result file")]
-    if not problems and tuple(header) != NAMES:
-        problems = [
-            Problem(1, "", "the columns are in another order than docs/results.md has them")
-        ]
-    return problems
-
-
-def parse_record(line: int, cells: list[str]) -> tuple[Row, list[Problem]]:
-    """Return a record's values, and what is wrong with them."""
-    if len(cells) != len(COLUMNS):
-        text = f"{len(cells)} cells instead of {len(COLUMNS)}; cut off?"
-        return {}, [Problem(line, "", text)]
-    row: Row = {}
-    problems = []
-    for column, cell in zip(COLUMNS, cells, strict=True):
-        try:
-            row[column.name] = parse_cell(column, cell)
-        except ValueError as error:
-            problems.append(Problem(line, column.name, str(error)))
-    if not problems and row["schema_version"] != SCHEMA_VERSION:
-        text = f"{row['schema_version']}; this version of bench reads {SCHEMA_VERSION}"
-        problems.append(Problem(line, "schema_version", text))
-    return row, problems
-
-
-def parse_text(text: str, name: str) -> list[Row]:
-    """Return all rows. Raises UsageError naming file, line and column of everything wrong."""
-    rows, problems = parse(text)
-    if problems:
-        raise UsageError("\n".join(f"{name}: {problem}" for problem in problems[:20]))
-    return [row for _, row in rows]
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file; a last line that was cut off is left out."""
-    text = read_text(path)
-    whole = text[: text.rfind("\n") + 1]
-    return parse_text(whole or text, str(path))
+    with open_result(Path(path)) as stream:
+        return rows_of(stream, str(path), notice or warn)
 
 
 def load(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
-    """Return the rows of one or more files as a data frame, with the column `file` added.
+    """Return the rows of files, and of the files `*.csv` in folders, as one data frame.
 
-    Integers that may be unknown are pandas' nullable Int64, booleans its boolean.
+    Its columns are those of the files, and `file`. Unknown is NaN in numbers and pd.NA elsewhere;
+    integers are Int64, but `flops` and `bytes`, which may not fit, float64; times have a time zone.
     """
     import pandas as pd
 
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    frames = []
-    for path in given:
-        frame = pd.DataFrame(read_rows(Path(path)), columns=list(NAMES))
-        frames.append(frame.assign(file=str(path)))
-    if not frames:
-        raise UsageError("no result file given")
-    kinds = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
-    joined = pd.concat(frames, ignore_index=True)
-    typed: pd.DataFrame = joined.astype({c.name: kinds.get(c.type, "object") for c in COLUMNS})
-    return typed
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    files = [file for path in given for file in _files(Path(path))]
+    rows, origins = [], []
+    for file in files:
+        found = read_rows(file)
+        rows += found
+        origins += [str(file)] * len(found)
+    series = {
+        column.name: _series(column, [row[column.name] for row in rows]) for column in COLUMNS
+    }
+    frame: pd.DataFrame = pd.DataFrame({**series, "file": pd.Series(origins, dtype="string")})
+    return frame
+
+
+def open_result(path: Path) -> BinaryIO:
+    """Open a file to read it. Raises UsageError if it cannot be."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder, not a result file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+def rows_of(stream: BinaryIO, name: str, notice: Notice) -> list[Row]:
+    """Return the rows of a stream; `name` is what messages call it. Raises UsageError."""
+    rows = []
+    for _, row, problems in scan(stream, name, notice):
+        if problems:
+            raise UsageError("\n".join(f"{name}: {problem}" for problem in problems))
+        rows.append(row)
+    return rows
+
+
+def scan(stream: BinaryIO, name: str, notice: Notice) -> Iterator[tuple[int, Row, list[Problem]]]:
+    """Yield each record's line, its row, and what is wrong with it: then the row lacks those cells.
+
+    Raises UsageError for what is not a result file at all.
+    """
+    lines = _Lines(stream, name)
+    records = _records(lines, notice)
+    _, header = next(records, (0, []))
+    _check_is_result(name, header)
+    places: list[tuple[Column, int]] | None = None
+    for line, cells in records:
+        if places is None:
+            _check_version(name, cells[header.index("schema_version") :][:1])
+            places = _places(name, header, notice)
+        row, problems = _read_record(line, cells, len(header), places)
+        if problems and not lines.ended:
+            notice(Problem(line, None, CUT_OFF))
+            return
+        yield line, row, problems
+    if places is None:
+        _places(name, header, notice)
+
+
+class _Lines:
+    """The lines of a stream, decoded; knows how many there were, and whether the last one ended."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
+        self.name = name
+        self.count = 0
+        self.ended = True
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._stream.readline(LONGEST_LINE):
+            self.count += 1
+            self.ended = line.endswith(b"\n")
+            if len(line) == LONGEST_LINE or b"\0" in line:
+                raise UsageError(f"{self.name}: not a result file: line {self.count} is no text")
+            try:
+                yield line.decode("utf-8-sig" if self.count == 1 else "utf-8")
+            except UnicodeDecodeError:
+                if self.ended:
+                    raise UsageError(f"{self.name}: line {self.count} is not UTF-8") from None
+                yield line.decode("utf-8", "ignore")  # cut off within a character
+
+
+def _records(lines: _Lines, notice: Notice) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records that are not blank, with the number of the line where each begins."""
+    records = csv.reader(lines, strict=True)
+    while True:
+        begin = lines.count + 1
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if begin == lines.count and not lines.ended:
+                notice(Problem(begin, None, CUT_OFF))
+                return
+            raise UsageError(f"{lines.name}: line {begin}: not CSV: {error}") from None
+        if cells:
+            yield begin, cells
+
+
+def _read_record(
+    line: int, cells: list[str], length: int, places: Iterable[tuple[Column, int]]
+) -> tuple[Row, list[Problem]]:
+    row: Row = dict.fromkeys(NAMES)
+    if len(cells) != length:
+        return row, [Problem(line, None, f"{len(cells)} cells, but the header has {length}")]
+    problems = []
+    for column, place in places:
+        try:
+            row[column.name] = parse_cell(column, cells[place])
+        except ValueError as error:
+            problems.append(Problem(line, column.name, str(error)))
+    return row, problems
+
+
+def _check_is_result(name: str, header: list[str]) -> None:
+    if not header:
+        raise UsageError(f"{name}: is empty, not a result file")
+    if "schema_version" in header:
+        return
+    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
+        if "schema_version" in header[0].split(separator):
+            raise UsageError(f"{name}: cells are separated by {called}; save it with commas")
+    raise UsageError(f"{name}: not the columns of a result file: schema_version is missing")
+
+
+def _check_version(name: str, cells: list[str]) -> None:
+    """Refuse a newer version by its number, before its columns are found to be strange."""
+    if cells and cells[0].isdecimal() and int(cells[0]) > SCHEMA_VERSION:
+        raise UsageError(
+            f"{name}: has schema version {cells[0]}, and this version of bench reads up to "
+            f"{SCHEMA_VERSION}: it takes a newer one"
+        )
+
+
+def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, int]]:
+    """Return where each column is. Raises UsageError if one is missing or there twice."""
+    strange = [title for title in header if title not in BY_NAME]
+    missing = [column for column in NAMES if column not in header]
+    twice = sorted({title for title in header if header.count(title) > 1})
+    complaints = [f"missing column {column}{nearest(column, strange)}" for column in missing]
+    if len(missing) > 10:
+        lack = f"{len(missing)} of {len(NAMES)} are missing, {missing[0]} first"
+        complaints = [f"not the columns of a result file: {lack}"]
+    complaints += [f"column {title} appears twice" for title in twice]
+    if complaints:
+        raise UsageError("\n".join(f"{name}: line 1: {text}" for text in complaints))
+    for title in strange:
+        notice(Problem(1, title, "not a column of result files; not read"))
+    return [(column, header.index(column.name)) for column in COLUMNS]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.csv"))
+    if not found:
+        raise UsageError(f"{path}: no .csv file in this folder")
+    return found
+
+
+def _series(column: Column, values: list[object]) -> pd.Series[Any]:
+    import pandas as pd
+
+    if column.type == "time":
+        times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
+        return times.astype("datetime64[us, UTC]")
+    dtype = {"integer": "Int64", "number": "float64", "boolean": "boolean"}.get(column.type)
+    return pd.Series(values, dtype="float64" if column.wide else dtype or "string")

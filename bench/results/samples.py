@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pyperf
@@ -30,12 +29,16 @@ class SamplesFile:
         self._benchmarks: dict[str, pyperf.Benchmark] = {}
         self._not_before = 0.0
         self._dirty = False
+        self._stale = not keep
         if keep and path.exists():
             for benchmark in pyperf.BenchmarkSuite.load(str(path)):
                 self._benchmarks[benchmark.get_name()] = benchmark
-        else:
-            with suppress(FileNotFoundError):
-                path.unlink()
+
+    def begin(self) -> None:
+        """Take the samples of an earlier run away, whose rows are gone; called at the first row."""
+        if self._stale:
+            self.path.unlink(missing_ok=True)
+            self._stale = False
 
     def add(self, name: str, case_id: str, outcomes: Sequence[Outcome]) -> None:
         """Keep the samples of one case under a name that is unique in the run."""
@@ -65,8 +68,7 @@ class SamplesFile:
             suite.dump(str(partial), replace=True)
             partial.replace(self.path)
         finally:
-            with suppress(FileNotFoundError):
-                partial.unlink()
+            partial.unlink(missing_ok=True)
         self._dirty = False
         took = time.monotonic() - started
         self._not_before = started + took / WRITE_SHARE

@@ -1,236 +1,388 @@
-"""The columns of a result file, declared once: name, type, unit, and what an empty cell means.
+"""The columns of a result file, declared once: name, type, unit, bounds, and when a cell is filled.
 
-`python -m bench.results.schema` prints the table that docs/results.md shows.
+`python -m bench.results.schema` prints the tables of docs/results.md; with the name of that file it
+puts them into it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from bench.measure.protocol import STATUSES
-
-# Raised when a column changes its meaning or its place; a reader refuses what is newer than it.
+# Raised when a column comes, goes, or changes its meaning.
 SCHEMA_VERSION = 1
 
-Type = Literal["text", "integer", "number", "boolean", "time", "json"]
+STATUSES = (
+    "ok",
+    "unsupported",
+    "out_of_memory",
+    "timeout",
+    "crashed",
+    "wrong_result",
+    "error",
+    "interrupted",
+    "device_lost",
+)
+
+Row = dict[str, object]  # a value a column, None where unknown
+
+Type = Literal["text", "json", "time", "integer", "number", "boolean"]
+Filled = Literal["always", "if ok", "if not ok", "where known"]
+
+SHA256 = "[0-9a-f]{64}"
+UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"  # ISO 8601
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `required` cells are never empty; `positive` numbers are above zero."""
+    """One column.
 
-    group: str
+    `filled` says in which rows the cell is never empty; a `measured` cell is empty unless the
+    status is ok. Numbers are finite (but for `infinite` ones), and at least `minimum` or more than
+    `above`; integers have 64 bits, unless `wide`. A `parameter` repeats one of the kernel's.
+    """
+
     name: str
     type: Type
     meaning: str
-    required: bool = False
-    positive: bool = False
+    filled: Filled = "where known"
+    unit: str = ""
+    minimum: float | None = None
+    above: float | None = None
     choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    measured: bool = False
+    parameter: bool = False
+    infinite: bool = False
+    wide: bool = False
+    group: str = ""
 
 
-def _columns() -> Iterator[Column]:
-    group = "identity"
-
-    def column(name: str, kind: Type, meaning: str, **more: Any) -> Column:
-        return Column(group, name, kind, meaning, **more)
-
-    yield column(
-        "schema_version", "integer", f"version of these columns, {SCHEMA_VERSION}", required=True
-    )
-    yield column(
-        "run_id", "text", "one run of `bench run`; a resumed run has several", required=True
-    )
-    yield column(
-        "case_id",
-        "text",
-        "kernel, dtype and a hash of all parameters: equal on every chip",
-        required=True,
-    )
-    yield column("started_at", "time", "when the case began, UTC", required=True)
-    yield column("host", "text", "name of the machine", required=True)
-    yield column("config", "text", "name of the config", required=True)
-    yield column(
-        "config_sha256", "text", "SHA-256 of the config's content, comments aside", required=True
-    )
-    yield column("git_commit", "text", "commit of the harness, `-dirty` with local changes")
-    yield column("harness_version", "text", "version of the harness", required=True)
-    yield column("seed", "integer", "seed of inputs and routing", required=True)
-
-    group = "device"
-    yield column("backend", "text", "backend that ran the case", required=True)
-    yield column(
-        "chip", "text", "chip as `bench list chips` knows it, else the device's name", required=True
-    )
-    yield column("device_name", "text", "name as the driver reports it", required=True)
-    yield column("device_index", "integer", "index within the backend", required=True)
-    yield column("driver", "text", "version of the device's driver")
-    yield column("runtime", "text", "version of the device's runtime, such as CUDA or CANN")
-    yield column("torch", "text", "version of torch, where the backend uses it")
-    yield column("python", "text", "version of Python", required=True)
-    yield column("threads", "integer", "threads of a CPU", positive=True)
-    yield column("simulated", "boolean", "true: no real device, no measurement", required=True)
-
-    group = "work"
-    yield column("kernel", "text", "what was computed", required=True)
-    yield column("implementation", "text", "how it was computed")
-    yield column("model", "text", "published model whose shape the case has")
-    yield column("dtype", "text", "number format of the operands", required=True)
-    yield column("params", "json", "all parameters of the kernel, canonical JSON", required=True)
-    for name in ("m", "n", "k", "batch"):
-        yield column(name, "integer", f"matmul: {name}", positive=True)
-    yield column("layout", "text", "matmul: n or t for each operand")
-    yield column("hidden", "integer", "moe_layer: width of a token", positive=True)
-    yield column("intermediate", "integer", "moe_layer: width of an expert", positive=True)
-    yield column("experts", "integer", "moe_layer: routed experts over all devices", positive=True)
-    yield column("top_k", "integer", "moe_layer: experts a token", positive=True)
-    yield column("shared_experts", "integer", "moe_layer: experts that every token passes")
-    yield column("tokens", "integer", "moe_layer: tokens on this device", positive=True)
-    yield column(
-        "expert_parallel", "integer", "moe_layer: devices that share the experts", positive=True
-    )
-    yield column("operation", "text", "memory: copy, read or triad")
-    yield column("size_mib", "integer", "memory: MiB of each array", positive=True)
-    yield column("pass", "text", "moe_layer: forward")
-    yield column("routing", "text", "moe_layer: balanced, uniform or power_law")
-    yield column("routing_sha256", "text", "SHA-256 of the experts chosen: equal for equal work")
-    yield column("imbalance", "number", "busiest expert's tokens over the mean", positive=True)
-    yield column(
-        "flops", "integer", "floating-point operations, a multiply-add is two", required=True
-    )
-    yield column(
-        "bytes",
-        "integer",
-        "least memory traffic: operands once, results once",
-        required=True,
-        positive=True,
-    )
-    yield column("arithmetic_intensity", "number", "flops / bytes", required=True)
-    yield column("inputs", "text", "distribution of the inputs")
-
-    group = "outcome"
-    yield column("status", "text", "how the case ended", required=True, choices=STATUSES)
-    yield column("error", "text", "what went wrong, one line")
-    yield column("verified", "boolean", "whether the outputs agree with the reference")
-    yield column("rel_error", "number", "‖out − ref‖ / ‖ref‖")
-    yield column("tolerance", "number", "largest rel_error that rounding explains")
-    yield column("compared", "text", "which part of the outputs was compared")
-
-    group = "time"
-    for name, meaning in (
-        ("time_median_s", "median of the samples, seconds an execution"),
-        ("time_mean_s", "mean of the samples"),
-        ("time_stdev_s", "standard deviation of the samples"),
-        ("ci_low_s", "lower end of the median's 95 % interval; empty below six samples"),
-        ("ci_high_s", "upper end of the median's 95 % interval"),
-    ):
-        yield column(name, "number", meaning)
-    yield column("samples", "integer", "samples taken", positive=True)
-    yield column("loops", "integer", "executions a sample", positive=True)
-    yield column("processes", "integer", "processes that measured in turn", positive=True)
-    yield column("warmups", "integer", "samples dropped before the first")
-    yield column("cache", "text", "cold: operands come from memory; hot: from where they were last")
-    yield column("flush_bytes", "integer", "memory that a cold case cycles through besides its own")
-    yield column(
-        "timing", "text", "host: the host's clock; events: the device's; graph: of a graph"
-    )
-    yield column(
-        "launch_overhead_s", "number", "least time of one launch on this device", positive=True
-    )
-    yield column("stop_reason", "text", "precision, time_budget or max_samples")
-    yield column("drift", "number", "median of the second half over that of the first, minus one")
-
-    group = "rates"
-    yield column("achieved_tflops", "number", "flops / time_median_s, 1e12/s", positive=True)
-    yield column("achieved_gbps", "number", "bytes / time_median_s, 1e9 B/s", positive=True)
-    yield column("tokens_per_s", "number", "tokens / time_median_s", positive=True)
-
-    group = "limits"
-    yield column(
-        "peak_tflops", "number", "dense peak of this dtype by the data sheet", positive=True
-    )
-    yield column("peak_gbps", "number", "memory bandwidth by the data sheet", positive=True)
-    yield column("peak_source", "text", "where the peaks come from")
-    yield column(
-        "ceiling_tflops", "number", "highest matmul rate measured on this device", positive=True
-    )
-    yield column(
-        "ceiling_gbps", "number", "highest bandwidth measured on this device", positive=True
-    )
-    yield column("utilization", "number", "achieved_tflops / peak_tflops", positive=True)
-    yield column(
-        "utilization_of_ceiling", "number", "achieved_tflops / ceiling_tflops", positive=True
-    )
-    yield column("roofline_bound", "text", "what bounds the case: compute, memory or launch")
-    yield column(
-        "roofline_fraction", "number", "least possible time over time_median_s", positive=True
-    )
-
-    group = "telemetry"
-    yield column("power_w", "number", "median power while sampling", positive=True)
-    yield column("energy_j", "number", "joules an execution", positive=True)
-    yield column("clock_mhz", "number", "median clock while sampling", positive=True)
-    yield column("temperature_c", "number", "temperature while sampling")
-    yield column("throttle", "text", "reasons for a reduced clock")
-    yield column("memory_peak_bytes", "integer", "most device memory in use", positive=True)
-    yield column("warnings", "text", "what a reader should know before quoting the row")
+def _group(group: str, *columns: Column) -> tuple[Column, ...]:
+    return tuple(replace(column, group=group) for column in columns)
 
 
-COLUMNS: tuple[Column, ...] = tuple(_columns())
+def _size(name: str, meaning: str, unit: str = "", minimum: int = 1) -> Column:
+    return Column(name, "integer", meaning, unit=unit, minimum=minimum, parameter=True)
+
+
+def _option(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "text", meaning, parameter=True, **more)
+
+
+def _time(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "number", meaning, unit="s", measured=True, **more)
+
+
+def _count(name: str, meaning: str, minimum: int = 1) -> Column:
+    return Column(name, "integer", meaning, "if ok", minimum=minimum, measured=True)
+
+
+def _rate(name: str, meaning: str, **more: Any) -> Column:
+    return Column(name, "number", meaning, above=0, **more)
+
+
+COLUMNS: tuple[Column, ...] = (
+    *_group(
+        "identity",
+        Column(
+            "schema_version",
+            "integer",
+            f"version of these columns: {SCHEMA_VERSION}",
+            "always",
+            minimum=1,
+        ),
+        Column("run_id", "text", "one call of `bench run`; a resumed file has several", "always"),
+        Column(
+            "case_id",
+            "text",
+            "kernel, dtype and a hash of all parameters: the same on every chip",
+            "always",
+        ),
+        Column("started_at", "time", "when the case began, UTC", "always", pattern=UTC),
+        Column("host", "text", "name of the machine", "always"),
+        Column("config", "text", "name of the config", "always"),
+        Column(
+            "config_sha256", "text", "SHA-256 of what the config says", "always", pattern=SHA256
+        ),
+        Column("git_commit", "text", "commit of the harness; `-dirty` with local changes"),
+        Column("harness_version", "text", "version of the harness", "always"),
+        Column("seed", "integer", "seed of inputs and routing", "always", minimum=0),
+    ),
+    *_group(
+        "device",
+        Column("backend", "text", "backend that ran the case", "always"),
+        Column("chip", "text", "chip, as `bench list chips` names it if it can", "always"),
+        Column("device_name", "text", "name that the driver reports", "always"),
+        Column("device_index", "integer", "index within the backend", "always", minimum=0),
+        Column("driver", "text", "version of the device's driver"),
+        Column("runtime", "text", "version of the device's runtime, such as CUDA or CANN"),
+        Column("torch", "text", "version of torch"),
+        Column("python", "text", "version of Python", "always"),
+        Column("threads", "integer", "threads that a CPU was given", minimum=1),
+        Column("simulated", "boolean", "true: no real device, and so no measurement", "always"),
+    ),
+    *_group(
+        "work",
+        Column("kernel", "text", "what was computed", "always"),
+        Column(
+            "implementation", "text", "how it was computed; `best` if none was chosen", "always"
+        ),
+        Column("model", "text", "published model whose shape the case has"),
+        Column("dtype", "text", "number format of the operands", "always", parameter=True),
+        Column("params", "json", "all parameters of the kernel, as canonical JSON", "always"),
+        _size("m", "matmul: rows of the result"),
+        _size("n", "matmul: columns of the result"),
+        _size("k", "matmul: length of the sums"),
+        _size("batch", "matmul: independent products"),
+        _option("layout", "matmul: each operand as written (n) or transposed (t)"),
+        _size("hidden", "moe_layer: width of a token"),
+        _size("intermediate", "moe_layer: width of one routed expert"),
+        _size("experts", "moe_layer: routed experts, over all devices"),
+        _size("top_k", "moe_layer: routed experts a token"),
+        _size("shared_experts", "moe_layer: experts that serve every token", minimum=0),
+        _size("tokens", "moe_layer: tokens on this device"),
+        _size("expert_parallel", "moe_layer: devices that share the routed experts"),
+        _option("operation", "memory: copy, read or triad"),
+        _size("size_mib", "memory: size of each array", unit="MiB"),
+        Column("pass", "text", "moe_layer: `forward`"),
+        _option("routing", "moe_layer: balanced, uniform or power_law"),
+        Column(
+            "routing_sha256",
+            "text",
+            "SHA-256 of each token's experts: equal for equal work",
+            pattern=SHA256,
+        ),
+        Column(
+            "imbalance", "number", "moe_layer: busiest expert's tokens over the mean", minimum=1
+        ),
+        Column(
+            "flops", "integer", "operations, a multiply-add is two", "always", minimum=0, wide=True
+        ),
+        Column(
+            "bytes",
+            "integer",
+            "least memory traffic: each operand read once, each result written once",
+            "always",
+            "B",
+            minimum=1,
+            wide=True,
+        ),
+        Column("arithmetic_intensity", "number", "flops / bytes", "always", "FLOP/B", minimum=0),
+        _option("inputs", "values of the inputs: normal, zeros or constant", filled="always"),
+    ),
+    *_group(
+        "outcome",
+        Column("status", "text", "how the case ended", "always", choices=STATUSES),
+        Column("error", "text", "what went wrong, in one line", "if not ok"),
+        Column("verified", "boolean", "whether the outputs agree with the reference", "if ok"),
+        Column(
+            "rel_error",
+            "number",
+            "‖out − ref‖ / ‖ref‖; `inf` for outputs that are not finite",
+            "if ok",
+            minimum=0,
+            infinite=True,
+        ),
+        Column(
+            "tolerance", "number", "largest `rel_error` that rounding explains", "if ok", minimum=0
+        ),
+        Column("compared", "text", "which part of the outputs was compared", "if ok"),
+    ),
+    *_group(
+        "time",
+        _time("time_median_s", "median of the samples, for one execution", filled="if ok", above=0),
+        _time("time_mean_s", "mean of the samples", filled="if ok", above=0),
+        _time("time_stdev_s", "standard deviation of the samples", minimum=0),
+        _time("ci_low_s", "lower end of the median's 95 % interval", minimum=0),
+        _time("ci_high_s", "upper end of the median's 95 % interval", above=0),
+        _count("samples", "samples taken, over all processes"),
+        _count("loops", "executions in one sample"),
+        _count("processes", "processes that measured in turn"),
+        _count("warmups", "samples dropped before the first", minimum=0),
+        _option(
+            "cache",
+            "cold: operands come from memory; hot: from wherever the last execution left them",
+            filled="always",
+            choices=("cold", "hot"),
+        ),
+        Column(
+            "flush_bytes",
+            "integer",
+            "memory that a cold case cycles through or flushes; 0 when hot",
+            "if ok",
+            "B",
+            minimum=0,
+        ),
+        Column(
+            "timing",
+            "text",
+            "clock: host, events (the device's own), or graph (a recorded one, by events)",
+            "if ok",
+        ),
+        Column(
+            "launch_overhead_s",
+            "number",
+            "time of an empty launch on this device",
+            unit="s",
+            above=0,
+        ),
+        Column(
+            "stop_reason",
+            "text",
+            "why sampling ended: precision, time_budget or max_samples",
+            "if ok",
+            measured=True,
+        ),
+        Column(
+            "drift",
+            "number",
+            "median of the second half of the samples over that of the first, minus one",
+            minimum=-1,
+            measured=True,
+        ),
+    ),
+    *_group(
+        "rates",
+        _rate(
+            "achieved_tflops",
+            "flops / time_median_s; empty for work without FLOPs",
+            unit="TFLOP/s",
+            measured=True,
+        ),
+        _rate("achieved_gbps", "bytes / time_median_s", filled="if ok", unit="GB/s", measured=True),
+        _rate("tokens_per_s", "moe_layer: tokens / time_median_s", unit="1/s", measured=True),
+    ),
+    *_group(
+        "limits",
+        _rate("peak_tflops", "dense rate of this dtype by the data sheet", unit="TFLOP/s"),
+        _rate("peak_gbps", "memory bandwidth by the data sheet", unit="GB/s"),
+        Column("peak_source", "text", "where the peaks come from"),
+        _rate("ceiling_tflops", "highest rate measured on this device", unit="TFLOP/s"),
+        _rate("ceiling_gbps", "highest bandwidth measured on this device", unit="GB/s"),
+        _rate("utilization", "achieved_tflops / peak_tflops", measured=True),
+        _rate("utilization_of_ceiling", "achieved_tflops / ceiling_tflops", measured=True),
+        Column(
+            "roofline_bound",
+            "text",
+            "what bounds the case: compute, memory or launch",
+            choices=("compute", "memory", "launch"),
+            measured=True,
+        ),
+        _rate("roofline_fraction", "least time by that bound / time_median_s", measured=True),
+    ),
+    *_group(
+        "telemetry",
+        Column("power_w", "number", "median power while sampling", unit="W", minimum=0),
+        Column("energy_j", "number", "energy of one execution", unit="J", minimum=0),
+        Column("clock_mhz", "number", "median clock while sampling", unit="MHz", minimum=0),
+        Column("temperature_c", "number", "temperature while sampling", unit="°C", minimum=-273.15),
+        Column("throttle", "text", "reasons for a lowered clock"),
+        Column("memory_peak_bytes", "integer", "most device memory in use", unit="B", minimum=0),
+    ),
+    *_group(
+        "remarks",
+        Column("warnings", "text", "what to know before quoting the row; separated by `; `"),
+    ),
+)
+
 BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 NAMES: tuple[str, ...] = tuple(BY_NAME)
 
-_JSON_TYPES = {
-    "text": "string",
-    "integer": "integer",
-    "number": "number",
-    "boolean": "boolean",
-    "time": "string",
-    "json": "string",
-}
+# What tells the rows of one file apart.
+KEY = ("run_id", "case_id", "implementation", "device_index")
+
+_JSON_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
 
 
 def results_schema() -> dict[str, Any]:
-    """Return the JSON schema of one row, as `--format json` and the reader give it."""
-    properties = {}
-    for column in COLUMNS:
-        kind = _JSON_TYPES[column.type]
-        described: dict[str, Any] = {
-            "type": kind if column.required else [kind, "null"],
-            "description": column.meaning,
-        }
-        if column.positive:
-            described["exclusiveMinimum"] = 0
-        if column.choices:
-            described["enum"] = list(column.choices)
-        if column.type == "time":
-            described["format"] = "date-time"
-        properties[column.name] = described
-    properties["schema_version"]["const"] = SCHEMA_VERSION
+    """Return the JSON schema of one row: null or absent is unknown."""
+    failed = {column.name: {"type": "null"} for column in COLUMNS if column.measured}
+    needed = {
+        filled: [column.name for column in COLUMNS if column.filled == filled]
+        for filled in ("always", "if ok", "if not ok")
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "bench result row",
+        "title": f"A row of a bench result file, schema version {SCHEMA_VERSION}",
         "type": "object",
-        "properties": properties,
-        "required": [column.name for column in COLUMNS if column.required],
+        "properties": {column.name: _property(column) for column in COLUMNS},
+        "required": needed["always"],
         "additionalProperties": False,
+        "if": {"properties": {"status": {"const": "ok"}}, "required": ["status"]},
+        "then": {
+            "properties": {
+                **{name: {"not": {"type": "null"}} for name in needed["if ok"]},
+                "verified": {"const": True},
+            },
+            "required": needed["if ok"],
+        },
+        "else": {
+            "properties": {
+                **failed,
+                **{name: {"not": {"type": "null"}} for name in needed["if not ok"]},
+            },
+            "required": needed["if not ok"],
+        },
     }
 
 
+def _property(column: Column) -> dict[str, Any]:
+    kind = _JSON_TYPES.get(column.type, "string")
+    always = column.filled == "always"
+    schema: dict[str, Any] = {
+        "description": column.meaning + (f" [{column.unit}]" if column.unit else ""),
+        "type": kind if always else [kind, "null"],
+    }
+    if column.minimum is not None:
+        schema["minimum"] = column.minimum
+    if column.above is not None:
+        schema["exclusiveMinimum"] = column.above
+    if column.type == "integer" and not column.wide:
+        schema["maximum"] = 2**63 - 1
+    if column.choices:
+        schema["enum"] = [*column.choices] if always else [*column.choices, None]
+    if column.pattern:
+        schema["pattern"] = f"^{column.pattern}$"
+    if column.type == "time":
+        schema["format"] = "date-time"
+    if column.name == "schema_version":
+        schema["const"] = SCHEMA_VERSION
+    return schema
+
+
 def columns_as_markdown() -> str:
-    """Return the table of columns for the documentation, a section a group."""
+    """Return the columns as Markdown, a table a group."""
     lines: list[str] = []
     for group in dict.fromkeys(column.group for column in COLUMNS):
-        lines += ["", f"### {group}", "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [
-            f"| `{column.name}` | {column.type}{'' if column.required else ', may be empty'} "
-            f"| {column.meaning.replace('|', chr(92) + '|')} |"
-            for column in COLUMNS
-            if column.group == group
-        ]
-    return "\n".join(lines).strip() + "\n"
+        lines += [f"### {group}", "", "| column | type | unit | filled | meaning |"]
+        lines.append("|---|---|---|---|---|")
+        for column in COLUMNS:
+            if column.group == group:
+                only = column.measured and column.filled == "where known"
+                filled = "where known, if ok" if only else column.filled
+                meaning = column.meaning
+                if column.name == "status":
+                    meaning += f": {', '.join(column.choices)}"
+                cells = (f"`{column.name}`", column.type, column.unit, filled, meaning)
+                lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def put_tables(text: str) -> str:
+    """Return a page whose part between the two marks is replaced by the tables."""
+    begin, end = "<!-- columns: generated from bench/results/schema.py -->\n", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{columns_as_markdown()}\n{end}{after}"
 
 
 if __name__ == "__main__":
-    print(columns_as_markdown(), end="")
+    if len(sys.argv) > 1:
+        page = Path(sys.argv[1])
+        page.write_text(put_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(columns_as_markdown())

@@ -1,129 +1,155 @@
-"""Checks a result file: every cell by itself, and whether the cells of a row agree."""
+"""Checks a result file: each cell by itself, and whether the cells of a row agree."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.results.reader import Problem, Row, parse, read_text
+from bench.cases import canonical_json
+from bench.dtypes import DTYPES
+from bench.results.reader import Problem, open_result, scan
+from bench.results.schema import COLUMNS, KEY, SCHEMA_VERSION, Row
 
-# Rates are derived from other cells of the same row; they may differ in the last digits only.
+# Cells that follow from others may differ from them as much as a spreadsheet's 15 digits make them.
 CLOSE = 1e-9
-MOST_UTILIZATION = 1.02
 
-RATES = (
-    "achieved_tflops",
-    "achieved_gbps",
-    "tokens_per_s",
-    "utilization",
-    "utilization_of_ceiling",
-)
-TIMES = ("time_median_s", "time_mean_s", "samples", "loops", "processes", "stop_reason", "timing")
+# Above the data sheet by more than this a row needs a word in `warnings`.
+TOLERATED_EXCESS = 1.02
+
+Fault = tuple[str, str]  # column and message
 
 
-def validate(path: Path) -> tuple[list[Problem], list[Problem], int]:
-    """Return what is wrong in a file, what is doubtful, and how many rows are sound."""
-    text = read_text(path)
-    rows, problems = parse(text)
-    if text and not text.endswith("\n"):
-        last = text.count("\n") + 1
-        problems = [problem for problem in problems if problem.line != last]
-        problems.append(Problem(last, "", "cut off; `bench run --resume` repairs it"))
-        rows = [(line, row) for line, row in rows if line != last]
+def validate(path: Path | str) -> list[Problem]:
+    """Return all that is wrong in a result file, by line; empty if it is sound.
+
+    Raises UsageError for what is not a result file at all.
+    """
+    problems: list[Problem] = []
     seen: dict[tuple[object, ...], int] = {}
-    doubts = []
-    sound = 0
-    for line, row in rows:
-        wrong = [Problem(line, column, text) for column, text in check_row(row)]
-        key = tuple(row[name] for name in ("run_id", "case_id", "implementation", "device_index"))
-        if key in seen:
-            wrong.append(Problem(line, "case_id", f"the same case as in line {seen[key]}"))
-        seen.setdefault(key, line)
-        doubts += [Problem(line, column, text) for column, text in doubt_row(row)]
-        problems += wrong
-        sound += not wrong
-    return sorted(problems, key=lambda problem: problem.line), doubts, sound
+    with open_result(Path(path)) as stream:
+        for line, row, unreadable in scan(stream, str(path), problems.append):
+            if unreadable:
+                problems += unreadable
+                continue
+            problems += [Problem(line, column, message) for column, message in check_row(row)]
+            key = tuple(row[name] for name in KEY)
+            if key in seen:
+                message = f"the same {', '.join(KEY)} as in line {seen[key]}"
+                problems.append(Problem(line, "case_id", message))
+            seen.setdefault(key, line)
+    return sorted(problems, key=lambda problem: problem.line)
 
 
-def check_row(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield what contradicts itself in a row, as column and sentence."""
-    yield from _check_work(row)
-    if row["status"] == "ok":
-        yield from _check_measured(row)
-    else:
-        for name in (*RATES, "time_median_s", "ci_low_s", "ci_high_s"):
-            if row[name] is not None:
-                yield name, f"known, although the status is {row['status']}"
-        if row["error"] is None:
-            yield "error", f"empty, although the status is {row['status']}"
+def check_row(row: Row) -> Iterator[Fault]:
+    """Yield what is missing from a row, or contradicts itself in it."""
+    yield from _check_filled(row)
+    yield from _check_case(row)
+    yield from _check_outcome(row)
+    yield from _check_interval(row)
+    for name, expected in derived(row).items():
+        found = row[name]
+        if found is not None and not math.isclose(_number(found), expected, rel_tol=CLOSE):
+            yield name, f"expected {expected:.9g} by the other columns, found {found}"
+    yield from _check_physics(row)
 
 
-def doubt_row(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield what is possible but should not be quoted without a look."""
-    for name in ("utilization", "utilization_of_ceiling"):
-        value = row[name]
-        if isinstance(value, float) and value > MOST_UTILIZATION:
-            yield name, f"{value:.3f}: faster than the limit it is held against"
+def derived(row: Row) -> dict[str, float]:
+    """Return what rates and ratios have to be by the columns they are made of."""
+    ratios = {
+        "arithmetic_intensity": ("flops", "bytes", 1.0),
+        "achieved_tflops": ("flops", "time_median_s", 1e12),
+        "achieved_gbps": ("bytes", "time_median_s", 1e9),
+        "tokens_per_s": ("tokens", "time_median_s", 1.0),
+        "utilization": ("achieved_tflops", "peak_tflops", 1.0),
+        "utilization_of_ceiling": ("achieved_tflops", "ceiling_tflops", 1.0),
+    }
+    return {
+        name: _number(row[above]) / _number(row[below]) / scale
+        for name, (above, below, scale) in ratios.items()
+        if row[above] is not None and row[below]
+    }
 
 
-def _check_work(row: Row) -> Iterator[tuple[str, str]]:
+def _check_filled(row: Row) -> Iterator[Fault]:
+    status = row["status"]
+    now = {"always": True, "if ok": status == "ok", "if not ok": status != "ok"}
+    for column in COLUMNS:
+        filled = row[column.name] is not None
+        if now.get(column.filled, False) and not filled:
+            yield column.name, f"empty, but expected in a row with status {status}"
+        if filled and status != "ok" and column.measured:
+            yield column.name, f"expected to be empty in a row with status {status}"
+    if status == "ok" and row["error"] is not None:
+        yield "error", "expected to be empty in a row with status ok"
+    for name, sources in (
+        ("achieved_tflops", ("flops", "time_median_s")),
+        ("utilization", ("achieved_tflops", "peak_tflops")),
+        ("utilization_of_ceiling", ("achieved_tflops", "ceiling_tflops")),
+    ):
+        known = all(row[source] for source in sources)
+        if row[name] is not None and not known:
+            yield name, f"expected to be empty without {' and '.join(sources)}"
+        if row[name] is None and known and status == "ok":
+            yield name, f"empty, but expected where {' and '.join(sources)} are known"
+    if row["schema_version"] not in (None, SCHEMA_VERSION):
+        yield "schema_version", f"expected {SCHEMA_VERSION}, found {row['schema_version']}"
+
+
+def _check_case(row: Row) -> Iterator[Fault]:
+    """Hold case_id and the parameters' columns against kernel, dtype and params."""
+    dtype = DTYPES.get(str(row["dtype"]))
+    prefix = f"{row['kernel']}-{dtype.short if dtype else row['dtype']}-"
+    if not re.fullmatch(f"{re.escape(prefix)}[0-9a-f]{{10}}", str(row["case_id"])):
+        yield "case_id", f"expected {prefix} and 10 hexadecimal digits, found {row['case_id']}"
+    if row["params"] is None:
+        return
     try:
         params = json.loads(str(row["params"]))
-    except json.JSONDecodeError as error:
-        yield "params", f"not JSON: {error}"
+        canonical = canonical_json(params)
+    except (ValueError, RecursionError) as error:
+        yield "params", f"expected JSON: {error}"
         return
     if not isinstance(params, dict):
-        yield "params", "not a JSON object"
+        yield "params", "expected a JSON object"
         return
-    for name, value in params.items():
-        if name in row and row[name] is not None and row[name] != value:
-            yield name, f"{row[name]}, but {value} in params"
-    if not str(row["case_id"]).startswith(f"{row['kernel']}-"):
-        yield "case_id", f"does not begin with the kernel's name, {row['kernel']}"
-    yield from _agree(row, "arithmetic_intensity", _quotient(row["flops"], row["bytes"]))
+    if row["params"] != canonical:
+        yield "params", "expected canonical JSON: sorted keys, no spaces"
+    for column in COLUMNS:
+        if column.parameter and row[column.name] != params.get(column.name):
+            there = params.get(column.name, "none")
+            yield column.name, f"expected {there} as in params, found {row[column.name]}"
 
 
-def _check_measured(row: Row) -> Iterator[tuple[str, str]]:
-    for name in TIMES:
-        if row[name] is None:
-            yield name, "empty, although the status is ok"
-    if row["verified"] is not True:
-        yield "verified", "not true, although the status is ok"
-    if _number(row["rel_error"]) > _number(row["tolerance"]):
-        yield "rel_error", "above the tolerance, although the status is ok"
-    median = row["time_median_s"]
-    if not isinstance(median, float) or median <= 0:
-        yield "time_median_s", f"{median} is not a time"
-        return
-    low, high = row["ci_low_s"], row["ci_high_s"]
+def _check_outcome(row: Row) -> Iterator[Fault]:
+    status, verified = row["status"], row["verified"]
+    if status == "ok" and verified is False:
+        yield "verified", "expected true in a row with status ok"
+    if status == "wrong_result" and verified is not False:
+        yield "verified", "expected false in a row with status wrong_result"
+    if status == "ok" and _number(row["rel_error"]) > _number(row["tolerance"]):
+        yield "rel_error", f"expected at most the tolerance, {row['tolerance']}"
+
+
+def _check_interval(row: Row) -> Iterator[Fault]:
+    low, median, high = row["ci_low_s"], row["time_median_s"], row["ci_high_s"]
     if (low is None) != (high is None):
-        yield "ci_low_s", "one end of the interval without the other"
-    elif isinstance(low, float) and isinstance(high, float) and not low <= median <= high:
-        yield "time_median_s", f"{median} is outside of its interval, {low} to {high}"
-    if row["flops"]:
-        yield from _agree(row, "achieved_tflops", _number(row["flops"]) / median / 1e12)
-    yield from _agree(row, "achieved_gbps", _number(row["bytes"]) / median / 1e9)
-    tflops = _number(row["achieved_tflops"])
-    for name, limit in (
-        ("utilization", "peak_tflops"),
-        ("utilization_of_ceiling", "ceiling_tflops"),
-    ):
-        if row[limit] is None and row[name] is not None:
-            yield name, f"known, although {limit} is not"
-        elif row[limit] is not None and row["achieved_tflops"] is not None:
-            yield from _agree(row, name, tflops / _number(row[limit]))
+        yield "ci_low_s" if low is None else "ci_high_s", "empty, but the other end is known"
+    elif low is not None and not _number(low) <= _number(median) <= _number(high):
+        yield "time_median_s", f"expected between {low} and {high}, found {median}"
 
 
-def _agree(row: Row, name: str, expected: float) -> Iterator[tuple[str, str]]:
-    value = row[name]
-    if value is None or not math.isclose(_number(value), expected, rel_tol=CLOSE):
-        yield name, f"{value}, but the other columns give {expected:.9g}"
-
-
-def _quotient(a: object, b: object) -> float:
-    return _number(a) / _number(b) if _number(b) else math.nan
+def _check_physics(row: Row) -> Iterator[Fault]:
+    """Let nothing be faster than the data sheet without a word about it."""
+    if row["warnings"] is not None:
+        return
+    from_memory = row["roofline_bound"] == "memory" and row["peak_gbps"] is not None
+    for name in ("utilization", "roofline_fraction") if from_memory else ("utilization",):
+        if _number(row[name]) > TOLERATED_EXCESS:
+            limit = f"expected at most {TOLERATED_EXCESS} where warnings is empty"
+            yield name, f"{limit}, found {row[name]}"
 
 
 def _number(value: object) -> float:

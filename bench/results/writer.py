@@ -1,7 +1,8 @@
-"""Writes a result file so that no finished row can be lost, whatever happens to the process.
+"""Writes a result file so that no finished row is lost, whatever happens to program or machine.
 
-The file is only ever appended to, one whole record a write, flushed to the disk before the next case
-begins. A record never holds a newline, so a line is a record and a half-written one is easily told.
+A record is one line, written at once and forced to disk before the next case begins. Nothing in a
+file that exists is changed before there is a new row to put into it, but for half of a row at its
+end.
 """
 
 from __future__ import annotations
@@ -10,129 +11,190 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Mapping, Sequence
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from bench.errors import BenchError, UsageError
-from bench.results.cells import format_row
-from bench.results.reader import parse_text
-from bench.results.schema import NAMES
+from bench.results.cells import format_cell, format_row, parse_cell
+from bench.results.reader import rows_of
+from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, SHA256, Row
 
-Row = Mapping[str, object]
-LINE_END = "\r\n"  # RFC 4180, section 2
+CRLF = "\r\n"  # RFC 4180, section 2
+BOM = b"\xef\xbb\xbf"
 
 
-def record(cells: Sequence[str]) -> bytes:
+def record(cells: Iterable[str], line_end: str = CRLF) -> bytes:
     """Return one line of the file."""
     text = io.StringIO()
-    csv.writer(text, lineterminator=LINE_END).writerow(cells)
+    csv.writer(text, lineterminator=line_end).writerow(cells)
     return text.getvalue().encode()
 
 
 class ResultFile:
-    """A result file that is open for appending, and locked against a second run."""
+    """A result file that is open to be added to, and locked against a second run.
 
-    def __init__(
-        self, path: Path, descriptor: int, rows: list[dict[str, object]], notes: list[str]
-    ) -> None:
+    `rows` are those it holds, `notes` what the user should be told about opening it.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
         """Use `create` or `resume`."""
         self.path = path
-        self.rows = rows
-        self.notes = notes
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
         self._descriptor = descriptor
+        self._line_end = CRLF
+        # The file has `_size` bytes; the next record goes to `_end`, and what is behind goes away.
         self._size = os.fstat(descriptor).st_size
+        self._end = 0
 
     @classmethod
-    def create(cls, path: Path, *, force: bool = False) -> ResultFile:
-        """Begin a file. Raises UsageError where one exists and `force` is not given.
+    def create(cls, path: Path | str, force: bool = False) -> ResultFile:
+        """Begin a file, and the folders it lies in.
 
-        With `force`, the old file is replaced once the lock on it is held.
+        Raises UsageError if there is one already and `force` is not given. With it, the old rows go
+        when the first new one is written; what is no result file is not replaced.
         """
-        _refuse_folder(path)
-        _make_folder(path)
-        exists = path.exists()
-        if exists and not force:
-            raise UsageError(
-                f"{path} exists; --resume goes on with it, --force replaces it, -o names another"
-            )
-        descriptor = _open_locked(path, os.O_CREAT | (0 if exists else os.O_EXCL))
-        os.ftruncate(descriptor, 0)
-        file = cls(path, descriptor, [], [])
-        file._write(record(NAMES))
+        path = Path(path)
+        if os.path.isdir(path):  # noqa: PTH112 (Path's own raises for names that are too long)
+            raise UsageError(f"{path} is a folder; name a file in it with -o")
+        _make_folder(path.parent)
+        try:
+            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            if not force:
+                raise UsageError(
+                    f"{path} exists: --resume goes on with it, --force replaces it, "
+                    "-o names another"
+                ) from None
+            return cls._locked(path, _open(path, 0))._to_be_replaced()
+        file = cls._locked(path, descriptor)
+        try:
+            file._write(record(NAMES), 0)
+            _sync_folder(path.parent)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            file.close()
+            raise
         return file
 
     @classmethod
-    def resume(cls, path: Path) -> ResultFile:
-        """Open a file to go on with it.
+    def resume(cls, path: Path | str) -> ResultFile:
+        """Go on with a file.
 
-        A half-written last record and trailing `interrupted` rows, which hold no measurement, are
-        cut off and mentioned in `notes`; all before stays as it is. Raises UsageError for what is
-        not a result file of this version.
+        Half of a row at its end is taken away at once. Rows with status `interrupted` at its end,
+        which hold no measurement, are no longer counted, and go when the first new row is written.
+        All else stays as it is, byte for byte. Raises UsageError for what is not a result file with
+        these columns in this order.
         """
-        _refuse_folder(path)
-        if not path.exists():
-            raise UsageError(f"--resume: {path} does not exist; leave --resume out to begin it")
-        descriptor = _open_locked(path, 0)
+        path = Path(path)
+        if not os.path.lexists(path):
+            raise UsageError(f"{path} does not exist, so there is nothing to resume")
+        return cls._locked(path, _open(path, 0))._to_be_continued()
+
+    @classmethod
+    def _locked(cls, path: Path, descriptor: int) -> ResultFile:
         try:
-            return cls._resume(path, descriptor)
+            notes = _lock(path, descriptor)
+            file = cls(path, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
+        file.notes += notes
+        return file
 
-    @classmethod
-    def _resume(cls, path: Path, descriptor: int) -> ResultFile:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            file.seek(0)
-            content = file.read()
-        notes = []
-        whole = content[: content.rfind(b"\n") + 1]
-        if not whole:
-            if not record(NAMES).startswith(content):
-                raise UsageError(f"{path}: not a result file")
-            os.ftruncate(descriptor, 0)
-            fresh = cls(path, descriptor, [], ["the file held no row yet"])
-            fresh._write(record(NAMES))
-            return fresh
-        if len(whole) < len(content):
-            notes.append(f"{path}: cut off a half-written row at its end")
+    def _to_be_replaced(self) -> ResultFile:
+        if not _begins_like_a_result(_content(self._descriptor, 64)):
+            self.close()
+            raise UsageError(
+                f"{self.path} is not a result file: --force does not replace it; remove it, or "
+                "name another with -o"
+            )
+        return self
+
+    def _to_be_continued(self) -> ResultFile:
         try:
-            text = whole.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise UsageError(f"{path}: not a result file: not UTF-8") from None
-        rows = parse_text(text, str(path))
-        while rows and rows[-1]["status"] == "interrupted":
-            rows.pop()
-            whole = whole[: whole.rstrip(b"\r\n").rfind(b"\n") + 1]
-        os.ftruncate(descriptor, len(whole))
-        return cls(path, descriptor, rows, notes)
+            # A file of some other kind may be larger than memory.
+            if not _begins_like_a_result(_content(self._descriptor, 64)):
+                raise UsageError(f"{self.path} is not a result file: --resume cannot go on with it")
+            found = recover(_content(self._descriptor, self._size), str(self.path))
+            self.rows, self._end, self._line_end = found.rows, found.end, found.line_end
+            if found.whole < self._size:
+                self._write(b"", found.whole)
+                half = "a half-written row at its end" if found.end else "a half-written first line"
+                self.notes.append(f"{self.path}: took away {half}")
+            if found.interrupted:
+                rows = "the row" if found.interrupted == 1 else f"{found.interrupted} rows"
+                self.notes.append(f"{self.path}: measuring {rows} again that had been interrupted")
+        except BaseException:
+            self.close()
+            raise
+        return self
 
-    def append(self, row: Row) -> None:
-        """Write a row and wait until the disk has it.
+    def append(self, row: Mapping[str, object]) -> None:
+        """Write a row, and return when the disk has it.
 
-        Raises BenchError where it cannot be written; the file ends with the last whole row then.
+        Raises BenchError if it cannot be written: the file then ends with the last whole row.
         """
-        self._write(record(format_row(row)))
-        self.rows.append(dict(row))
+        cells = format_row(row)
+        begin = b"" if self._end else record(NAMES, self._line_end)
+        self._write(begin + record(cells, self._line_end), self._end)
+        self.rows.append(dict(zip(NAMES, map(parse_cell, COLUMNS, cells), strict=True)))
 
-    def _write(self, data: bytes) -> None:
-        try:
-            written = 0
-            while written < len(data):
-                written += os.pwrite(self._descriptor, data[written:], self._size + written)
-            os.fsync(self._descriptor)
-        except OSError as error:
-            os.ftruncate(self._descriptor, self._size)
-            count = len(self.rows)
+    def finished(self) -> set[tuple[object, object, object]]:
+        """Return case_id, implementation and device_index of every row that need not run again."""
+        return {
+            (row["case_id"], row["implementation"], row["device_index"])
+            for row in self.rows
+            if row["status"] != "interrupted"
+        }
+
+    def _write(self, data: bytes, start: int) -> None:
+        """Let the file end with `data` at `start`, on disk."""
+        descriptor = self._descriptor
+        found = os.fstat(descriptor)
+        if found.st_nlink == 0 or found.st_size != self._size:
+            change = "removed" if found.st_nlink == 0 else "changed"
             raise BenchError(
-                f"{self.path}: cannot write: {error.strerror}; {count} row{'s' * (count != 1)} "
-                "before this one are safe; make room, then go on with --resume"
+                f"{self.path} was {change} by another program while this run was writing it: "
+                "the run cannot go on"
+            )
+        try:
+            if start < self._size:
+                os.ftruncate(descriptor, start)
+            end = start
+            while end < start + len(data):
+                end += os.pwrite(descriptor, data[end - start :], end)
+            os.fsync(descriptor)
+        except OSError as error:
+            # Where even this fails, the next to open the file finds half a row.
+            with suppress(OSError):
+                os.ftruncate(descriptor, start)
+                os.fsync(descriptor)
+            self._size = os.fstat(descriptor).st_size
+            raise BenchError(
+                f"{self.path}: cannot write: {error.strerror}; {self._safe()}"
             ) from None
-        self._size += len(data)
+        self._size = end
+        if data:
+            self._end = end
+
+    def _safe(self) -> str:
+        count = len(self.rows)
+        rows = {0: "no row was finished before", 1: "1 row is safe"}.get(
+            count, f"{count} rows are safe"
+        )
+        return f"{rows}; go on with --resume"
 
     def close(self) -> None:
-        """Close the file and give the lock back."""
-        os.close(self._descriptor)
+        """Close the file and give the lock back; may be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> ResultFile:
         return self
@@ -146,45 +208,150 @@ class ResultFile:
         self.close()
 
 
-def check_same_run(rows: Sequence[Row], identity: Mapping[str, object]) -> None:
-    """Raise UsageError, naming each difference, if rows come from another kind of run."""
+@dataclass(frozen=True)
+class Recovered:
+    """What can be gone on with: the rows, and the bytes that they and whole lines take.
+
+    `end` is where the next row goes: behind the last one that was not `interrupted`.
+    """
+
+    rows: list[Row]
+    end: int
+    whole: int
+    interrupted: int
+    line_end: str
+
+
+def recover(content: bytes, name: str) -> Recovered:
+    """Return what a result file's content holds, however it ended; raises UsageError if not one."""
+    plain, first = content.removeprefix(BOM), record(NAMES)
+    if len(plain) < len(first) and first.startswith(plain):
+        return Recovered([], 0, 0, 0, CRLF)
+    whole = content[: content.rfind(b"\n") + 1]
+    rows = rows_of(io.BytesIO(whole or content), name, notice=lambda problem: None)
+    lines = whole.splitlines(keepends=True)
+    header = lines[0] if lines else content
+    line_end = CRLF if header.endswith(b"\r\n") else "\n"
+    if header.removeprefix(BOM) != record(NAMES, line_end):
+        raise UsageError(f"{name}: --resume takes no file with more columns or another order")
+    if any(row["schema_version"] != SCHEMA_VERSION for row in rows):
+        raise UsageError(f"{name}: --resume takes only rows of schema version {SCHEMA_VERSION}")
+    if len(lines) != 1 + len(rows):
+        raise UsageError(
+            f"{name}: --resume takes no file with blank lines or line breaks within cells: "
+            "another program has written it"
+        )
+    kept = len(rows)
+    while kept and rows[kept - 1]["status"] == "interrupted":
+        kept -= 1
+    end = sum(map(len, lines[: kept + 1]))
+    return Recovered(rows[:kept], end, len(whole), len(rows) - kept, line_end)
+
+
+def check_same_run(rows: Iterable[Mapping[str, object]], identity: Mapping[str, object]) -> None:
+    """Raise UsageError, a line for each difference, if a run does not belong to the rows of a file.
+
+    It does if each column of `identity` has a value that some row has, too: the devices of one run
+    may differ.
+    """
+    rows = list(rows)
     differences = []
-    for name, here in identity.items():
-        there = {row[name] for row in rows} - {here}
-        if there:
-            values = ", ".join(sorted(str(value) for value in there))
-            differences.append(f"--resume: {name} is {here} now, but {values} in the file")
+    for name, value in identity.items():
+        here, there = _cell(name, value), {_cell(name, row.get(name)): None for row in rows}
+        if rows and here not in there:
+            found = " and ".join(_shown(cell) for cell in there)
+            differences.append(f"the file has {name} {found}, this run {_shown(here)}")
     if differences:
-        raise UsageError("\n".join([*differences, "take another file with -o, or make them equal"]))
+        first = (
+            "--resume: the file is of another run; take the same options, or another file with -o"
+        )
+        raise UsageError("\n".join([first, *differences]))
 
 
-def _make_folder(path: Path) -> None:
+def _cell(name: str, value: object) -> str:
+    """Return a value as a file has it: what does not fit its column is unknown there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        return format_cell(BY_NAME[name], value)
+    except ValueError:
+        return ""
+
+
+def _shown(cell: str) -> str:
+    """Return a cell for a sentence; of a hash, the beginning."""
+    return f"{cell[:12]}…" if re.fullmatch(SHA256, cell) else cell or "unknown"
+
+
+def _begins_like_a_result(start: bytes) -> bool:
+    plain, title = start.removeprefix(BOM), b"schema_version,"
+    return plain.startswith(title) or title.startswith(plain)
+
+
+def _content(descriptor: int, most: int) -> bytes:
+    parts, size = [], 0
+    while size < most and (part := os.pread(descriptor, min(most - size, 1 << 24), size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"cannot make the folder {path.parent} for the result file: {error.strerror}; "
+            f"cannot make the folder {folder} for the results: {error.strerror}; "
             "name another file with -o"
         ) from None
 
 
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file with -o")
-
-
-def _open_locked(path: Path, flags: int) -> int:
+def _open(path: Path, flags: int) -> int:
+    """Open a regular file; lets FileExistsError through."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
+        # Not blocking, lest a named pipe without a reader be waited for.
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | flags, 0o666)
+    except FileExistsError:
+        raise
     except OSError as error:
-        raise UsageError(
-            f"cannot open {path}: {error.strerror}; name another file with -o"
-        ) from None
+        raise UsageError(f"{path}: {error.strerror}; name another file with -o") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{path} is not a regular file; name another with -o")
+    return descriptor
+
+
+def _lock(path: Path, descriptor: int) -> list[str]:
+    """Lock a file for this process; returns what is to be said where that cannot be done."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+    except BlockingIOError:
         raise UsageError(
-            f"{path}: another run is writing this file; wait for it, or name another with -o"
+            f"{path}: another run{_holder(descriptor)} is writing this file; wait for its end, or "
+            "name another with -o"
         ) from None
-    return descriptor
+    except OSError as error:
+        return [
+            f"{path}: cannot be locked ({error.strerror}): take care that no other run writes it"
+        ]
+    return []
+
+
+def _holder(descriptor: int) -> str:
+    """Return which process has a file locked, as Linux tells: `1: FLOCK ADVISORY WRITE PID DEV:INODE`."""
+    found = os.fstat(descriptor)
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if device in fields and "FLOCK" in fields and int(fields[fields.index(device) - 1]) > 0:
+                return f" (process {fields[fields.index(device) - 1]})"
+    return ""
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a new file's name to disk, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,47 +1,101 @@
-"""The columns: documented, in one place, in an order that does not move by accident."""
+"""The columns: declared once, in the documented order, with a JSON schema that says the same."""
 
-import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
-from bench.measure.protocol import STATUSES
-from bench.measure.row import PARAMETER_COLUMNS
-from bench.results.schema import (
-    BY_NAME,
-    COLUMNS,
-    NAMES,
-    SCHEMA_VERSION,
-    columns_as_markdown,
-    results_schema,
-)
+import pytest
 
-DOCS = Path(__file__).parents[2] / "docs" / "results.md"
+from bench.results import schema
+from bench.results.schema import COLUMNS, NAMES, columns_as_markdown, put_tables, results_schema
 
-
-def test_the_documentation_has_the_columns_as_they_are():
-    assert columns_as_markdown() in DOCS.read_text()
-
-
-def test_a_change_of_columns_needs_a_new_version():
-    """Older files have to stay readable: raise SCHEMA_VERSION and migrate them in the reader."""
-    digest = hashlib.sha256(",".join(NAMES).encode()).hexdigest()
-    assert (SCHEMA_VERSION, digest[:16]) == (1, "1db23bc5036b5062")
+ORDER = """
+    schema_version run_id case_id started_at host config config_sha256 git_commit harness_version seed
+    backend chip device_name device_index driver runtime torch python threads simulated
+    kernel implementation model dtype params m n k batch layout hidden intermediate experts top_k
+    shared_experts tokens expert_parallel operation size_mib pass routing routing_sha256 imbalance
+    flops bytes arithmetic_intensity inputs
+    status error verified rel_error tolerance compared
+    time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s samples loops processes warmups cache
+    flush_bytes timing launch_overhead_s stop_reason drift
+    achieved_tflops achieved_gbps tokens_per_s
+    peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps utilization
+    utilization_of_ceiling roofline_bound roofline_fraction
+    power_w energy_j clock_mhz temperature_c throttle memory_peak_bytes
+    warnings
+"""
 
 
-def test_names_are_unique_and_carry_their_units():
-    assert len(set(NAMES)) == len(NAMES)
+def test_the_order_is_fixed():
+    assert list(NAMES) == ORDER.split()
+
+
+def test_every_column_is_described_and_consistent():
     for column in COLUMNS:
-        if column.name.startswith(("time_", "ci_")):
-            assert column.name.endswith("_s")
-        if column.name.startswith(("peak_", "ceiling_", "achieved_")):
-            assert column.name.endswith(("_tflops", "_gbps", "_source"))
+        assert column.meaning, column.name
+        assert column.group, column.name
+        assert column.minimum is None or column.above is None, column.name
+        assert not column.measured or column.filled in ("if ok", "where known"), column.name
+        numeric = column.type in ("integer", "number")
+        assert numeric or (column.minimum, column.above) == (None, None), column.name
+        for suffix, unit in (("_s", "s"), ("_tflops", "TFLOP/s"), ("_gbps", "GB/s"), ("_w", "W")):
+            if column.name.endswith(suffix) and column.name != "tokens_per_s":
+                assert column.unit == unit, column.name
 
 
-def test_every_parameter_column_exists():
-    assert set(PARAMETER_COLUMNS) <= set(BY_NAME)
+def test_the_documentation_is_up_to_date():
+    page = Path(__file__).parents[2] / "docs" / "results.md"
+    text = page.read_text(encoding="utf-8")
+    assert columns_as_markdown() in text, f"run python -m bench.results.schema {page}"
+    assert put_tables(text) == text
 
 
-def test_the_json_schema_says_what_may_be_missing():
-    schema = results_schema()
-    assert set(schema["required"]) == {column.name for column in COLUMNS if column.required}
-    assert schema["properties"]["status"]["enum"] == list(STATUSES)
-    assert schema["properties"]["power_w"]["type"] == ["number", "null"]
+def test_the_module_prints_the_tables_without_a_warning():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "bench.results.schema"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == columns_as_markdown().strip()
+    assert done.stderr == ""
+
+
+def test_reading_and_writing_need_no_heavy_library():
+    code = (
+        "import sys, bench.results.writer, bench.results.reader; "
+        "print(sorted({'pandas', 'torch', 'numpy', 'pydantic', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_json_schema_names_every_column_in_order():
+    found = results_schema()
+    assert list(found["properties"]) == ORDER.split()
+    assert found["additionalProperties"] is False
+    assert found["properties"]["schema_version"]["const"] == 1
+    assert found["properties"]["seed"]["type"] == "integer"
+    assert found["properties"]["m"]["type"] == ["integer", "null"]
+    assert found["properties"]["status"]["enum"] == list(schema.STATUSES)
+    assert "time_median_s" in found["then"]["required"]
+    assert found["else"]["properties"]["time_median_s"] == {"type": "null"}
+
+
+def test_json_schema_accepts_sound_rows_and_no_others(ok, failed):
+    jsonschema = pytest.importorskip("jsonschema", reason="not one of the project's dependencies")
+    validator = jsonschema.Draft202012Validator(results_schema())
+    jsonschema.Draft202012Validator.check_schema(results_schema())
+    validator.validate(ok())
+    validator.validate({**dict.fromkeys(NAMES), **ok()})
+    validator.validate(failed("timeout"))
+    for wrong in (
+        ok(time_median_s=None),
+        ok(time_median_s=0),
+        ok(verified=False),
+        ok(status="fine"),
+        ok(more=1),
+        failed("timeout", time_median_s=1.0),
+        failed("timeout", error=None),
+    ):
+        assert not validator.is_valid(wrong)

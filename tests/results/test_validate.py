@@ -1,83 +1,241 @@
-"""Validation: a sound file passes, and each contradiction is found in its row and column."""
+"""Validation: rows that measurements make are sound; each way to be wrong is found and named."""
 
 import pytest
+from click.testing import CliRunner
 
+from bench.backend import Device, Limits, Telemetry
+from bench.cases import Case
+from bench.cli.validate import command
+from bench.errors import UsageError
+from bench.kernels.matmul import Matmul
+from bench.kernels.memory import Memory
+from bench.kernels.moe_layer import MoeLayer
+from bench.measure.protocol import Outcome
+from bench.measure.row import make_row
+from bench.results.reader import Problem
 from bench.results.validate import validate
 from bench.results.writer import ResultFile
-from tests.results.rows import ROW
 
 
 @pytest.fixture
-def check(tmp_path):
-    def run(*rows):
-        path = tmp_path / "r.csv"
+def path(tmp_path):
+    return tmp_path / "r.csv"
+
+
+@pytest.fixture
+def problems(path):
+    def check(*rows):
         with ResultFile.create(path, force=True) as file:
             for row in rows:
                 file.append(row)
-        return validate(path)
+        return [(problem.line, problem.column, problem.message) for problem in validate(path)]
 
-    return run
-
-
-def test_a_sound_file(check):
-    assert check(ROW) == ([], [], 1)
+    return check
 
 
-FAILED = dict.fromkeys(
-    ("time_median_s", "ci_low_s", "ci_high_s", "achieved_tflops", "achieved_gbps")
-)
+KERNELS = [
+    Matmul(m=8, n=8, k=8, dtype="float32"),
+    Matmul(m=8, n=8, k=8, batch=3, layout="nt", dtype="int8", cache="hot"),
+    Memory(operation="copy", size_mib=1),
+    Memory(operation="triad", size_mib=1, inputs="constant"),
+    MoeLayer(hidden=8, intermediate=4, experts=4, top_k=2, tokens=5, dtype="bfloat16"),
+    MoeLayer(
+        hidden=8,
+        intermediate=4,
+        experts=4,
+        top_k=2,
+        tokens=5,
+        dtype="float32",
+        routing="power_law",
+        expert_parallel=2,
+        shared_experts=1,
+    ),
+]
+
+IDENTITY = {
+    "schema_version": 1,
+    "run_id": "20260102T030405Z-0123abcd",
+    "started_at": "2026-01-02T03:04:05.678Z",
+    "host": "node-1",
+    "config": "smoke",
+    "config_sha256": "c" * 64,
+    "harness_version": "0.1.0",
+    "backend": "cpu",
+    "python": "3.11.7",
+}
+
+LIMITS = [Limits(), Limits(peak_tflops=1e-6, peak_gbps=1e-3, ceiling_tflops=1e-6, launch_s=1e-6)]
 
 
-def test_a_failed_row_is_sound_too(check):
-    row = {**ROW, **FAILED, "status": "crashed", "error": "the worker died", "verified": None}
-    assert check(row) == ([], [], 1)
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.label())
+@pytest.mark.parametrize("limits", LIMITS, ids=["no limits", "too low limits"])
+@pytest.mark.parametrize("processes", [1, 3])
+def test_rows_of_measurements_are_sound(problems, kernel, limits, processes):
+    outcome = Outcome(
+        "ok",
+        implementation="torch",
+        verified=True,
+        rel_error=0.0,
+        tolerance=0.0,
+        compared="every element",
+        values_s=[1e-3, 1.1e-3, 1.2e-3, 1e-3, 1.1e-3, 1.2e-3, 1.3e-3],
+        warm_ups=[(4, 1e-3)],
+        loops=4,
+        timing="host",
+        flush_bytes=0,
+        stop_reason="precision",
+        limits=limits,
+        telemetry=Telemetry(power_w=100.0, energy_j=0.0, memory_peak_bytes=1),
+    )
+    wrong = Outcome(
+        "wrong_result",
+        "relative error 1",
+        implementation="torch",
+        verified=False,
+        rel_error=float("inf"),
+        tolerance=0.0,
+        compared="every element",
+        limits=limits,
+    )
+    rows = [
+        make_row(
+            Case(kernel),
+            Device(index, "Example CPU", "cpu", threads=2),
+            outcomes,
+            seed=0,
+            identity=IDENTITY,
+        )
+        for index, outcomes in enumerate(
+            (
+                [outcome] * processes,
+                [wrong],
+                [Outcome("timeout", "no answer", implementation="best")],
+            )
+        )
+    ]
+    assert problems(*rows) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "column"),
+    ("changes", "column", "message"),
     [
-        ({"achieved_tflops": 25.0}, "achieved_tflops"),
-        ({"achieved_gbps": 25.0}, "achieved_gbps"),
-        ({"arithmetic_intensity": 1.0}, "arithmetic_intensity"),
-        ({"time_median_s": 0.0}, "time_median_s"),
-        ({"ci_low_s": 2.05e-6}, "time_median_s"),
-        ({"ci_low_s": None}, "ci_low_s"),
-        ({"verified": False}, "verified"),
-        ({"rel_error": 1e-3}, "rel_error"),
-        ({"samples": None}, "samples"),
-        ({"m": 7}, "m"),
-        ({"params": "{"}, "params"),
-        ({"params": "[]"}, "params"),
-        ({"case_id": "memory-f32-0123456789"}, "case_id"),
-        ({"peak_tflops": 1.0, "utilization": 0.5}, "utilization"),
-        ({"utilization": 0.5}, "utilization"),
-        ({"status": "crashed", "error": "x"}, "time_median_s"),
-        ({"status": "crashed", **FAILED}, "error"),
+        ({"host": None}, "host", "empty, but expected in a row with status ok"),
+        ({"verified": None}, "verified", "empty"),
+        ({"verified": False}, "verified", "expected true"),
+        ({"error": "strange"}, "error", "expected to be empty"),
+        ({"rel_error": 0.01}, "rel_error", "expected at most the tolerance, 0.0078"),
+        ({"samples": None}, "samples", "empty"),
+        ({"ci_low_s": 2.6e-5}, "time_median_s", "expected between 2.6e-05 and 2.7e-05"),
+        ({"ci_low_s": None}, "ci_low_s", "the other end is known"),
+        ({"ci_high_s": None}, "ci_high_s", "the other end is known"),
+        ({"achieved_gbps": 1.0}, "achieved_gbps", "by the other columns, found 1.0"),
+        ({"achieved_gbps": None}, "achieved_gbps", "empty"),
+        ({"achieved_tflops": None, "utilization": None}, "achieved_tflops", "empty, but expected"),
+        ({"arithmetic_intensity": 2.0}, "arithmetic_intensity", "by the other columns"),
+        ({"utilization": None}, "utilization", "achieved_tflops and peak_tflops are known"),
+        ({"peak_tflops": None}, "utilization", "expected to be empty without"),
+        ({"m": 63}, "m", "expected 64 as in params, found 63"),
+        ({"m": None}, "m", "expected 64 as in params, found None"),
+        ({"hidden": 7}, "hidden", "expected none as in params, found 7"),
+        ({"cache": "hot"}, "cache", "expected cold as in params"),
+        ({"params": "{"}, "params", "expected JSON"),
+        ({"params": "[]"}, "params", "expected a JSON object"),
+        ({"params": '{"a":NaN}'}, "params", "expected JSON"),
+        ({"params": "[" * 99999}, "params", "expected JSON"),
+        (
+            {"case_id": "matmul-bf16-1"},
+            "case_id",
+            "expected matmul-bf16- and 10 hexadecimal digits",
+        ),
+        ({"case_id": None}, "case_id", "empty"),
+        ({"kernel": "other"}, "case_id", "expected other-bf16-"),
+        ({"dtype": "float4"}, "dtype", "expected bfloat16 as in params"),
+        ({"schema_version": 2}, None, "schema version 2"),
     ],
 )
-def test_contradictions(check, change, column):
-    problems, _, sound = check({**ROW, **change})
-    assert column in [problem.column for problem in problems]
-    assert {problem.line for problem in problems} == {2}
-    assert sound == 0
+def test_a_contradiction_is_named(problems, ok, changes, column, message):
+    if "schema_version" in changes:
+        with pytest.raises(UsageError, match=message):
+            problems(ok(**changes))
+        return
+    assert problems(ok()) == []
+    found = problems(ok(65), ok(**changes))
+    assert any(line == 3 and where == column and message in text for line, where, text in found)
+    assert not any(line == 2 for line, _, _ in found)
 
 
-def test_the_same_case_twice(check):
-    problems, _, _ = check(ROW, ROW)
-    assert [(p.line, p.column) for p in problems] == [(3, "case_id")]
+def test_params_have_one_form(problems, ok):
+    spaced = str(ok()["params"]).replace(",", ", ")
+    ((line, column, message),) = problems(ok(params=spaced))
+    assert (line, column) == (2, "params")
+    assert "canonical" in message
 
 
-def test_beyond_the_peak_is_doubtful_not_wrong(check):
-    peak = ROW["achieved_tflops"] / 1.05
-    problems, doubts, sound = check({**ROW, "peak_tflops": peak, "utilization": 1.05})
-    assert (problems, sound) == ([], 1)
-    assert doubts[0].column == "utilization"
+def test_rows_that_failed(problems, failed):
+    assert problems(failed("timeout"), failed("unsupported", 65)) == []
+    for name in ("time_median_s", "achieved_tflops", "utilization", "ci_low_s", "samples"):
+        found = problems(failed("timeout", **{name: 1}))
+        assert (2, name, "expected to be empty in a row with status timeout") in found
+    assert problems(failed("timeout", error=None))[0][1] == "error"
+    assert problems(failed("wrong_result"))[0][1] == "verified"
+    assert problems(failed("wrong_result", verified=False)) == []
 
 
-def test_a_truncated_file_says_how_to_repair_it(check, tmp_path):
-    check(ROW, {**ROW, "case_id": "matmul-f32-2"})
-    path = tmp_path / "r.csv"
-    path.write_bytes(path.read_bytes()[:-10])
-    problems, _, sound = validate(path)
-    assert sound == 1
-    assert [(p.line, "--resume" in p.text) for p in problems] == [(3, True)]
+def test_faster_than_physics_needs_a_word(problems, ok):
+    tflops = ok()["achieved_tflops"]
+    fast = {"peak_tflops": tflops / 1.5, "utilization": 1.5, "roofline_fraction": 1.5}
+    ((_, column, message),) = problems(ok(**fast))
+    assert column == "utilization"
+    assert message == "expected at most 1.02 where warnings is empty, found 1.5"
+    assert problems(ok(**fast, warnings="1.50 times as fast as the compute peak allows")) == []
+    memory = {"peak_gbps": 1e-3, "roofline_bound": "memory", "roofline_fraction": 1.5}
+    assert [column for _, column, _ in problems(ok(**memory))] == ["roofline_fraction"]
+    measured = {"ceiling_tflops": tflops / 1.5, "utilization_of_ceiling": 1.5}
+    assert problems(ok(**measured)) == [], "a ceiling was measured, and may have been low"
+
+
+def test_the_same_row_twice(problems, ok):
+    ((line, column, message),) = problems(ok(), ok(65), ok())
+    assert (line, column) == (4, "case_id")
+    assert message.endswith("as in line 2")
+    assert problems(ok(), ok(device_index=1), ok(implementation="x"), ok(run_id="2")) == []
+
+
+def test_all_problems_of_a_file_at_once(path, ok):
+    with ResultFile.create(path) as file:
+        for m in (64, 65, 66):
+            file.append(ok(m))
+    text = path.read_bytes().decode()
+    text = text.replace(",2.5e-05,", ",soon,", 1).replace(",65,32,", ",x,32,", 1)[:-9]
+    path.write_bytes(text.encode())
+    found = validate(path)
+    assert [(problem.line, problem.column) for problem in found] == [
+        (2, "time_median_s"),
+        (3, "m"),
+        (4, None),
+    ]
+    assert found[2] == Problem(4, None, "cut off before its end; left out")
+
+
+def test_the_command(path, ok, failed):
+    def run(*arguments):
+        done = CliRunner().invoke(command, [str(a) for a in arguments], standalone_mode=False)
+        return done.return_value, done.output
+
+    with ResultFile.create(path) as file:
+        file.append(ok())
+        assert run(path) == (0, f"{path}: sound, 1 row\n")
+        file.append(failed("timeout", 65))
+        file.append(ok(66, m=7))
+    bad = f"{path}: line 4: m: expected 66 as in params, found 7\n"
+    assert run(path) == (2, bad)
+    missing = path.with_name("none.csv")
+    assert run(missing, path) == (2, f"{missing}: no such file\n{bad}")
+
+
+def test_very_many_problems_are_counted(path, ok):
+    with ResultFile.create(path) as file:
+        for m in range(1, 121):
+            file.append(ok(m, host=None))
+    done = CliRunner().invoke(command, [str(path)], standalone_mode=False)
+    assert done.output.splitlines()[-1] == f"{path}: and 20 more"

@@ -1,0 +1,98 @@
+"""Sound rows to start from: one that was measured, and one that was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.cases import Case, canonical_json
+from bench.kernels.matmul import Matmul
+
+
+def make_row(m: int = 64, /, **changes: object) -> dict[str, object]:
+    """Return a sound row of a matmul; another `m` is another case."""
+    kernel = Matmul(m=m, n=32, k=16, dtype="bfloat16")
+    flops, size = kernel.work(0).flops, kernel.work(0).bytes
+    time_s = 2.5e-5
+    tflops = flops / time_s / 1e12
+    row: dict[str, object] = {
+        "schema_version": 1,
+        "run_id": "20260102T030405Z-0123abcd",
+        "case_id": Case(kernel).case_id,
+        "started_at": "2026-01-02T03:04:05.678Z",
+        "host": "node-1",
+        "config": "smoke",
+        "config_sha256": "c" * 64,
+        "git_commit": None,
+        "harness_version": "0.1.0",
+        "seed": 0,
+        "backend": "cpu",
+        "chip": "cpu",
+        "device_name": 'Example(R) "Fast" CPU, 2.0 GHz',
+        "device_index": 0,
+        "torch": "2.13.0",
+        "python": "3.11.7",
+        "threads": 2,
+        "simulated": False,
+        "kernel": "matmul",
+        "implementation": "torch",
+        "dtype": "bfloat16",
+        "params": canonical_json(kernel.parameters()),
+        "m": m,
+        "n": 32,
+        "k": 16,
+        "batch": 1,
+        "layout": "nn",
+        "flops": flops,
+        "bytes": size,
+        "arithmetic_intensity": flops / size,
+        "inputs": "normal",
+        "status": "ok",
+        "verified": True,
+        "rel_error": 0.0017,
+        "tolerance": 0.0078,
+        "compared": "every element",
+        "time_median_s": time_s,
+        "time_mean_s": 2.6e-5,
+        "time_stdev_s": 1e-6,
+        "ci_low_s": 2.4e-5,
+        "ci_high_s": 2.7e-5,
+        "samples": 25,
+        "loops": 1000,
+        "processes": 1,
+        "warmups": 3,
+        "cache": "cold",
+        "flush_bytes": 1 << 26,
+        "timing": "host",
+        "stop_reason": "precision",
+        "drift": -0.01,
+        "achieved_tflops": tflops,
+        "achieved_gbps": size / time_s / 1e9,
+        "peak_tflops": 1.5,
+        "peak_source": "avx512: 2 cores × 64 × 2.0 GHz",
+        "utilization": tflops / 1.5,
+        "roofline_bound": "compute",
+        "roofline_fraction": tflops / 1.5,
+        **changes,
+    }
+    return row
+
+
+def make_failed_row(status: str, m: int = 64, /, **changes: object) -> dict[str, object]:
+    """Return a sound row of a case that was not measured."""
+    from bench.results.schema import COLUMNS
+
+    row = make_row(m, status=status, error="no answer within the case timeout of 2 s")
+    for column in COLUMNS:
+        if column.measured or column.name in ("verified", "rel_error", "tolerance", "compared"):
+            row.pop(column.name, None)
+    return {**row, **changes}
+
+
+@pytest.fixture
+def ok():
+    return make_row
+
+
+@pytest.fixture
+def failed():
+    return make_failed_row
