@@ -45,6 +45,14 @@ class Case:
         return self.kernel.shape(self.model)
 
     @property
+    def title(self) -> str:
+        """A name for people, such as `moe_layer bf16 deepseek-v3/32 16 tokens balanced`."""
+        words = [self.kernel.name, DTYPES[self.kernel.dtype].short, self.shape]
+        words += ["hot"] if self.kernel.cache == "hot" else []
+        words += ["graph"] if self.kernel.graph else []
+        return " ".join(words)
+
+    @property
     def label(self) -> str:
-        """A short human name, such as `matmul bf16 m=64 n=64 k=64 layout=nn cold`."""
+        """A name that does not depend on how the case was asked for, for benchmarks in pyperf."""
         return self.kernel.label()

@@ -54,11 +54,12 @@ class LiveProgress(Silent):
 
     def __init__(self, console: Console, total: int, done: int, seed: int) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
             MofNCompleteColumn(),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[state]}"),
+            # Last, because it is what may be cut off where a terminal is narrow.
+            TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
         )
@@ -77,7 +78,7 @@ class LiveProgress(Silent):
         if self._finished:
             each = (time.monotonic() - self._started) / self._finished
             left = f"{duration(each * self._remaining)} left"
-        self._bar.update(self._task, description=job.case.label, state="", left=left)
+        self._bar.update(self._task, description=job.case.title, state="", left=left)
 
     def progress(self, phase: str, values_s: list[float]) -> None:
         """Show the phase, and once there are samples what they say."""
@@ -105,10 +106,10 @@ class LiveProgress(Silent):
 def outcome_line(job: Job, row: Row) -> str:
     """Return a finished case as one line: name, time, spread, rate, or what went wrong."""
     if row["status"] != "ok":
-        return f"{job.case.label}: {row['status']}: {row['error']}"
+        return f"{job.case.title}: {row['status']}: {row['error']}"
     rate = (
         f"{significant(row['achieved_tflops'])} TFLOP/s"
         if row["roofline_bound"] != "memory" and row["achieved_tflops"] is not None
         else f"{significant(row['achieved_gbps'])} GB/s"
     )
-    return f"{job.case.label}: {seconds(row['time_median_s'])} ±{half_width(row)}, {rate}"
+    return f"{job.case.title}: {seconds(row['time_median_s'])} ±{half_width(row)}, {rate}"

@@ -129,7 +129,7 @@ def command(
     cases = parse_filter(filter_text).select(loaded.cases) if filter_text else loaded.cases
     if list_cases:
         for case in cases:
-            click.echo(f"{case.case_id}  {case.label}")
+            click.echo(f"{case.case_id}  {case.title}")
         return 0
     given = {
         "processes": options["processes"],
