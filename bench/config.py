@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,9 @@ from bench.kernels.base import Kernel
 from bench.models import load_models
 from bench.validation_text import sentence
 from bench.yaml_source import Source, read_yaml
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 MOST_CASES = 100_000
 
@@ -52,11 +55,19 @@ class Config:
     cases: tuple[Case, ...]
 
 
+def shipped_folder() -> Traversable:
+    """Return where the shipped configs lie: in the package, or beside it in a source tree."""
+    try:
+        return resources.files("bench.configs")
+    except ModuleNotFoundError:
+        return resources.files("bench").joinpath("..").joinpath("configs")
+
+
 @cache
 def shipped_configs() -> dict[str, str]:
     """Return the configs that come with the harness: name and description."""
     found = {}
-    for file in sorted(resources.files("bench.configs").iterdir(), key=lambda f: f.name):
+    for file in sorted(shipped_folder().iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
             with resources.as_file(file) as path:
                 data = read_yaml(path).data
@@ -69,7 +80,7 @@ def find_config(name: str) -> Path:
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
-    shipped = resources.files("bench.configs") / f"{name}.yaml"
+    shipped = shipped_folder().joinpath(f"{name}.yaml")
     if not shipped.is_file():
         raise UsageError(f"no file and no shipped config {name!r}{one_of(name, shipped_configs())}")
     return Path(str(shipped))

@@ -8,7 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Machines that run tests are shared; how long an example takes says nothing about the code.
+hypothesis.settings.register_profile("shared")
+hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"
 PIP_INSTALL = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps")

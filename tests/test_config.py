@@ -64,7 +64,6 @@ def test_the_hash_is_of_the_content_not_of_comments():
     assert build(body).sha256 != build(body.replace("m: 1", "m: 2")).sha256
 
 
-@settings(deadline=None)
 @given(
     axes=st.dictionaries(
         st.sampled_from(["m", "n", "k", "batch"]),
@@ -218,7 +217,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values)
 def test_any_tree_gives_a_config_or_a_sentence(tree):
     import yaml

@@ -26,7 +26,7 @@ def choose(routing="uniform", tokens=64, experts=32, top_k=4, groups=1, topk_gro
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     routing=st.sampled_from(["balanced", "uniform", "power_law"]),
     tokens=st.integers(1, 40),

@@ -45,7 +45,7 @@ def assert_all_right(case, seed=0):
         assert check.passed, (name, check)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16"]),
     layout=st.sampled_from(["nn", "nt", "tn", "tt"]),
@@ -87,7 +87,7 @@ def test_memory(operation, dtype):
         assert_all_right(case)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16"]),
     # Rounding is judged as a random walk; sums of two or three terms may cancel to nothing.

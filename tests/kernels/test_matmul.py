@@ -24,7 +24,7 @@ def test_work_is_counted_by_hand():
     assert int8.bytes == 3 * 7 + 7 * 5 + 3 * 5 * 4, "the result of int8 has 32 bits"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     dtype=st.sampled_from(["float32", "float16", "int8"]),
     layout=st.sampled_from(["nn", "nt", "tn", "tt"]),

@@ -138,7 +138,7 @@ LAYERS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     parameters=st.fixed_dictionaries(LAYERS),
     local=st.integers(1, 4),
