@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
+import pyperf
+
 from bench.config import Config, Measurement
 from bench.errors import BenchError
 from bench.measure.client import WorkerProcess
@@ -60,7 +62,8 @@ class Recording:
         self.file.append(row)
         self.samples.begin()
         if row["status"] == "ok":
-            self.samples.add(self._name(row), str(row["case_id"]), outcomes)
+            name = self._name(row)
+            self.samples.add(name, [pyperf_run(name, row, outcome) for outcome in outcomes])
             self._write_samples(due_only=True)
 
     def _write_samples(self, *, due_only: bool = False) -> None:
@@ -109,6 +112,16 @@ class Recording:
                 self._write_samples()
         finally:
             self.file.close()
+
+
+def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
+    """Return one process's samples in pyperf's terms, with the row's case_id among the metadata."""
+    return pyperf.Run(
+        outcome.values_s,
+        warmups=outcome.warm_ups,
+        metadata={**outcome.metadata, "name": name, "case_id": str(row["case_id"])},
+        collect_metadata=False,
+    )
 
 
 @dataclass(frozen=True)

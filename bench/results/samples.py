@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pyperf
 
-from bench.measure.protocol import Outcome
-
 # A suite is one JSON document and has to be written whole; on a long run this share of the time at
 # most goes into it, and the last write happens at the end.
 WRITE_SHARE = 0.02
@@ -40,17 +38,8 @@ class SamplesFile:
             self.path.unlink(missing_ok=True)
             self._stale = False
 
-    def add(self, name: str, case_id: str, outcomes: Sequence[Outcome]) -> None:
-        """Keep the samples of one case under a name that is unique in the run."""
-        runs = [
-            pyperf.Run(
-                outcome.values_s,
-                warmups=outcome.warm_ups,
-                metadata={**outcome.metadata, "name": name, "case_id": case_id},
-                collect_metadata=False,
-            )
-            for outcome in outcomes
-        ]
+    def add(self, name: str, runs: Sequence[pyperf.Run]) -> None:
+        """Keep the samples of one case, a run a process, under a name that is unique in the file."""
         self._benchmarks[name] = pyperf.Benchmark(runs)
         self._dirty = True
 
