@@ -15,6 +15,7 @@ from bench.yaml_source import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+MOE_DOC = (ROOT / "docs" / "moe.md").read_text()
 CONFIG_DOC = (ROOT / "docs" / "config.md").read_text()
 
 
@@ -71,7 +72,7 @@ def test_the_example_backend_is_the_one_that_is_tested():
     assert example.strip() == real.strip()
 
 
-@pytest.mark.parametrize("text", [*blocks(README, "yaml"), *blocks(CONFIG_DOC, "yaml")])
+@pytest.mark.parametrize("text", [*blocks(README, "yaml"), *blocks(CONFIG_DOC, "yaml"), *blocks(MOE_DOC, "yaml")])
 def test_a_config_of_the_documentation(text):
     assert build_config(parse_yaml(text, "docs"), "docs").cases
 
