@@ -6,109 +6,59 @@ wrong chip's peak is worse than none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from types import MappingProxyType
 
 from bench import plugins
-from bench.backend import Limits
+from bench.chip_table import Architecture, Chip, Table, parse_table
 from bench.errors import UsageError, one_of
-from bench.validation_text import sentence
-
-
-class Peak(BaseModel):
-    """A dense peak rate in TFLOP/s (TOP/s for integers), and where the number comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tflops: PositiveFloat
-    source: str
-    confidence: Literal["high", "medium", "low"] = "high"
-    note: str | None = None
-
-
-class Chip(BaseModel):
-    """One chip, or one die where the driver shows each die as a device.
-
-    `pattern` is a regular expression for the device's name; None for what is never one device.
-    `peaks` are what matrix products are held against; `marketing_tflops`, where a vendor adds other
-    units up, never is. `units` times FLOPs a cycle times `clock_mhz` is how a peak comes about.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    title: str
-    vendor: str
-    status: Literal["sold", "announced"] = "sold"
-    pattern: str | None = None
-    pattern_evidence: str | None = None
-    memory_gb: PositiveFloat | None = None
-    bandwidth_gbps: PositiveFloat | None = None
-    tdp_w: PositiveFloat | None = None
-    clock_mhz: PositiveFloat | None = None
-    units: PositiveInt | None = None
-    unit_kind: str | None = None
-    source: str
-    note: str | None = None
-    peaks: dict[str, Peak]
-    marketing_tflops: Peak | None = None
-
-    def limits(self, dtype: str) -> Limits:
-        """Return the peaks for a dtype; the source names chip, number and reference."""
-        peak = self.peaks.get(dtype)
-        bandwidth = f"{self.bandwidth_gbps:g} GB/s ({self.source})" if self.bandwidth_gbps else ""
-        rate = f"{peak.tflops:g} TFLOP/s {dtype} dense ({peak.source})" if peak else ""
-        told = ", ".join(part for part in (rate, bandwidth) if part)
-        return Limits(
-            peak_tflops=peak.tflops if peak else None,
-            peak_gbps=self.bandwidth_gbps,
-            peak_source=f"{self.title}: {told}" if told else None,
-        )
 
 
 @cache
-def load_chips() -> dict[str, Chip]:
-    """Return the chips of all tables by id; raises UsageError where a table is wrong."""
-    chips: dict[str, Chip] = {}
-    for name, table in plugins.load_all(plugins.CHIPS).loaded.items():
-        chips.update(parse_table(table.read_text(encoding="utf-8"), f"table of chips {name!r}"))
-    return chips
-
-
-def parse_table(text: str, name: str) -> dict[str, Chip]:
-    """Return the chips of one YAML table. Raises UsageError naming table, chip and key."""
-    data = yaml.safe_load(text)
-    if not isinstance(data, dict) or not isinstance(data.get("chips"), dict):
-        raise UsageError(f"{name}: expected a mapping with the key `chips`")
-    problems = []
-    chips = {}
-    for key, fields in data["chips"].items():
+def load_tables() -> dict[str, Table]:
+    """Return every table by the name of its plug-in; raises UsageError where one is wrong."""
+    tables: dict[str, Table] = {}
+    owner: dict[str, str] = {}
+    for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
         try:
-            chips[key] = Chip(id=key, **fields)
-        except ValidationError as error:
-            for field, said in sentence(error, Chip.model_fields):
-                problems.append(f"{name}: {key}.{field}: {said}")
-    if problems:
-        raise UsageError("\n".join(problems))
-    return chips
+            text = file.read_text(encoding="utf-8")
+        except AttributeError:
+            raise UsageError(
+                f"the plug-in {plugin!r} of {plugins.CHIPS}: expected the path of a YAML file, "
+                f"got {file!r}"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: cannot be read: {error}") from None
+        tables[plugin] = parse_table(text, str(file))
+        for chip in tables[plugin].chips:
+            if owner.setdefault(chip, plugin) != plugin:
+                raise UsageError(
+                    f"{file}: chips.{chip}: is in the table of {owner[chip]!r} already; "
+                    "give it another id"
+                )
+    return tables
+
+
+@cache
+def load_chips() -> Mapping[str, Chip]:
+    """Return the chips of all tables by id; raises UsageError where a table is wrong."""
+    return MappingProxyType(
+        {name: chip for table in load_tables().values() for name, chip in table.chips.items()}
+    )
 
 
 def find_chip(device_name: str, chips: Iterable[Chip] | None = None) -> Chip | None:
-    """Return the chip of a device's name, None where no table knows it.
+    """Return the chip of a device's name, None where no table knows it or two claim it.
 
-    Of several that match, the one whose pattern explains most of the name wins.
+    A name that a table spells out goes before a pattern, and a pattern has to match all of a name,
+    so that an unlisted variant, or a slice of a device, is not taken for the chip in its name.
     """
-    best: tuple[int, Chip] | None = None
-    for chip in load_chips().values() if chips is None else chips:
-        match = re.search(chip.pattern, device_name) if chip.pattern else None
-        if match is not None and (best is None or len(match[0]) > best[0]):
-            best = len(match[0]), chip
-    return best[1] if best else None
+    name = device_name.strip()
+    known = list(load_chips().values() if chips is None else chips)
+    found = [chip for chip in known if name in chip.names]
+    found = found or [chip for chip in known if chip.fits(name)]
+    return found[0] if len(found) == 1 else None
 
 
 def get_chip(name: str) -> Chip:
@@ -117,3 +67,15 @@ def get_chip(name: str) -> Chip:
     if name not in chips:
         raise UsageError(f"unknown chip {name!r}{one_of(name, chips)}")
     return chips[name]
+
+
+def find_architecture(target: str, device_name: str = "") -> Architecture | None:
+    """Return what a unit of a compile target such as sm_90 does in a cycle, None if not known.
+
+    The device's name tells the families apart whose rates differ within one target.
+    """
+    every = [known for table in load_tables().values() for known in table.architectures.values()]
+    same = [known for known in every if known.target == target]
+    found = [known for known in same if known.fits(device_name.strip())]
+    found = found or [known for known in same if known.pattern is None]
+    return found[0] if len(found) == 1 else None

@@ -50,7 +50,7 @@ def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     }
     if kind in bounds:
         words, name = bounds[kind]
-        return f"expected {words} {context[name]}, got {value}"
+        return f"expected {words} {context[name]:g}, got {value}"
     if kind == "literal_error":
         choices = [
             choice.strip(" '") for choice in context["expected"].replace(" or ", ",").split(",")

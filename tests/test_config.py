@@ -157,7 +157,7 @@ BAD = {
     ),
     "precision": (
         f"measurement: {{precision: 2}}\n{matmul(GOOD)}",
-        "c.yaml:1: measurement.precision: expected less than 1.0, got 2",
+        "c.yaml:1: measurement.precision: expected less than 1, got 2",
     ),
     "measurement": (
         f"measurement: {{time_bugdet_s: 2}}\n{matmul(GOOD)}",

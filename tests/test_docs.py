@@ -72,7 +72,9 @@ def test_the_example_backend_is_the_one_that_is_tested():
     assert example.strip() == real.strip()
 
 
-@pytest.mark.parametrize("text", [*blocks(README, "yaml"), *blocks(CONFIG_DOC, "yaml"), *blocks(MOE_DOC, "yaml")])
+@pytest.mark.parametrize(
+    "text", [*blocks(README, "yaml"), *blocks(CONFIG_DOC, "yaml"), *blocks(MOE_DOC, "yaml")]
+)
 def test_a_config_of_the_documentation(text):
     assert build_config(parse_yaml(text, "docs"), "docs").cases
 
