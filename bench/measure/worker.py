@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import psutil
 
 from bench import plugins
-from bench.backend import Backend, Device
+from bench.backend import Backend, Device, Telemetry, TelemetrySampler
 from bench.dtypes import DTYPES
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel
@@ -136,15 +136,17 @@ class Worker:
 
             if self._sampler is None:
                 self._sampler = Sampler()
-            telemetry = backend.telemetry(device)
-            samples = self._sampler.sample(
-                request.label,
-                prepared.run,
-                Goal(request.precision, request.time_budget_s),
-                self._progress,
-                telemetry.start,
-            )
-            reading = telemetry.stop()
+            telemetry = _Watched(backend.telemetry(device))
+            try:
+                samples = self._sampler.sample(
+                    request.label,
+                    prepared.run,
+                    Goal(request.precision, request.time_budget_s),
+                    self._progress,
+                    telemetry.start,
+                )
+            finally:
+                reading = telemetry.stop()
             executions = samples.loops * len(samples.run.values)
             if reading.energy_j is not None:
                 reading = replace(reading, energy_j=reading.energy_j / executions)
@@ -197,6 +199,21 @@ class Worker:
     def _send(self, message: dict[str, Any]) -> None:
         self._answers.write(encode(message))
         self._answers.flush()
+
+
+class _Watched:
+    """A sampler of sensors that is stopped exactly if it was started, whatever a case does."""
+
+    def __init__(self, sampler: TelemetrySampler) -> None:
+        self._sampler = sampler
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self._sampler.start()
+
+    def stop(self) -> Telemetry:
+        return self._sampler.stop() if self._started else Telemetry()
 
 
 class _Phases:

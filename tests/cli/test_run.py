@@ -123,6 +123,10 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--resume", "--force", "-o", "r.csv"], "give one of them"),
         (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
         (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
+        (["run", "c.yaml", "--backend", "crashing"], "the worker left with exit code 9"),
+        (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
+        (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
+        (["run", "c.yaml", "--threads", "100000"], "this process may use"),
         (["rnu"], "did you mean 'run'"),
         (["run", "c.yaml", "--no-such-option"], "No such option"),
     ],
@@ -132,6 +136,13 @@ def test_mistakes_are_a_sentence_and_exit_2(small, arguments, message):
     assert message in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr
     assert not list(small.folder.glob("**/*.csv")), "nothing is written"
+
+
+def test_the_default_is_the_best_backend_that_works(small):
+    """Backends that crash or have no device are passed over, however high they rank."""
+    small("run", "c.yaml", "-o", "r.csv")
+    rows = list(csv.DictReader((small.folder / "r.csv").open(newline="")))
+    assert {row["backend"] for row in rows} == {"cpu"}
 
 
 def test_processor_from_the_same_entry_point_as_anyones(small):
