@@ -35,8 +35,8 @@ SAMPLED_EXPERTS = 2
 # int8: a token's largest value, about four standard deviations, becomes 127; rounding to such steps
 # is an error of 4 / 127 / √12 standard deviations. The rows between the products are products of
 # two normal numbers, whose largest is about sixteen. float8_e4m3: 2**-4 at most, evenly spread.
-INT8_ROUNDOFF = (4 + 16) / 127 / 12**0.5
-FLOAT8_ROUNDOFF = 2 * 2**-4 / 3**0.5
+INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
+FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
 
 
 # Shape and scale by name.

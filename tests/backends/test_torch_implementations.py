@@ -146,6 +146,37 @@ def test_gradients_by_every_implementation(dtype, more):
 
 @settings(max_examples=30)
 @given(
+    hidden=st.integers(33, 120),
+    intermediate=st.integers(33, 120),
+    tokens=st.integers(1, 40),
+    top_k=st.integers(1, 6),
+    expert_hidden=st.sampled_from([None, 48]),
+    shared_experts=st.integers(0, 1),
+    gated=st.booleans(),
+    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
+    capacity_factor=st.sampled_from([None, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_layers_in_int8(seed, **parameters):
+    assert_all_right(MoeLayer(dtype="int8", experts=6, **parameters), seed)
+
+
+def test_an_int8_layer_that_forgets_the_channels_scales_is_found(monkeypatch):
+    from backends import torch_moe_int8
+
+    right = torch_moe_int8.Linear
+
+    class Forgetful(right):
+        def __init__(self, weight, scale):
+            super().__init__(weight, scale.mean().expand_as(scale))
+
+    monkeypatch.setattr(torch_moe_int8, "Linear", Forgetful)
+    case = MoeLayer(dtype="int8", hidden=128, intermediate=64, experts=4, top_k=2, tokens=32)
+    assert not run_all(case)["int8"].passed
+
+
+@settings(max_examples=30)
+@given(
     dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16", "int8"]),
     m=st.integers(1, 60),
     n=st.integers(17, 40),
