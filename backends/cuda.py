@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from backends import nvml
+from backends.nvml_sampler import NvmlSampler
 from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
 from bench.backend import Device, Limits, Telemetry
 from bench.chips import find_chip
@@ -43,7 +44,7 @@ class CudaBackend(TorchBackend):
         try:
             torch.cuda.init()
         except Exception as error:
-            return f"{' '.join(str(error).split())} (NVML: {nvml.available() or 'works'})"
+            return f"{' '.join(str(error).split())} ({nvml.unavailable() or 'NVML works'})"
         return None if torch.cuda.device_count() else "no GPU is visible to CUDA"
 
     def devices(self) -> list[Device]:
@@ -171,7 +172,7 @@ class CudaTelemetry:
     def __init__(self, index: int) -> None:
         self._index = index
         uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-        self._sensors = nvml.NvmlSampler(f"GPU-{uuid}") if uuid else None
+        self._sensors = NvmlSampler(str(uuid)) if uuid else None
 
     def start(self) -> None:
         """Begin to watch."""
