@@ -6,7 +6,8 @@ A vendor's backend derives from TorchBackend and says how its devices are found,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import cycle, islice
 from typing import Any, ClassVar, Protocol
 
@@ -113,6 +114,27 @@ class TorchBackend(ABC):
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
     ) -> TorchPrepared:
         """Put the inputs on the device, as often as a cold run needs, and build the steps."""
+        with self.translating():
+            return self._prepare(case, implementation, device, inputs)
+
+    def translated(self, error: Exception) -> Exception:
+        """Return the exception that an error of the vendor's runtime stands for, or the error."""
+        return error
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Raise what errors in a block mean in the harness's terms."""
+        try:
+            yield
+        except Exception as error:
+            meant = self.translated(error)
+            if meant is error:
+                raise
+            raise meant from error
+
+    def _prepare(
+        self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
+    ) -> TorchPrepared:
         found = _implementation(case.name, implementation)
         place = self.torch_device(device)
         size = case.memory_bytes()
@@ -135,7 +157,8 @@ class TorchBackend(ABC):
             if case.graph:
                 steps = [self.capture(step, device) for step in steps]
         timing = "graph" if case.graph else timer.timing
-        return TorchPrepared(steps, timer, timing, sets * size if sets > 1 else 0)
+        flush_bytes = sets * size if sets > 1 else 0
+        return TorchPrepared(steps, timer, timing, flush_bytes, self.translating)
 
     def capture(self, step: Step, device: Device) -> Step:
         """Return a step that replays what `step` launches as one graph; outputs stay in place."""
@@ -175,21 +198,29 @@ class Timer(Protocol):
 class TorchPrepared:
     """A case on a torch device: as many steps as input sets, taken in turn."""
 
-    def __init__(self, steps: list[Step], timer: Timer, timing: str, flush_bytes: int) -> None:
+    def __init__(
+        self,
+        steps: list[Step],
+        timer: Timer,
+        timing: str,
+        flush_bytes: int,
+        translating: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._steps = steps
         self._turn = cycle(steps)
         self._timer = timer
         self.timing = timing
         self.flush_bytes = flush_bytes
+        self._translating = translating
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
-        with torch.inference_mode():
+        with self._translating(), torch.inference_mode():
             return self._timer(list(islice(self._turn, loops)))
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Execute once on the first input set and return its outputs on the host."""
-        with torch.inference_mode():
+        with self._translating(), torch.inference_mode():
             return {name: to_host(tensor) for name, tensor in self._steps[0]().items()}
 
     def close(self) -> None:
