@@ -6,7 +6,8 @@ A vendor's backend derives from TorchBackend and says how its devices are found,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import cycle, islice, pairwise
 from typing import Any, ClassVar, Protocol
@@ -123,6 +124,27 @@ class TorchBackend(ABC):
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
     ) -> TorchPrepared:
         """Put the inputs on the device, as often as a cold run needs, and build the steps."""
+        with self.translating():
+            return self._prepare(case, implementation, device, inputs)
+
+    def translated(self, error: Exception) -> Exception:
+        """Return the exception that an error of the vendor's runtime stands for, or the error."""
+        return error
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Raise what errors in a block mean in the harness's terms."""
+        try:
+            yield
+        except Exception as error:
+            meant = self.translated(error)
+            if meant is error:
+                raise
+            raise meant from error
+
+    def _prepare(
+        self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
+    ) -> TorchPrepared:
         found = _implementation(case.name, implementation)
         place = self.torch_device(device)
         size = case.memory_bytes()
@@ -157,6 +179,7 @@ class TorchBackend(ABC):
             sets * size if sets > 1 else 0,
             clock=clock,
             gradients=case.backward,
+            translating=self.translating,
         )
 
     def capture(self, step: Step, device: Device) -> Step:
@@ -248,6 +271,7 @@ class TorchPrepared:
         *,
         clock: StageClock | None = None,
         gradients: bool = False,
+        translating: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._steps = steps
         self._clock = clock
@@ -256,22 +280,23 @@ class TorchPrepared:
         self._timer = timer
         self.timing = timing
         self.flush_bytes = flush_bytes
+        self._translating = translating
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
-        with torch.inference_mode(self._inference):
+        with self._translating(), torch.inference_mode(self._inference):
             return self._timer(list(islice(self._turn, loops)))
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Execute once on the first input set and return its outputs on the host."""
-        with torch.inference_mode(self._inference):
+        with self._translating(), torch.inference_mode(self._inference):
             return {name: to_host(tensor) for name, tensor in self._steps[0]().items()}
 
     def stages(self, loops: int) -> dict[str, float] | None:
         """Execute `loops` times; return the seconds in each stage, None where there are none."""
         if self._clock is None:
             return None
-        with torch.inference_mode(self._inference):
+        with self._translating(), torch.inference_mode(self._inference):
             return self._clock.profile(list(islice(self._turn, loops)))
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import Summary, summarize
-from bench.backend import Device
+from bench.backend import Device, Telemetry
 from bench.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.measure.protocol import Outcome
@@ -16,6 +16,9 @@ from bench.routing import Load
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
+
+# What sensors tell is told of whole executions, not of their stages.
+SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
@@ -127,10 +130,16 @@ def _measured_columns(
         "power_w": _mean([reading.power_w for reading in readings]),
         "energy_j": _mean([reading.energy_j for reading in readings]),
         "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
+        "memory_clock_mhz": _mean([reading.memory_clock_mhz for reading in readings]),
         "temperature_c": _largest([reading.temperature_c for reading in readings]),
-        "throttle": "; ".join(sorted({r.throttle for r in readings if r.throttle})) or None,
+        "busy": _mean([reading.busy for reading in readings]),
+        "memory_busy": _mean([reading.memory_busy for reading in readings]),
+        "throttle": _joined([reading.throttle for reading in readings]),
         "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
-        "warnings": "; ".join(_warnings(found, summary)) or None,
+        "ecc_errors": _sum([reading.ecc_errors for reading in readings]),
+        "other_processes": _largest([reading.other_processes for reading in readings]),
+        "device_state": _joined([reading.device_state for reading in readings]),
+        "warnings": "; ".join([*_warnings(found, summary), *_disturbances(readings)]) or None,
     }
 
 
@@ -166,8 +175,7 @@ def make_stage_rows(
                 "samples": sum(map(len, values)),
                 "warmups": 0,
                 "stop_reason": "stages",
-                **dict.fromkeys(("power_w", "energy_j", "clock_mhz", "temperature_c", "throttle")),
-                "memory_peak_bytes": None,
+                **dict.fromkeys(SENSORS),
                 "warnings": "; ".join(_warnings(found, summary)) or None,
             }
         )
@@ -212,6 +220,29 @@ def _warnings(found: Rates, summary: Summary) -> list[str]:
         change = "slower" if summary.drift > 0 else "faster"
         warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")
     return warnings
+
+
+def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
+    """Return what the sensors told of others on the device and of errors, or why they are silent."""
+    others = _largest([reading.other_processes for reading in readings])
+    errors = _sum([reading.ecc_errors for reading in readings])
+    found = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
+    if others:
+        found.append(f"{others} other process{'es' * (others > 1)} used the device")
+    if errors:
+        found.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
+    return found
+
+
+def _joined(texts: Sequence[str | None]) -> str | None:
+    """Return what any process saw, each part once."""
+    parts = (part for text in texts if text for part in text.split("; "))
+    return "; ".join(dict.fromkeys(parts)) or None
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = _known(values)
+    return sum(known) if known else None
 
 
 def _known(values: Sequence[Any]) -> list[Any]:

@@ -106,7 +106,7 @@ class Worker:
     def _measure(self, request: Measure, phases: dict[str, float]) -> Outcome:
         clock = _Phases(phases)
         backend = self._backend(request.backend)
-        device = next(d for d in backend.devices() if d.index == request.device_index)
+        device = _find(backend.devices(), request.device_index)
         kernel = plugins.kernels()[request.kernel](**request.parameters)
         implementation = self._choose(backend, kernel, request.implementation, device)
         limits = backend.limits(device, kernel.dtype)
@@ -243,6 +243,14 @@ class _Phases:
         now = time.monotonic()
         self._phases[phase] = now - self._since
         self._since = now
+
+
+def _find(devices: list[Device], index: int) -> Device:
+    """Return a device that was there when the run began; raises DeviceLost where it is not any more."""
+    for device in devices:
+        if device.index == index:
+            return device
+    raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")
 
 
 def _check_host_memory(kernel: Kernel) -> None:

@@ -125,6 +125,12 @@ COLUMNS: tuple[Column, ...] = (
         Column("torch", "text", "version of torch"),
         Column("python", "text", "version of Python", "always"),
         Column("threads", "integer", "threads that a CPU was given", minimum=1),
+        Column(
+            "devices_together",
+            "integer",
+            "devices that measured the case at the same time, this one included",
+            minimum=1,
+        ),
         Column("simulated", "boolean", "true: no real device, and so no measurement", "always"),
     ),
     *_group(
@@ -264,6 +270,13 @@ COLUMNS: tuple[Column, ...] = (
             above=0,
         ),
         Column(
+            "compile_s",
+            "number",
+            "time to compile and tune before the first execution; part of no sample",
+            unit="s",
+            minimum=0,
+        ),
+        Column(
             "stop_reason",
             "text",
             "why sampling ended: precision, time_budget or max_samples",
@@ -318,9 +331,36 @@ COLUMNS: tuple[Column, ...] = (
         Column("power_w", "number", "median power while sampling", unit="W", minimum=0),
         Column("energy_j", "number", "energy of one execution", unit="J", minimum=0),
         Column("clock_mhz", "number", "median clock while sampling", unit="MHz", minimum=0),
+        Column(
+            "memory_clock_mhz",
+            "number",
+            "median clock of the memory while sampling",
+            unit="MHz",
+            minimum=0,
+        ),
         Column("temperature_c", "number", "temperature while sampling", unit="°C", minimum=-273.15),
+        Column("busy", "number", "share of the time that any kernel ran, by the driver", minimum=0),
+        Column(
+            "memory_busy",
+            "number",
+            "share of the time that memory was read or written, by the driver",
+            minimum=0,
+        ),
         Column("throttle", "text", "reasons for a lowered clock"),
         Column("memory_peak_bytes", "integer", "most device memory in use", unit="B", minimum=0),
+        Column(
+            "ecc_errors",
+            "integer",
+            "memory errors while sampling that were not corrected",
+            minimum=0,
+        ),
+        Column(
+            "other_processes",
+            "integer",
+            "processes of others that were using the device",
+            minimum=0,
+        ),
+        Column("device_state", "text", "settings of the device, such as ECC, persistence and MIG"),
     ),
     *_group(
         "remarks",
