@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("bench", "backends", "configs", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (
+    "bench",
+    "backends",
+    "configs",
+    "results",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +52,7 @@ def test_it_is_complete(installed, tmp_path):
     where = run(installed, tmp_path, "-c", "import bench, backends; print(bench.__file__)")
     assert where.startswith(str(installed)), "the installed one, not the sources"
     files = {path.name for path in installed.rglob("*")}
+    assert {"nvidia-h100.csv", "ascend-910b2.csv"} <= files
     assert {"models.yaml", "chips.yaml", "smoke.yaml", "full.yaml", "py.typed"} <= files
     assert not any("test" in name for name in files if name.endswith(".py"))
 
