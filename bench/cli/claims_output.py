@@ -11,7 +11,7 @@ from typing import Any
 from bench.analysis.claims import CaseFinding, Finding, allowed
 from bench.analysis.estimate import Estimate
 from bench.claims import Claims
-from bench.cli.format import UNKNOWN, significant
+from bench.cli.format import UNKNOWN, significant, with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}
 MOST_CASES = 20
@@ -103,14 +103,14 @@ def _details(finding: Finding) -> list[str]:
         lines.append(f"`{claim.formula}`, {_band(finding)}. Refuted if {claim.refuted_if}.")
     if finding.typical:
         lines.append(
-            f"Geometric mean over the cases: {interval(finding.typical)} (95 %, bootstrap)."
+            f"Geometric mean over the cases: {with_interval(finding.typical)} (95 %, bootstrap)."
         )
     lines = [*lines, ""]
     if len(finding.cases) > 1 or any(case.evidence for case in finding.cases):
         shown = finding.cases[:MOST_CASES]
         lines += ["| case | value | | evidence |", "|---|---|---|---|"]
         lines += [
-            f"| {case.name} | {interval(case.estimate)} | {case.outcome} | {evidence(case)} |"
+            f"| {case.name} | {with_interval(case.estimate)} | {case.outcome} | {evidence(case)} |"
             for case in shown
         ]
         lines += [""]
@@ -127,15 +127,6 @@ def _band(finding: Finding) -> str:
     if math.isinf(low):
         return f"at most {significant(high)}"
     return f"{significant(low, 4)} to {significant(high, 4)}" if low < high else significant(low, 4)
-
-
-def interval(estimate: Estimate) -> str:
-    """Return a value, with its interval where it has one."""
-    if estimate.exact:
-        return significant(estimate.value)
-    return (
-        f"{significant(estimate.value)} [{significant(estimate.low)}, {significant(estimate.high)}]"
-    )
 
 
 def evidence(case: CaseFinding) -> str:
