@@ -156,7 +156,7 @@ def matmul(params: Row, dtype: str, groups: int = 1) -> Row:
     params = params | {"dtype": dtype}
     defaults = {"inputs": "normal"}
     named = {name: value for name, value in params.items() if defaults.get(name) != value}
-    row = {
+    return {
         **params,
         "kernel": kernel,
         "params": canonical_json(params),
@@ -164,7 +164,6 @@ def matmul(params: Row, dtype: str, groups: int = 1) -> Row:
         "flops": int(2 * groups * m * n * k),
         "bytes": int(groups * ((m * k + k * n) * operand + m * n * result)),
     }
-    return row
 
 
 def random_inputs(fact: dict[str, str]) -> Row:
