@@ -14,6 +14,7 @@ import bench
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
+    "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
     "merge": "Make one result file of many, such as those of the ranks of a cluster.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
     "validate": "Check that a result file is sound.",
