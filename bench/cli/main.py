@@ -14,6 +14,9 @@ import bench
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
+    "claims": "Hold published claims against measurements; say which they support.",
+    "cost": "Price results: $ per exaFLOP and per million tokens.",
+    "project": "Project a model's training or inference from results.",
     "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
     "merge": "Make one result file of many, such as those of the ranks of a cluster.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bench.results.schema import BY_NAME, COLUMNS, Column
+from bench.results.schema import BY_NAME, COLUMNS, DATE, SHA256, Column
 
 # Longer texts are cut: a compiler's whole output is not a cell, and spreadsheets end at 32,767.
 LONGEST_TEXT = 8000
@@ -30,6 +30,7 @@ WIDEST = 2**1000
 _INTEGER = re.compile(r"-?\d{1,302}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
+_PATTERNS = {SHA256: "64 hexadecimal digits", DATE: "a date like 2026-01-31, 2026-01 or 2026"}
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -102,7 +103,7 @@ def expected(column: Column) -> str:
     if column.choices:
         return f"one of {', '.join(column.choices)}"
     kind = {
-        "text": "64 hexadecimal digits" if column.pattern else "text",
+        "text": _PATTERNS.get(column.pattern or "", "text"),
         "json": "JSON",
         "time": "a time in UTC like 2026-01-31T23:59:59.123Z",
         "integer": "an integer",

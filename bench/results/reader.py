@@ -203,7 +203,7 @@ def _check_version(name: str, cells: list[str]) -> None:
 def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, int]]:
     """Return where each column is. Raises UsageError if one is missing or there twice."""
     strange = [title for title in header if title not in BY_NAME]
-    missing = [column for column in NAMES if column not in header]
+    missing = [column.name for column in COLUMNS if column.name not in header and not column.late]
     twice = sorted({title for title in header if header.count(title) > 1})
     complaints = [f"missing column {column}{nearest(column, strange)}" for column in missing]
     if len(missing) > 10:
@@ -214,7 +214,7 @@ def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, 
         raise UsageError("\n".join(f"{name}: line 1: {text}" for text in complaints))
     for title in strange:
         notice(Problem(1, title, "not a column of result files; not read"))
-    return [(column, header.index(column.name)) for column in COLUMNS]
+    return [(column, header.index(column.name)) for column in COLUMNS if column.name in header]
 
 
 def _files(path: Path) -> list[Path]:

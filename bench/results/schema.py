@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-# Raised when a column comes, goes, or changes its meaning.
+# Raised when a column goes or changes its meaning. One that comes is `late`: older files lack it.
 SCHEMA_VERSION = 1
 
 STATUSES = (
@@ -26,12 +26,19 @@ STATUSES = (
     "device_lost",
 )
 
+# In the order in which a layer goes through them.
+STAGES = ("gate", "dispatch", "experts", "activation", "combine", "shared")
+
 Row = dict[str, object]  # a value a column, None where unknown
 
 Type = Literal["text", "json", "time", "integer", "number", "boolean"]
 Filled = Literal["always", "if ok", "if not ok", "where known"]
 
+# How a published row came about: read off a device, computed from such a reading, or only said.
+EVIDENCE = ("measured", "derived", "claimed")
+
 SHA256 = "[0-9a-f]{64}"
+DATE = r"\d{4}(-\d\d(-\d\d)?)?"  # ISO 8601, to the day, the month or the year
 UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"  # ISO 8601
 
 
@@ -41,7 +48,8 @@ class Column:
 
     `filled` says in which rows the cell is never empty; a `measured` cell is empty unless the
     status is ok. Numbers are finite (but for `infinite` ones), and at least `minimum` or more than
-    `above`; integers have 64 bits, unless `wide`. A `parameter` repeats one of the kernel's.
+    `above`; integers have 64 bits, unless `wide`. A `parameter` repeats one of the kernel's. A file
+    may lack a `late` column, whose cells are empty then.
     """
 
     name: str
@@ -57,6 +65,7 @@ class Column:
     parameter: bool = False
     infinite: bool = False
     wide: bool = False
+    late: bool = False
     group: str = ""
 
 
@@ -122,6 +131,12 @@ COLUMNS: tuple[Column, ...] = (
         Column("torch", "text", "version of torch"),
         Column("python", "text", "version of Python", "always"),
         Column("threads", "integer", "threads that a CPU was given", minimum=1),
+        Column(
+            "devices_together",
+            "integer",
+            "devices that measured the case at the same time, this one included",
+            minimum=1,
+        ),
         Column("simulated", "boolean", "true: no real device, and so no measurement", "always"),
     ),
     *_group(
@@ -133,30 +148,53 @@ COLUMNS: tuple[Column, ...] = (
         Column("model", "text", "published model whose shape the case has"),
         Column("dtype", "text", "number format of the operands", "always", parameter=True),
         Column("params", "json", "all parameters of the kernel, as canonical JSON", "always"),
-        _size("m", "matmul: rows of the result"),
-        _size("n", "matmul: columns of the result"),
-        _size("k", "matmul: length of the sums"),
+        _size("m", "matmul, grouped_matmul: rows of the result"),
+        _size("n", "matmul, grouped_matmul: columns of the result"),
+        _size("k", "matmul, grouped_matmul: length of the sums"),
         _size("batch", "matmul: independent products"),
         _option("layout", "matmul: each operand as written (n) or transposed (t)"),
         _size("hidden", "moe_layer: width of a token"),
         _size("intermediate", "moe_layer: width of one routed expert"),
-        _size("experts", "moe_layer: routed experts, over all devices"),
+        _size("experts", "routed experts, over all devices"),
         _size("top_k", "moe_layer: routed experts a token"),
         _size("shared_experts", "moe_layer: experts that serve every token", minimum=0),
         _size("tokens", "moe_layer: tokens on this device"),
         _size("expert_parallel", "moe_layer: devices that share the routed experts"),
         _option("operation", "memory: copy, read or triad"),
         _size("size_mib", "memory: size of each array", unit="MiB"),
-        Column("pass", "text", "moe_layer: `forward`"),
-        _option("routing", "moe_layer: balanced, uniform or power_law"),
+        _option("pass", "moe_layer: forward or forward_backward"),
+        Column(
+            "phase",
+            "text",
+            "by the tokens: decode up to 512, prefill above",
+            choices=("decode", "prefill"),
+        ),
+        Column(
+            "stage",
+            "text",
+            "the part of the layer that the row is about; empty for the whole",
+            choices=STAGES,
+        ),
+        _option("routing", "balanced, uniform, power_law or trace"),
         Column(
             "routing_sha256",
             "text",
             "SHA-256 of each token's experts: equal for equal work",
             pattern=SHA256,
         ),
+        Column("imbalance", "number", "busiest expert's assignments over the mean", minimum=1),
         Column(
-            "imbalance", "number", "moe_layer: busiest expert's tokens over the mean", minimum=1
+            "imbalance_cv",
+            "number",
+            "standard deviation of the experts' assignments over the mean",
+            minimum=0,
+        ),
+        Column("experts_unused", "integer", "experts on this device never chosen", minimum=0),
+        Column(
+            "assignments_dropped",
+            "integer",
+            "assignments beyond an expert's capacity, not computed",
+            minimum=0,
         ),
         Column(
             "flops", "integer", "operations, a multiply-add is two", "always", minimum=0, wide=True
@@ -168,6 +206,14 @@ COLUMNS: tuple[Column, ...] = (
             "always",
             "B",
             minimum=1,
+            wide=True,
+        ),
+        Column(
+            "weight_bytes",
+            "integer",
+            "of these, the weights of the gate and of experts that are reached",
+            unit="B",
+            minimum=0,
             wide=True,
         ),
         Column("arithmetic_intensity", "number", "flops / bytes", "always", "FLOP/B", minimum=0),
@@ -230,6 +276,13 @@ COLUMNS: tuple[Column, ...] = (
             above=0,
         ),
         Column(
+            "compile_s",
+            "number",
+            "time to compile and tune before the first execution; part of no sample",
+            unit="s",
+            minimum=0,
+        ),
+        Column(
             "stop_reason",
             "text",
             "why sampling ended: precision, time_budget or max_samples",
@@ -253,6 +306,12 @@ COLUMNS: tuple[Column, ...] = (
             measured=True,
         ),
         _rate("achieved_gbps", "bytes / time_median_s", filled="if ok", unit="GB/s", measured=True),
+        _rate(
+            "weights_gbps",
+            "weight_bytes / time_median_s",
+            unit="GB/s",
+            measured=True,
+        ),
         _rate("tokens_per_s", "moe_layer: tokens / time_median_s", unit="1/s", measured=True),
     ),
     *_group(
@@ -278,13 +337,54 @@ COLUMNS: tuple[Column, ...] = (
         Column("power_w", "number", "median power while sampling", unit="W", minimum=0),
         Column("energy_j", "number", "energy of one execution", unit="J", minimum=0),
         Column("clock_mhz", "number", "median clock while sampling", unit="MHz", minimum=0),
+        Column(
+            "memory_clock_mhz",
+            "number",
+            "median clock of the memory while sampling",
+            unit="MHz",
+            minimum=0,
+        ),
         Column("temperature_c", "number", "temperature while sampling", unit="°C", minimum=-273.15),
+        Column("busy", "number", "share of the time that any kernel ran, by the driver", minimum=0),
+        Column(
+            "memory_busy",
+            "number",
+            "share of the time that memory was read or written, by the driver",
+            minimum=0,
+        ),
         Column("throttle", "text", "reasons for a lowered clock"),
         Column("memory_peak_bytes", "integer", "most device memory in use", unit="B", minimum=0),
+        Column(
+            "ecc_errors",
+            "integer",
+            "memory errors while sampling that were not corrected",
+            minimum=0,
+        ),
+        Column(
+            "other_processes",
+            "integer",
+            "processes of others that were using the device",
+            minimum=0,
+        ),
+        Column("device_state", "text", "settings of the device, such as ECC, persistence and MIG"),
     ),
     *_group(
         "remarks",
         Column("warnings", "text", "what to know before quoting the row; separated by `; `"),
+    ),
+    *_group(
+        "publication",
+        Column(
+            "source", "text", "who published the row; empty if `bench run` measured it", late=True
+        ),
+        Column("source_date", "text", "when, to the day, month or year", late=True, pattern=DATE),
+        Column(
+            "evidence",
+            "text",
+            "measured; derived from what was measured; or claimed without it",
+            late=True,
+            choices=EVIDENCE,
+        ),
     ),
 )
 
@@ -292,9 +392,38 @@ BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 NAMES: tuple[str, ...] = tuple(BY_NAME)
 
 # What tells the rows of one file apart.
-KEY = ("run_id", "case_id", "implementation", "device_index")
+KEY = ("run_id", "case_id", "implementation", "device_index", "stage", "source")
+
+# What every published row has to say as well as one of our own.
+PUBLIC = (
+    "schema_version",
+    "case_id",
+    "chip",
+    "device_name",
+    "simulated",
+    "kernel",
+    "implementation",
+    "dtype",
+    "params",
+    "flops",
+    "status",
+    "error",
+    "time_median_s",
+)
+
+# What a source may leave open: never empty in rows of our own, and free in published ones.
+OWN: frozenset[str] = frozenset(
+    column.name
+    for column in COLUMNS
+    if column.filled != "where known" and column.name not in PUBLIC
+)
 
 _JSON_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
+
+
+def is_published(row: Row) -> bool:
+    """Tell whether a row was published by others rather than measured by `bench run`."""
+    return row.get("source") is not None
 
 
 def results_schema() -> dict[str, Any]:
@@ -304,34 +433,44 @@ def results_schema() -> dict[str, Any]:
         filled: [column.name for column in COLUMNS if column.filled == filled]
         for filled in ("always", "if ok", "if not ok")
     }
+    either = {
+        filled: [name for name in names if name not in OWN] for filled, names in needed.items()
+    }
+    verified = {"verified": {"const": True}}
+    not_ok = _filled(needed["if not ok"], failed)
+    ours = {
+        **_filled(needed["always"], {"evidence": {"type": "null"}}),
+        **_by_status(_filled(needed["if ok"], verified), not_ok),
+    }
+    published = {**_filled(["evidence"]), **_by_status(_filled(either["if ok"]), not_ok)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A row of a bench result file, schema version {SCHEMA_VERSION}",
         "type": "object",
         "properties": {column.name: _property(column) for column in COLUMNS},
-        "required": needed["always"],
+        "required": either["always"],
         "additionalProperties": False,
-        "if": {"properties": {"status": {"const": "ok"}}, "required": ["status"]},
-        "then": {
-            "properties": {
-                **{name: {"not": {"type": "null"}} for name in needed["if ok"]},
-                "verified": {"const": True},
-            },
-            "required": needed["if ok"],
-        },
-        "else": {
-            "properties": {
-                **failed,
-                **{name: {"not": {"type": "null"}} for name in needed["if not ok"]},
-            },
-            "required": needed["if not ok"],
-        },
+        "if": {"properties": {"source": {"type": "string"}}, "required": ["source"]},
+        "then": published,
+        "else": ours,
     }
+
+
+def _by_status(ok: dict[str, Any], not_ok: dict[str, Any]) -> dict[str, Any]:
+    """Return what holds for a row by its status."""
+    is_ok = {"properties": {"status": {"const": "ok"}}, "required": ["status"]}
+    return {"if": is_ok, "then": ok, "else": not_ok}
+
+
+def _filled(names: list[str], properties: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of rows in which these columns are there and not null."""
+    there = {name: {"not": {"type": "null"}} for name in names}
+    return {"properties": {**there, **(properties or {})}, "required": names}
 
 
 def _property(column: Column) -> dict[str, Any]:
     kind = _JSON_TYPES.get(column.type, "string")
-    always = column.filled == "always"
+    always = column.filled == "always" and column.name not in OWN
     schema: dict[str, Any] = {
         "description": column.meaning + (f" [{column.unit}]" if column.unit else ""),
         "type": kind if always else [kind, "null"],
@@ -362,7 +501,8 @@ def columns_as_markdown() -> str:
         for column in COLUMNS:
             if column.group == group:
                 only = column.measured and column.filled == "where known"
-                filled = "where known, if ok" if only else column.filled
+                filled: str = "where known, if ok" if only else column.filled
+                filled += " (own)" if column.name in OWN else ""
                 meaning = column.meaning
                 if column.name == "status":
                     meaning += f": {', '.join(column.choices)}"
