@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+import psutil
+
 from backends.dcmi import Dcmi
 from backends.npu_chip import ChipReading, Sensors
 from backends.npu_smi import NpuSmi
@@ -50,6 +52,15 @@ def others(chip: ChipReading, own: Iterable[int]) -> int | None:
     if chip.processes is None:
         return None
     return len({process.pid for process in chip.processes} - set(own))
+
+
+def own_pids() -> set[int]:
+    """Return this process and its siblings: workers of the same run, which wait for their turn."""
+    try:
+        siblings = psutil.Process(os.getppid()).children()
+    except psutil.Error:  # the parent is outside of a container
+        siblings = []
+    return {os.getpid(), *(process.pid for process in siblings)}
 
 
 class NpuSampler:
@@ -98,7 +109,7 @@ class NpuSampler:
         self._thread.join()
         self._read()
         seen = summarize(self._readings, shared_power=self._shared)
-        counted = others(self._chip, [os.getpid()])
+        counted = others(self._chip, own_pids())
         self._chip = None
         return Telemetry(**{**vars(seen), "other_processes": counted})
 

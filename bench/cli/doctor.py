@@ -26,7 +26,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
     help="Seconds that a backend may take to answer.",
 )
 def command(as_json: bool, timeout: float) -> int:
-    r"""Say what is installed, what is missing, and what will distort a measurement.
+    """Say what is installed, what is missing, and what will distort a measurement.
 
     Nothing is changed; each finding that is not well comes with the command that mends it.
 

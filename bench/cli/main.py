@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bench.__version__, prog_name="bench")
 def cli() -> None:
-    r"""Measure an accelerator: matrix products and mixture-of-experts layers, verified.
+    """Measure an accelerator: matrix products and mixture-of-experts layers, verified.
 
     \b
     bench run                       the smoke config on the best device present

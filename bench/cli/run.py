@@ -135,7 +135,7 @@ def command(
     force: bool,
     **options: Any,
 ) -> int:
-    r"""Measure the cases of CONFIG and write a result CSV.
+    """Measure the cases of CONFIG and write a result CSV.
 
     CONFIG is a file or the name of a shipped config (see `bench list configs`). Every result is
     verified against a reference before it is timed. Each row is on disk the moment its case ends;

@@ -172,6 +172,15 @@ def test_others_are_those_besides_us():
     assert others(ChipReading(0, 0), [1]) is None
 
 
+def test_workers_of_the_same_run_are_no_others():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as sibling:
+        code = "from backends.npu_telemetry import own_pids; print(*own_pids())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert str(sibling.pid) in done.stdout.split()
+
+
 numbers = st.none() | st.floats(0, 1e4)
 
 
