@@ -28,7 +28,7 @@ DEFAULT = "2025-05-podcast"
 def command(
     files: tuple[str, ...], style: str, only: tuple[str, ...], no_published: bool, simulated: bool
 ) -> None:
-    r"""Hold published claims against measurements.
+    """Hold published claims against measurements.
 
     CLAIMS is a YAML file or the name of a shipped one, by default 2025-05-podcast. The published results
     that come with bench are the evidence, and those of RESULTS.csv beside them.

@@ -23,7 +23,7 @@ import click
 def command(
     results: tuple[Path, ...], prices: tuple[str, ...], energy_price: str | None, model: str | None
 ) -> None:
-    r"""Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
+    """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
 
     \b
     bench cost results/published/nvidia-h100.csv --model deepseek-v3

@@ -62,7 +62,7 @@ import click
     "--kv-bytes", type=click.IntRange(1), help="Inference: bytes of keys and values a token."
 )
 def command(**options: object) -> None:
-    r"""Project the training or inference of MODEL, with every assumption listed.
+    """Project the training or inference of MODEL, with every assumption listed.
 
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
