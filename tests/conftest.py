@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 # Machines that run tests are shared; how long an example takes says nothing about the code.
-hypothesis.settings.register_profile("shared")
+hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"
