@@ -76,7 +76,7 @@ def _judge_one(
     if formula is None or claim.expected is None:
         return Finding(claim, "untestable", "no published result speaks of it")
     facts = {
-        found.name: claims.facts[found.name].source
+        found.name: claims.facts[found.name].origin
         for found in sorted(formula.references(), key=str)
         if found.rows is None
     }

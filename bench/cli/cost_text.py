@@ -108,7 +108,7 @@ def token_costs(
             continue
         found = measured_layers(rows, name, chip, dtype)
         here = {
-            f"{name} on {chip}, {dtype}, {tokens} tokens": usd_per_million_tokens(
+            f"{name} on {chip}, {dtype}, {tokens} token{'s' * (tokens > 1)}": usd_per_million_tokens(
                 per_hour(found.rows[tokens], hours[chip], energy),
                 step(found, shape, tokens).tokens_per_s,
             )
