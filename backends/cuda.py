@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pynvml
 import torch
 
 from backends import nvml
+from backends.cuda_errors import explained, why_no_gpu
+from backends.nvml_sampler import NvmlSampler
 from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
 from bench.backend import Device, Limits, Telemetry
-from bench.chips import find_chip
+from bench.chips import find_architecture, find_chip
+from bench.errors import DeviceLost
 
 # Formats by the compute capability that first multiplies them in hardware (CUDA programming guide,
 # arithmetic instructions; PTX ISA, mma and wgmma).
@@ -43,12 +49,20 @@ class CudaBackend(TorchBackend):
         try:
             torch.cuda.init()
         except Exception as error:
-            return f"{' '.join(str(error).split())} (NVML: {nvml.available() or 'works'})"
+            return why_no_gpu(
+                str(error),
+                built_for=torch.version.cuda,
+                nvml=nvml.unavailable(),
+                forbidden=device_files_forbidden(),
+            )
         return None if torch.cuda.device_count() else "no GPU is visible to CUDA"
 
     def devices(self) -> list[Device]:
-        """Return the visible GPUs."""
-        return [self._device(index) for index in range(torch.cuda.device_count())]
+        """Return the visible GPUs. Raises DeviceLost where one stopped answering since the start."""
+        try:
+            return [self._device(index) for index in range(torch.cuda.device_count())]
+        except Exception as error:
+            raise self.translated(error) from error
 
     def _device(self, index: int) -> Device:
         properties = torch.cuda.get_device_properties(index)
@@ -59,7 +73,7 @@ class CudaBackend(TorchBackend):
             name=properties.name,
             chip=chip.id if chip else properties.name,
             memory_bytes=properties.total_memory,
-            cache_bytes=properties.L2_cache_size,
+            cache_bytes=getattr(properties, "L2_cache_size", None),
             driver=nvml.driver_version(),
             runtime=toolkit,
         )
@@ -90,7 +104,7 @@ class CudaBackend(TorchBackend):
     def prepare(self, case: Any, implementation: str, device: Device, inputs: Any) -> TorchPrepared:
         """Allocate the case with float32 products as the dtype asks: in full, or as tf32."""
         torch.cuda.set_device(device.index)
-        torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
+        use_tf32(case.dtype == "tf32")
         # Sums of half-precision products are float32 throughout: faster shortcuts are not asked for.
         torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
@@ -117,20 +131,89 @@ class CudaBackend(TorchBackend):
         """Return a pair of events on a stream of our own."""
         return EventTimer(device.index)
 
+    def translated(self, error: Exception) -> Exception:
+        """Return what an error means; a GPU that NVML says is gone is lost, whatever CUDA says."""
+        if isinstance(error, RuntimeError):
+            for uuid in map(_uuid, range(torch.cuda.device_count())):
+                try:
+                    nvml.check_present(uuid)
+                except DeviceLost as lost:
+                    return lost
+        return explained(error)
+
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the data sheet's rates, and the measured time of an empty launch."""
-        chip = find_chip(device.name)
-        known = chip.limits(dtype) if chip else Limits()
-        return Limits(
-            peak_tflops=known.peak_tflops,
-            peak_gbps=known.peak_gbps,
-            peak_source=known.peak_source,
-            launch_s=launch_seconds(device.index),
-        )
+        """Return the data sheet's rates or computed ones, and the measured time of an empty launch."""
+        known = peaks(torch.cuda.get_device_properties(device.index), dtype, _uuid(device.index))
+        return replace(known, launch_s=launch_seconds(device.index))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
         """Return NVML's sampler, with torch's own count of memory."""
         return CudaTelemetry(device.index)
+
+
+def peaks(properties: Any, dtype: str, uuid: str = "") -> Limits:
+    """Return the peaks of a GPU that is described by torch's device properties.
+
+    Those of the data sheet where the name is known. Otherwise they are computed: what one SM does in
+    a cycle × the number of SMs × the highest clock, and memory bus × clock. The highest clock is above
+    the one that data sheets compute with, so that utilization is not flattered.
+    """
+    chip = find_chip(properties.name)
+    if chip is not None:
+        return chip.limits(dtype)
+    architecture = find_architecture(compile_target(properties), properties.name)
+    clock_mhz, gbps = _highest_rates(uuid)
+    if clock_mhz is None and getattr(properties, "clock_rate", None):
+        clock_mhz = properties.clock_rate / 1e3  # kHz; newer versions of torch tell it
+    computed = Limits()
+    if architecture is not None and clock_mhz:
+        computed = architecture.limits(dtype, properties.multi_processor_count, clock_mhz)
+    if gbps is None:
+        return computed
+    bandwidth = f"{gbps:.0f} GB/s computed from memory bus × clock × 2"
+    said = "; ".join(filter(None, (computed.peak_source, bandwidth)))
+    return replace(computed, peak_gbps=gbps, peak_source=said)
+
+
+def compile_target(properties: Any) -> str:
+    """Return how compilers call a GPU's architecture: sm_90, or gfx942 under ROCm."""
+    rocm = getattr(properties, "gcnArchName", "")
+    if rocm.startswith("gfx"):
+        return str(rocm.split(":")[0])
+    return f"sm_{properties.major}{properties.minor}"
+
+
+def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
+    """Return the highest clock in MHz and the bandwidth in GB/s, as NVML knows them."""
+    try:
+        with nvml.session():
+            gpu = nvml.Gpu(uuid)
+            return gpu.max_clock_mhz(), gpu.peak_gbps()
+    except (pynvml.NVMLError, LookupError):
+        return None, None
+
+
+def _uuid(index: int) -> str:
+    """Return a GPU's UUID as CUDA has it, "" where this torch does not tell."""
+    try:
+        return str(getattr(torch.cuda.get_device_properties(index), "uuid", ""))
+    except RuntimeError:
+        return ""
+
+
+def device_files_forbidden(folder: Path = Path("/dev")) -> bool:
+    """Tell whether the driver's device files are there and this user may not open them."""
+    files = [folder / "nvidiactl", *folder.glob("nvidia[0-9]*")]
+    return any(file.exists() and not os.access(file, os.R_OK | os.W_OK) for file in files)
+
+
+def use_tf32(wanted: bool) -> None:
+    """Let float32 products be rounded to tf32, or not; torch 2.9 has a new name for it."""
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        matmul.fp32_precision = "tf32" if wanted else "ieee"
+    else:
+        matmul.allow_tf32 = wanted
 
 
 class EventTimer:
@@ -154,6 +237,16 @@ class EventTimer:
             self._end.synchronize()
         return float(self._start.elapsed_time(self._end)) / 1e3
 
+    def now(self) -> torch.cuda.Event:
+        """Return an event on our stream."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(self._stream)
+        return event
+
+    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Return the seconds between two events that have happened."""
+        return float(start.elapsed_time(end)) / 1e3
+
 
 @cache
 def launch_seconds(index: int) -> float:
@@ -170,8 +263,8 @@ class CudaTelemetry:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-        self._sensors = nvml.NvmlSampler(f"GPU-{uuid}") if uuid else None
+        uuid = _uuid(index)
+        self._sensors = NvmlSampler(uuid) if uuid and not torch.version.hip else None
 
     def start(self) -> None:
         """Begin to watch."""

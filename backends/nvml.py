@@ -1,4 +1,4 @@
-"""NVIDIA's management library through pynvml: what a GPU's sensors say, and who else is using it.
+"""NVIDIA's management library through pynvml: what a GPU is, how it is set, and who else is using it.
 
 Nothing is ever set: clocks, power limits and modes of the card are read only.
 """
@@ -6,39 +6,40 @@ Nothing is ever set: clocks, power limits and modes of the card are read only.
 from __future__ import annotations
 
 import os
-import statistics
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import pynvml
 
-from bench.backend import Telemetry
+from bench.errors import DeviceLost
 
-SAMPLE_INTERVAL_S = 0.05
-
-# Why a GPU runs below the clock that it was asked for (NVML API reference, nvmlClocksEventReasons).
-# Idle and application clocks are no throttling, and are left out.
-THROTTLE_REASONS = {
-    0x0000000000000004: "power cap",
-    0x0000000000000008: "hardware slowdown",
-    0x0000000000000010: "sync boost",
-    0x0000000000000020: "thermal (software)",
-    0x0000000000000040: "thermal (hardware)",
-    0x0000000000000080: "power brake",
-    0x0000000000000100: "display clocks",
+# What a user can do about an error of NVML; all others are given in NVML's own words.
+ADVICE = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        "libnvidia-ml.so.1 is not there: no NVIDIA driver, or a container that was started without it"
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA kernel module is not loaded; nvidia-smi says why",
+    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to ask the driver; see `ls -l /dev/nvidia*`",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        "the driver's library and its kernel module differ in version; a reboot loads the new module"
+    ),
+    pynvml.NVML_ERROR_GPU_IS_LOST: (
+        "the GPU has fallen off the bus; `dmesg | grep Xid` says more, and only a reset or a reboot "
+        "brings it back"
+    ),
+    pynvml.NVML_ERROR_RESET_REQUIRED: "the GPU has to be reset before it can be used again",
 }
+LOST = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+
+# NVML's clocks are those of one edge; memory of every kind on these cards moves data on both.
+TRANSFERS_PER_CYCLE = 2
 
 
-def available() -> str | None:
-    """Return why NVML cannot be used, or None."""
-    try:
-        with session():
-            return None
-    except pynvml.NVMLError as error:
-        return f"NVML: {error}"
+def sentence(error: pynvml.NVMLError) -> str:
+    """Return what an NVML error means, and what to do about it where that is known."""
+    return f"NVML: {ADVICE.get(error.value, str(error))}"
 
 
 @contextmanager
@@ -51,6 +52,15 @@ def session() -> Iterator[None]:
         pynvml.nvmlShutdown()
 
 
+def unavailable() -> str | None:
+    """Return why NVML cannot be used, or None."""
+    try:
+        with session():
+            return None
+    except pynvml.NVMLError as error:
+        return sentence(error)
+
+
 def driver_version() -> str | None:
     """Return the driver's version, None where NVML does not answer."""
     try:
@@ -60,106 +70,119 @@ def driver_version() -> str | None:
         return None
 
 
-def reasons(bits: int) -> list[str]:
-    """Return the names of the throttle reasons that are set."""
-    return [name for bit, name in THROTTLE_REASONS.items() if bits & bit]
+def ask(function: str, *arguments: Any) -> Any:
+    """Return what a function of NVML answers, None where binding, driver or card lack it.
 
-
-def ask(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what NVML answers, None where this card or driver has no such sensor."""
+    Raises DeviceLost where the answer is that the GPU is gone.
+    """
     try:
-        return function(*arguments)
-    except pynvml.NVMLError:
+        call: Callable[..., Any] = getattr(pynvml, function)
+        return call(*arguments)
+    except AttributeError:
+        return None
+    except pynvml.NVMLError as error:
+        if error.value in LOST:
+            raise DeviceLost(sentence(error)) from None
         return None
 
 
-@dataclass
-class _Readings:
-    power_w: list[float] = field(default_factory=list)
-    clock_mhz: list[float] = field(default_factory=list)
-    temperature_c: list[float] = field(default_factory=list)
-    throttle: set[str] = field(default_factory=set)
-
-
-class NvmlSampler:
-    """Reads the sensors of one GPU about 20 times a second in a thread of its own.
-
-    The thread sleeps between readings and a reading is a few system calls, so that the process
-    that launches kernels is not disturbed.
-    """
+class Gpu:
+    """One GPU or MIG slice as NVML sees it; to be used within a `session`."""
 
     def __init__(self, uuid: str) -> None:
-        """Watch the GPU or MIG slice of this UUID, as the runtime reports it."""
-        self._uuid = uuid
-        self._readings = _Readings()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._energy_j: float | None = None
+        """Find the device by the UUID that the runtime reports, with or without its prefix.
 
-    def start(self) -> None:
-        """Begin to sample; does nothing where NVML is missing."""
-        if ask(pynvml.nvmlInit) is None and available() is not None:
-            return
-        self._handle = ask(pynvml.nvmlDeviceGetHandleByUUID, self._uuid)
-        if self._handle is None:
-            pynvml.nvmlShutdown()
-            return
-        self._energy_j = self._total_energy_j()
-        self._thread = threading.Thread(target=self._watch, name="nvml", daemon=True)
-        self._thread.start()
+        Raises LookupError where NVML does not know it, and DeviceLost where it is gone.
+        """
+        bare = uuid.removeprefix("GPU-").removeprefix("MIG-")
+        handles = (ask("nvmlDeviceGetHandleByUUID", f"{kind}-{bare}") for kind in ("GPU", "MIG"))
+        self._own = next((handle for handle in handles if handle is not None), None)
+        if self._own is None:
+            raise LookupError(uuid)
+        self.is_slice = bool(ask("nvmlDeviceIsMigDeviceHandle", self._own))
+        # A slice has processes of its own; its sensors are those of the whole GPU.
+        self.board = self._own
+        if self.is_slice:
+            self.board = ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", self._own)
 
-    def stop(self) -> Telemetry:
-        """End sampling; return medians, and the joules since `start`."""
-        if self._thread is None:
-            return Telemetry()
-        energy_j = self._total_energy_j()
-        self._stop.set()
-        self._thread.join()
-        self._read()
-        pynvml.nvmlShutdown()
-        seen = self._readings
-        used = energy_j - self._energy_j if energy_j and self._energy_j is not None else None
-        return Telemetry(
-            power_w=_median(seen.power_w),
-            energy_j=used or None,
-            clock_mhz=_median(seen.clock_mhz),
-            temperature_c=_median(seen.temperature_c),
-            throttle="; ".join(sorted(seen.throttle)) or None,
-        )
-
-    def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_INTERVAL_S):
-            self._read()
-
-    def _read(self) -> None:
-        power = ask(pynvml.nvmlDeviceGetPowerUsage, self._handle)
-        clock = ask(pynvml.nvmlDeviceGetClockInfo, self._handle, pynvml.NVML_CLOCK_SM)
-        heat = ask(pynvml.nvmlDeviceGetTemperature, self._handle, pynvml.NVML_TEMPERATURE_GPU)
-        bits = ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, self._handle)
-        for value, kept, unit in (
-            (power, self._readings.power_w, 1e-3),
-            (clock, self._readings.clock_mhz, 1.0),
-            (heat, self._readings.temperature_c, 1.0),
-        ):
-            if value is not None:
-                kept.append(value * unit)
-        self._readings.throttle.update(reasons(bits or 0))
-
-    def _total_energy_j(self) -> float | None:
-        millijoules = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+    def energy_j(self) -> float | None:
+        """Return the energy that the GPU has taken since the driver was loaded."""
+        if self.is_slice:
+            return None  # what the other slices took is in it
+        millijoules = ask("nvmlDeviceGetTotalEnergyConsumption", self.board)
         return None if millijoules is None else millijoules * 1e-3
 
+    def power_w(self) -> float | None:
+        """Return the power that the GPU takes: of the last second on average, or now on some."""
+        milliwatts = None if self.is_slice else ask("nvmlDeviceGetPowerUsage", self.board)
+        return None if milliwatts is None else milliwatts * 1e-3
 
-def other_processes(uuid: str) -> list[int]:
-    """Return the process ids that compute on the GPU besides this one."""
+    def uncorrected_errors(self) -> int | None:
+        """Return the memory errors since the driver was loaded that ECC could not repair."""
+        kinds = pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
+        count = ask("nvmlDeviceGetTotalEccErrors", self.board, *kinds)
+        return None if count is None else int(count)
+
+    def state(self) -> str | None:
+        """Return the settings that measurements depend on: ECC, persistence mode and MIG."""
+        ecc = ask("nvmlDeviceGetEccMode", self.board)
+        persistence = ask("nvmlDeviceGetPersistenceMode", self.board)
+        mig = ask("nvmlDeviceGetMigMode", self.board)
+        said = [
+            f"{name} {'on' if value else 'off'}"
+            for name, value in (
+                ("ECC", ecc and ecc[0]),
+                ("persistence", persistence),
+                ("MIG", mig and mig[0]),
+            )
+            if value is not None
+        ]
+        return "; ".join([*said, *(["slice of a GPU"] if self.is_slice else [])]) or None
+
+    def other_processes(self) -> int | None:
+        """Return how many processes of others compute on the device, None where unknown."""
+        running = ask("nvmlDeviceGetComputeRunningProcesses", self._own)
+        return None if running is None else count_others([p.pid for p in running], _own_pids())
+
+    def max_clock_mhz(self) -> float | None:
+        """Return the highest clock of the SMs."""
+        mhz = ask("nvmlDeviceGetMaxClockInfo", self.board, pynvml.NVML_CLOCK_SM)
+        return None if mhz is None else float(mhz)
+
+    def peak_gbps(self) -> float | None:
+        """Return the memory's rate by its bus and its highest clock, None for a slice."""
+        bits = ask("nvmlDeviceGetMemoryBusWidth", self.board)
+        mhz = ask("nvmlDeviceGetMaxClockInfo", self.board, pynvml.NVML_CLOCK_MEM)
+        if self.is_slice or bits is None or mhz is None:
+            return None
+        return float(bits / 8 * mhz * TRANSFERS_PER_CYCLE / 1e3)
+
+
+def check_present(uuid: str) -> None:
+    """Raise DeviceLost if NVML says that the GPU is gone; say nothing where NVML is missing."""
     try:
         with session():
-            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            running = ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or []
-            return [process.pid for process in running if process.pid != os.getpid()]
-    except pynvml.NVMLError:
-        return []
+            ask("nvmlDeviceGetPersistenceMode", Gpu(uuid).board)
+    except (pynvml.NVMLError, LookupError):
+        return
 
 
-def _median(values: list[float]) -> float | None:
-    return statistics.median(values) if values else None
+def count_others(running: list[int], own: set[int]) -> int | None:
+    """Return how many of the running processes are not ours.
+
+    In a container the driver reports the host's process ids, or none. Then ours, which has a context
+    and must be among them, cannot be told by its number, and as many as we have are taken off.
+    """
+    if not running:
+        return None
+    others = [pid for pid in running if pid not in own]
+    return len(others) if len(others) < len(running) else max(0, len(running) - len(own))
+
+
+def _own_pids() -> set[int]:
+    """Return this process and its siblings: workers of the same run, which wait for their turn."""
+    try:
+        siblings = psutil.Process(os.getppid()).children()
+    except psutil.Error:  # the parent is outside of a container
+        siblings = []
+    return {os.getpid(), *(process.pid for process in siblings)}

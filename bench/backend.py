@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,10 @@ class Limits:
 class Telemetry:
     """What the device's sensors said while samples were taken; None where they said nothing.
 
-    `power_w`, `clock_mhz` and `temperature_c` are medians; `energy_j` is the joules of all samples
-    as a sampler reports it, and of one execution in a result row. `throttle` names the reasons.
+    Sensors are medians; `energy_j` is the joules of all samples as a sampler reports it, and of one
+    execution in a result row. `throttle` names the reasons; `busy` and `memory_busy` are shares of
+    the time; `device_state` names settings such as ECC; `ecc_errors` are those that were not
+    corrected; `other_processes` counts those of others on the device; `remark` is for the warnings.
     """
 
     power_w: float | None = None
@@ -61,6 +63,13 @@ class Telemetry:
     temperature_c: float | None = None
     throttle: str | None = None
     memory_peak_bytes: int | None = None
+    memory_clock_mhz: float | None = None
+    busy: float | None = None
+    memory_busy: float | None = None
+    ecc_errors: int | None = None
+    other_processes: int | None = None
+    device_state: str | None = None
+    remark: str | None = None
 
 
 class TelemetrySampler(Protocol):
@@ -87,6 +96,14 @@ class Prepared(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a Prepared may offer besides: where an execution spends its time."""
+
+    def stages(self, loops: int) -> Mapping[str, float] | None:
+        """Execute `loops` times; return the seconds in each stage of the kernel, None if unknown."""
 
 
 class Backend(Protocol):

@@ -43,8 +43,7 @@ class Case:
     @cached_property
     def case_id(self) -> str:
         """The name under which this case is found in every result file."""
-        set_here = self.kernel.model_dump(mode="json", exclude_defaults=True)
-        return case_id(self.kernel.name, self.kernel.dtype, set_here)
+        return case_id(self.kernel.name, self.kernel.dtype, self.kernel.identity())
 
     @property
     def shape(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.simulators.nvml.player import build_driver
+
 # Machines that run tests are shared; how long an example takes says nothing about the code.
-hypothesis.settings.register_profile("shared")
+hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -92,3 +95,11 @@ def plugged(bench, plugin_packages) -> Bench:
     """The program with the plug-in packages installed."""
     bench.environment["PYTHONPATH"] = str(plugin_packages)
     return bench
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory) -> Path:
+    """The stand-in for NVIDIA's management library; needs a C compiler."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not there to build the stand-in for libnvidia-ml.so.1")
+    return build_driver(tmp_path_factory.mktemp("nvml"))

@@ -89,7 +89,11 @@ def layers(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
         {
             (str(row["chip"]), str(row["model"]), str(row["dtype"]))
             for row in rows
-            if row["status"] == "ok" and row["kernel"] in LAYER_KERNELS and row["model"]
+            if row["status"] == "ok"
+            and row["kernel"] in LAYER_KERNELS
+            and row["model"]
+            and row["pass"] == "forward"
+            and not row["stage"]
         }
     )
 

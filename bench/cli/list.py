@@ -54,7 +54,7 @@ def kernels() -> Listing:
 
     found = plugins.load_all(plugins.KERNELS)
     lines: list[Line] = [
-        (name, ", ".join(kernel.model_fields), _first_line(kernel.__doc__))
+        (name, ", ".join(kernel.parameter_names()), _first_line(kernel.__doc__))
         for name, kernel in found.loaded.items()
     ]
     lines += [(name, "–", f"not available: {reason}") for name, reason in found.broken.items()]
@@ -111,9 +111,12 @@ LISTS: dict[str, Callable[[], Listing]] = {
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(list(LISTS)))
+@click.argument("what", type=click.Choice(list(LISTS)), metavar="WHAT")
 def command(what: str) -> None:
-    """Show what there is, and for what cannot be used the reason."""
+    """Show what there is, and for what cannot be used the reason.
+
+    WHAT is backends, kernels, implementations, configs, chips, models or devices.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -131,23 +134,10 @@ def command(what: str) -> None:
 
 
 def _described() -> list[BackendDescription]:
-    """Ask one worker a backend, so that one which crashes does not hide the others."""
     from bench import plugins
-    from bench.errors import BenchError
-    from bench.measure.client import WorkerProcess
-    from bench.measure.discovery import describe_backends
-    from bench.measure.protocol import BackendDescription
+    from bench.measure.discovery import describe_each
 
-    found: list[BackendDescription] = []
-    for name in plugins.registered(plugins.BACKENDS):
-        worker = WorkerProcess()
-        try:
-            found += describe_backends(worker, [name])
-        except BenchError as error:
-            found.append(BackendDescription(name, str(error)))
-        finally:
-            worker.discard()
-    return found
+    return describe_each(plugins.registered(plugins.BACKENDS))
 
 
 def _first_line(text: str | None) -> str:

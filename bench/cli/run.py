@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,19 @@ def positive(
     """Refuse zero, negative, infinite and not-a-number."""
     if value is not None and not 0 < value < float("inf"):
         raise click.BadParameter(f"{value:g} is not a positive, finite number")
+    return value
+
+
+def processors(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    """Refuse more threads than there are processors to run them: they would only take turns."""
+    if value is None:
+        return None
+    here = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    usable = len(here)
+    if value > usable:
+        raise click.BadParameter(f"{value} threads, but this process may use {usable} processors")
     return value
 
 
@@ -86,7 +100,17 @@ def fraction(
     help="Relative half-width of the 95 % interval at which a case may stop.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of inputs and routing.")
-@click.option("--threads", type=click.IntRange(1, 65536), help="CPU threads. [default: one a core]")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    callback=processors,
+    help="CPU threads. [default: one a core]",
+)
+@click.option(
+    "--stages",
+    is_flag=True,
+    help="Also time the stages of a layer: gate, dispatch, experts, …; a row each.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the file of an earlier run.")
 @click.option("--force", is_flag=True, help="Replace an existing file; allow very many cases.")
 @click.option(
@@ -144,18 +168,19 @@ def command(
 
     from rich.console import Console
 
-    from bench.measure.client import WorkerProcess
-    from bench.measure.discovery import choose_backend, choose_devices
+    from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
     from bench.measure.run import Request
     from bench.measure.supervisor import plan
 
     console = Console(stderr=True, highlight=False, quiet=options["quiet"])
-    worker = WorkerProcess(options["threads"])
+    with console.status("looking for devices"):
+        description, worker = choose_backend(options["backend"], options["threads"])
     try:
-        with console.status("looking for devices"):
-            description = choose_backend(worker, options["backend"])
         devices = choose_devices(options["device"], description.devices)
-        jobs = plan(cases, devices, description.implementations, options["implementation"])
+        wanted = {case.kernel.name for case in cases}
+        offered = {name: description.implementations.get(name, []) for name in wanted}
+        implementation = choose_implementation(options["implementation"], offered)
+        jobs = plan(cases, devices, offered, implementation)
         request = Request(
             config=loaded,
             measurement=measurement,
@@ -165,6 +190,7 @@ def command(
             path=options["output"] or default_path(loaded.name, description.name),
             resume=options["resume"],
             force=force,
+            stages=options["stages"],
         )
         announce(request, console, options["verbose"])
         finished = _execute(request, worker, console, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench import plugins
 from bench.backend import Device
@@ -12,37 +12,62 @@ from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.protocol import BackendDescription
 
 
-def describe_backends(worker: WorkerProcess, names: Sequence[str]) -> list[BackendDescription]:
-    """Return what each backend offers here; one that kills the worker fails the call."""
-    try:
-        return worker.describe(list(names))
-    except WorkerDied as death:
-        raise UsageError(f"cannot look for devices: {death}") from None
-    except WorkerTimeout:
-        raise UsageError("cannot look for devices: the worker did not answer") from None
+def describe_each(names: Iterable[str], threads: int | None = None) -> list[BackendDescription]:
+    """Return what each backend offers here; one that kills its worker is described by its end.
+
+    Each backend gets a worker of its own, so that one which crashes does not hide the others.
+    """
+    found: list[BackendDescription] = []
+    for name in names:
+        worker = WorkerProcess(threads)
+        try:
+            found += worker.describe([name])
+        except WorkerDied as death:
+            found.append(BackendDescription(name, f"looking for devices, {death}"))
+        except WorkerTimeout:
+            found.append(BackendDescription(name, "looking for devices, it did not answer"))
+        finally:
+            worker.discard()
+    return found
 
 
-def choose_backend(worker: WorkerProcess, name: str | None) -> BackendDescription:
-    """Return the named backend, or the one of highest priority that has a device.
+def choose_backend(
+    name: str | None, threads: int | None = None
+) -> tuple[BackendDescription, WorkerProcess]:
+    """Return the named backend, or the one of highest priority that has a device, and a worker.
 
-    Raises UsageError with the reason where the named one cannot be used.
+    The worker has the backend's libraries loaded already. Raises UsageError with the reason where
+    the named backend cannot be used.
     """
     known = plugins.registered(plugins.BACKENDS)
-    if name is None:
-        found = [
-            description
-            for description in describe_backends(worker, list(known))
-            if description.unavailable is None and description.devices
-        ]
-        if not found:
-            raise UsageError("no backend has a device here; `bench list backends` says why")
-        return max(found, key=lambda description: description.priority)
-    if name not in known:
+    if name is not None and name not in known:
         raise UsageError(f"--backend: unknown backend {name!r}{one_of(name, known)}")
-    description = describe_backends(worker, [name])[0]
-    if description.unavailable is not None:
-        raise UsageError(f"--backend: {name} cannot be used here: {description.unavailable}")
-    return description
+    names = list(known) if name is None else [name]
+    worker = WorkerProcess(threads)
+    try:
+        try:
+            # All in one worker, because each imports the same large libraries.
+            descriptions = worker.describe(names)
+        except (WorkerDied, WorkerTimeout):
+            worker.discard()
+            descriptions = describe_each(names, threads)
+            worker = WorkerProcess(threads)
+        return _usable(descriptions, name), worker
+    except BaseException:
+        worker.discard()
+        raise
+
+
+def _usable(descriptions: Sequence[BackendDescription], name: str | None) -> BackendDescription:
+    if name is not None:
+        (description,) = descriptions
+        if description.unavailable is not None:
+            raise UsageError(f"--backend: {name} cannot be used here: {description.unavailable}")
+        return description
+    present = [found for found in descriptions if found.unavailable is None and found.devices]
+    if not present:
+        raise UsageError("no backend has a device here; `bench list backends` says why")
+    return max(present, key=lambda found: found.priority)
 
 
 def choose_devices(text: str, present: Sequence[Device]) -> list[Device]:
@@ -58,3 +83,16 @@ def choose_devices(text: str, present: Sequence[Device]) -> list[Device]:
         there = ", ".join(f"{device.index} ({device.name})" for device in present)
         raise UsageError(f"--device: there is no device {missing[0]}; present: {there or 'none'}")
     return [by_index[index] for index in wanted]
+
+
+def choose_implementation(name: str, offered: Mapping[str, Sequence[str]]) -> str:
+    """Return `name`: `best`, `all`, or one that some kernel of the run is offered by.
+
+    `offered` lists each kernel's implementations. Raises UsageError for a name that nothing has.
+    """
+    known = sorted({found for names in offered.values() for found in names})
+    if name not in ("best", "all", *known):
+        raise UsageError(
+            f"--implementation: unknown {name!r}{one_of(name, ['best', 'all', *known])}"
+        )
+    return name

@@ -27,6 +27,7 @@ class Measure:
     seed: int
     precision: float
     time_budget_s: float
+    stages: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Outcome:
     limits: Limits = field(default_factory=Limits)
     telemetry: Telemetry = field(default_factory=Telemetry)
     phases_s: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, list[float]] = field(default_factory=dict)  # seconds of one execution
 
 
 @dataclass(frozen=True)

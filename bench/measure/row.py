@@ -7,14 +7,18 @@ from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import Summary, summarize
-from bench.backend import Device
+from bench.backend import Device, Telemetry
 from bench.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.measure.protocol import Outcome
 from bench.results.schema import COLUMNS
+from bench.routing import Load
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
+
+# What sensors tell is told of whole executions, not of their stages.
+SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
@@ -81,12 +85,30 @@ def _work_columns(case: Case, work: Work) -> dict[str, object]:
         "model": case.model,
         "params": canonical_json(parameters),
         **{name: parameters.get(name) for name in REPEATED},
-        "pass": "forward" if work.tokens else None,
-        "routing_sha256": work.routing_sha256,
-        "imbalance": work.imbalance,
+        "phase": getattr(case.kernel, "phase", None),
+        **_load_columns(work.load),
+        **_size_columns(work),
+    }
+
+
+def _size_columns(work: Work) -> dict[str, object]:
+    return {
         "flops": work.flops,
         "bytes": work.bytes,
+        "weight_bytes": work.weight_bytes,
         "arithmetic_intensity": work.flops / work.bytes,
+    }
+
+
+def _load_columns(load: Load | None) -> dict[str, object]:
+    if load is None:
+        return {}
+    return {
+        "routing_sha256": load.routing_sha256,
+        "imbalance": load.imbalance,
+        "imbalance_cv": load.imbalance_cv,
+        "experts_unused": load.experts_unused,
+        "assignments_dropped": load.dropped,
     }
 
 
@@ -98,31 +120,89 @@ def _measured_columns(
     found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
     readings = [outcome.telemetry for outcome in outcomes]
     return {
-        "time_median_s": summary.median_s,
-        "time_mean_s": summary.mean_s,
-        "time_stdev_s": summary.stdev_s,
-        "ci_low_s": summary.ci_low_s,
-        "ci_high_s": summary.ci_high_s,
+        **_time_columns(summary),
+        **_rate_columns(found),
         "samples": sum(len(outcome.values_s) for outcome in outcomes),
         "loops": first.loops,
         "processes": len(outcomes),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
         "stop_reason": outcomes[-1].stop_reason,
+        "power_w": _mean([reading.power_w for reading in readings]),
+        "energy_j": _mean([reading.energy_j for reading in readings]),
+        "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
+        "memory_clock_mhz": _mean([reading.memory_clock_mhz for reading in readings]),
+        "temperature_c": _largest([reading.temperature_c for reading in readings]),
+        "busy": _mean([reading.busy for reading in readings]),
+        "memory_busy": _mean([reading.memory_busy for reading in readings]),
+        "throttle": _joined([reading.throttle for reading in readings]),
+        "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
+        "ecc_errors": _sum([reading.ecc_errors for reading in readings]),
+        "other_processes": _largest([reading.other_processes for reading in readings]),
+        "device_state": _joined([reading.device_state for reading in readings]),
+        "warnings": "; ".join([*_warnings(found, summary), *_disturbances(readings)]) or None,
+    }
+
+
+def make_stage_rows(
+    case: Case, device: Device, outcomes: Sequence[Outcome], row: dict[str, object], *, seed: int
+) -> list[dict[str, object]]:
+    """Return a row a stage of the layer in `row`: its share of the work, and of the time.
+
+    Stages were timed inside executions of the whole, so that their times add up to it.
+    """
+    if row["status"] != "ok" or not outcomes[0].stages:
+        return []
+    rows = []
+    works = case.kernel.stage_work(seed)
+    for stage, work in works.items():
+        values = [found.stages[stage] for found in outcomes if stage in found.stages]
+        if not values:
+            continue
+        summary = summarize(values)
+        found = rates(
+            summary.median_s,
+            work,
+            outcomes[0].limits,
+            cached=_cached(case, device, outcomes[0]),
+        )
+        rows.append(
+            {
+                **row,
+                "stage": stage,
+                **_size_columns(work),
+                **_time_columns(summary),
+                **_rate_columns(found),
+                "samples": sum(map(len, values)),
+                "warmups": 0,
+                "stop_reason": "stages",
+                **dict.fromkeys(SENSORS),
+                "warnings": "; ".join(_warnings(found, summary)) or None,
+            }
+        )
+    return rows
+
+
+def _time_columns(summary: Summary) -> dict[str, object]:
+    return {
+        "time_median_s": summary.median_s,
+        "time_mean_s": summary.mean_s,
+        "time_stdev_s": summary.stdev_s,
+        "ci_low_s": summary.ci_low_s,
+        "ci_high_s": summary.ci_high_s,
         "drift": summary.drift,
+    }
+
+
+def _rate_columns(found: Rates) -> dict[str, object]:
+    return {
         "achieved_tflops": found.achieved_tflops,
         "achieved_gbps": found.achieved_gbps,
+        "weights_gbps": found.weights_gbps,
         "tokens_per_s": found.tokens_per_s,
         "utilization": found.utilization,
         "utilization_of_ceiling": found.utilization_of_ceiling,
         "roofline_bound": found.roofline_bound,
         "roofline_fraction": found.roofline_fraction,
-        "power_w": _mean([reading.power_w for reading in readings]),
-        "energy_j": _mean([reading.energy_j for reading in readings]),
-        "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
-        "temperature_c": _largest([reading.temperature_c for reading in readings]),
-        "throttle": "; ".join(sorted({r.throttle for r in readings if r.throttle})) or None,
-        "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
-        "warnings": "; ".join(_warnings(found, summary)) or None,
     }
 
 
@@ -140,6 +220,29 @@ def _warnings(found: Rates, summary: Summary) -> list[str]:
         change = "slower" if summary.drift > 0 else "faster"
         warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")
     return warnings
+
+
+def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
+    """Return what the sensors told of others on the device and of errors, or why they are silent."""
+    others = _largest([reading.other_processes for reading in readings])
+    errors = _sum([reading.ecc_errors for reading in readings])
+    found = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
+    if others:
+        found.append(f"{others} other process{'es' * (others > 1)} used the device")
+    if errors:
+        found.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
+    return found
+
+
+def _joined(texts: Sequence[str | None]) -> str | None:
+    """Return what any process saw, each part once."""
+    parts = (part for text in texts if text for part in text.split("; "))
+    return "; ".join(dict.fromkeys(parts)) or None
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = _known(values)
+    return sum(known) if known else None
 
 
 def _known(values: Sequence[Any]) -> list[Any]:

@@ -37,6 +37,7 @@ class Request:
     path: Path
     resume: bool = False
     force: bool = False
+    stages: bool = False
 
 
 class Recording:
@@ -61,7 +62,7 @@ class Recording:
         """Keep a row on disk; then the samples, if there are any."""
         self.file.append(row)
         self.samples.begin()
-        if row["status"] == "ok":
+        if row["status"] == "ok" and outcomes:
             name = self._name(row)
             self.samples.add(name, [pyperf_run(name, row, outcome) for outcome in outcomes])
             self._write_samples(due_only=True)
@@ -176,6 +177,7 @@ def execute(
             recorder=recording,
             observer=observer(len(done)),
             first_worker=worker,
+            stages=request.stages,
             on_worker_output=on_worker_output,
         )
         try:

@@ -15,7 +15,7 @@ from bench.config import Measurement
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.environment import utc_now
 from bench.measure.protocol import Measure, Outcome
-from bench.measure.row import make_row
+from bench.measure.row import make_row, make_stage_rows
 
 Row = dict[str, object]
 
@@ -101,6 +101,7 @@ class Supervisor:
         recorder: Recorder,
         observer: Observer,
         first_worker: WorkerProcess | None = None,
+        stages: bool = False,
         on_worker_output: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._backend = backend
@@ -109,6 +110,7 @@ class Supervisor:
         self._identity = identity
         self._recorder = recorder
         self._observer = observer
+        self._stages = stages
         self._on_worker_output = on_worker_output
         self._workers: list[WorkerProcess | None] = [None] * measurement.processes
         self._workers[0] = first_worker
@@ -165,6 +167,7 @@ class Supervisor:
             seed=self._measurement.seed,
             precision=self._measurement.precision,
             time_budget_s=self._measurement.time_budget_s / len(self._workers),
+            stages=self._stages,
         )
         limit_s = self._measurement.case_timeout_s
         phase = "start"
@@ -207,6 +210,10 @@ class Supervisor:
             identity={**self._identity, "started_at": started_at},
         )
         self._recorder.record(row, outcomes)
+        for part in make_stage_rows(
+            job.case, job.device, outcomes, row, seed=self._measurement.seed
+        ):
+            self._recorder.record(part, ())
         self.accounting.add(outcomes)
         self._observer.case_finished(job, row)
 

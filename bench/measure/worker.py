@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import psutil
 
 from bench import plugins
-from bench.backend import Backend, Device
+from bench.backend import Backend, Device, Prepared, Staged, Telemetry, TelemetrySampler
 from bench.dtypes import DTYPES
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel
@@ -35,10 +35,13 @@ from bench.measure.protocol import (
     encode,
     outcome_to_json,
 )
-from bench.measure.sampling import Goal, Sampler
+from bench.measure.sampling import Goal, Sampler, Samples
 
 # The supervisor's display needs no more than this many messages a second.
 PROGRESS_INTERVAL_S = 0.1
+
+# So many samples of a layer's stages are enough to see where its time goes.
+MOST_PROFILES = 30
 
 Progress = Callable[[str, list[float]], None]
 
@@ -103,7 +106,7 @@ class Worker:
     def _measure(self, request: Measure, phases: dict[str, float]) -> Outcome:
         clock = _Phases(phases)
         backend = self._backend(request.backend)
-        device = next(d for d in backend.devices() if d.index == request.device_index)
+        device = _find(backend.devices(), request.device_index)
         kernel = plugins.kernels()[request.kernel](**request.parameters)
         implementation = self._choose(backend, kernel, request.implementation, device)
         limits = backend.limits(device, kernel.dtype)
@@ -136,19 +139,22 @@ class Worker:
 
             if self._sampler is None:
                 self._sampler = Sampler()
-            telemetry = backend.telemetry(device)
-            samples = self._sampler.sample(
-                request.label,
-                prepared.run,
-                Goal(request.precision, request.time_budget_s),
-                self._progress,
-                telemetry.start,
-            )
-            reading = telemetry.stop()
+            telemetry = _Watched(backend.telemetry(device))
+            try:
+                samples = self._sampler.sample(
+                    request.label,
+                    prepared.run,
+                    Goal(request.precision, request.time_budget_s),
+                    self._progress,
+                    telemetry.start,
+                )
+            finally:
+                reading = telemetry.stop()
             executions = samples.loops * len(samples.run.values)
             if reading.energy_j is not None:
                 reading = replace(reading, energy_j=reading.energy_j / executions)
             clock.done("sample")
+            stages = _profile(prepared, samples) if request.stages else {}
             phases["calibrate"], phases["warm_up"] = samples.calibrate_s, samples.warm_up_s
             phases["sample"] = samples.sample_s
             return replace(
@@ -158,6 +164,7 @@ class Worker:
                 metadata=dict(samples.run.get_metadata()),
                 loops=samples.loops,
                 stop_reason=samples.stop_reason,
+                stages=stages,
                 telemetry=reading,
             )
         finally:
@@ -199,6 +206,32 @@ class Worker:
         self._answers.flush()
 
 
+def _profile(prepared: Prepared, samples: Samples) -> dict[str, list[float]]:
+    """Return the seconds of one execution in each stage, sample by sample; empty if unknown."""
+    if not isinstance(prepared, Staged):
+        return {}
+    found: dict[str, list[float]] = {}
+    for _ in range(min(len(samples.run.values), MOST_PROFILES)):
+        for stage, seconds in (prepared.stages(samples.loops) or {}).items():
+            found.setdefault(stage, []).append(seconds / samples.loops)
+    return found
+
+
+class _Watched:
+    """A sampler of sensors that is stopped exactly if it was started, whatever a case does."""
+
+    def __init__(self, sampler: TelemetrySampler) -> None:
+        self._sampler = sampler
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self._sampler.start()
+
+    def stop(self) -> Telemetry:
+        return self._sampler.stop() if self._started else Telemetry()
+
+
 class _Phases:
     """Adds up where the time of a case goes."""
 
@@ -210,6 +243,14 @@ class _Phases:
         now = time.monotonic()
         self._phases[phase] = now - self._since
         self._since = now
+
+
+def _find(devices: list[Device], index: int) -> Device:
+    """Return a device that was there when the run began; raises DeviceLost where it is not any more."""
+    for device in devices:
+        if device.index == index:
+            return device
+    raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")
 
 
 def _check_host_memory(kernel: Kernel) -> None:

@@ -25,7 +25,7 @@ def test_version(bench):
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("backends", ["cpu", "torch", "broken", "not available", "AttributeError"]),
+        ("backends", ["cpu", "torch", "broken", "not available", "AttributeError", "exit code 9"]),
         ("devices", ["cpu", "numpy"]),
         ("implementations", ["moe_layer", "loop"]),
         ("kernels", ["matmul", "moe_layer", "memory"]),

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from bench.results.schema import STAGES
+
 CONFIG = """
 description: a test
 measurement: {precision: 0.2, time_budget_s: 0.2}
@@ -90,6 +92,35 @@ def test_list_cases_runs_nothing(small):
     assert not (small.folder / "results").exists()
 
 
+def test_stages_are_rows_that_add_up_to_their_layer(bench):
+    bench.write(
+        "s.yaml",
+        """
+measurement: {precision: 0.2, time_budget_s: 0.3}
+kernels:
+  - {kernel: moe_layer, dtype: float32, hidden: 128, intermediate: 64, experts: 4, top_k: 2,
+     tokens: [8, 600], shared_experts: 1}
+""",
+    )
+    run = ["run", "s.yaml", "--backend", "cpu", "--implementation", "loop", "-o", "s.csv"]
+    done = bench(*run, "--stages")
+    bench("validate", "s.csv")
+    with (bench.folder / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["stage"] for row in rows] == ["", *STAGES] * 2
+    assert [row["phase"] for row in rows] == ["decode"] * 7 + ["prefill"] * 7
+    for layer, *stages in (rows[:7], rows[7:]):
+        assert {row["case_id"] for row in stages} == {layer["case_id"]}
+        assert sum(int(row["flops"]) for row in stages) == int(layer["flops"])
+        assert sum(float(row["time_median_s"]) for row in stages) > 0
+        assert float(layer["weights_gbps"]) > 0
+    assert "   experts" in done.stdout
+    samples = json.loads((bench.folder / "s.pyperf.json").read_text())
+    assert len(samples["benchmarks"]) == 2, "the samples are those of whole layers"
+    bench(*run, "--resume")
+    assert len((bench.folder / "s.csv").read_text().splitlines()) == 15, "nothing ran again"
+
+
 def test_the_seed_is_in_the_row(small):
     run(small, "-o", "r.csv", "--seed", 42)
     assert {row["seed"] for row in csv.DictReader((small.folder / "r.csv").open())} == {"42"}
@@ -123,6 +154,10 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--resume", "--force", "-o", "r.csv"], "give one of them"),
         (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
         (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
+        (["run", "c.yaml", "--backend", "crashing"], "the worker left with exit code 9"),
+        (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
+        (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
+        (["run", "c.yaml", "--threads", "100000"], "this process may use"),
         (["rnu"], "did you mean 'run'"),
         (["run", "c.yaml", "--no-such-option"], "No such option"),
     ],
@@ -132,6 +167,13 @@ def test_mistakes_are_a_sentence_and_exit_2(small, arguments, message):
     assert message in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr
     assert not list(small.folder.glob("**/*.csv")), "nothing is written"
+
+
+def test_the_default_is_the_best_backend_that_works(small):
+    """Backends that crash or have no device are passed over, however high they rank."""
+    small("run", "c.yaml", "-o", "r.csv")
+    rows = list(csv.DictReader((small.folder / "r.csv").open(newline="")))
+    assert {row["backend"] for row in rows} == {"cpu"}
 
 
 def test_processor_from_the_same_entry_point_as_anyones(small):

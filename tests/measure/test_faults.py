@@ -27,6 +27,8 @@ FAULTS = {
     "killed": (16, "crashed", "SIGKILL"),
     "wrong": (17, "wrong_result", "relative error"),
     "full": (21, "out_of_memory", "0.0 GiB free"),
+    "sensorless": (22, "error", "PermissionError: the sensors are root's"),
+    "unclosed": (23, "error", "RuntimeError: memory was freed twice"),
 }
 
 CONFIG = """

@@ -12,6 +12,7 @@ from numpy_backend import NumpyBackend, Product
 from bench.errors import DeviceLost, OutOfMemory
 
 SEGFAULT, EXIT, HANG, RAISE, ALLOCATE, KILLED, WRONG, SLOW, NOISY, LOST, FULL = range(11, 22)
+SENSORLESS, UNCLOSED = range(22, 24)
 
 
 class FaultyBackend(NumpyBackend):
@@ -27,7 +28,31 @@ class FaultyBackend(NumpyBackend):
         if case.m == NOISY:
             print("a library's chatter {not json}", flush=True)
             os.write(2, b"more of it\n")
+        self.case = case
         return FaultyProduct(case, inputs)
+
+    def telemetry(self, device):
+        if self.case.m == SENSORLESS:
+            raise PermissionError("the sensors are root's")
+        return super().telemetry(device)
+
+
+class CrashingBackend(NumpyBackend):
+    """A driver so broken that looking for devices ends the process."""
+
+    name = "crashing"
+    priority = 100
+
+    def unavailable(self):
+        os._exit(9)
+
+
+class DevicelessBackend(NumpyBackend):
+    name = "deviceless"
+    priority = 100
+
+    def devices(self):
+        raise OSError("the driver does not answer")
 
 
 class FaultyProduct(Product):
@@ -52,6 +77,10 @@ class FaultyProduct(Product):
             time.sleep(0.2 * loops)
             return 0.2 * loops
         return super().run(loops)
+
+    def close(self):
+        if self.case.m == UNCLOSED:
+            raise RuntimeError("memory was freed twice")
 
     def outputs(self):
         outputs = super().outputs()

@@ -1,0 +1,181 @@
+"""Backend `cuda`: what can be shown without a GPU, and on one where there is one."""
+
+from __future__ import annotations
+
+import os
+import types
+
+import pytest
+import torch
+
+from backends import cuda
+from backends.cuda import CudaBackend, compile_target, device_files_forbidden, peaks, use_tf32
+from bench.backend import Device
+from bench.kernels.matmul import Matmul
+from tests.backends.test_nvml import H100, UUID
+from tests.simulators.nvml.player import Player
+
+DEVICE = Device(index=0, name="test", chip="test")
+
+
+def properties(name="NVIDIA H900 99GB", major=9, minor=0, sms=132, **more):
+    """Return device properties as torch has them, of a GPU that no table lists."""
+    return types.SimpleNamespace(
+        name=name, major=major, minor=minor, multi_processor_count=sms, **more
+    )
+
+
+def test_a_listed_gpu_has_its_data_sheets_peak():
+    found = peaks(properties("NVIDIA H100 80GB HBM3"), "bfloat16")
+    assert found.peak_tflops == pytest.approx(989, rel=0.01)
+    assert "computed" not in found.peak_source
+
+
+def test_an_unlisted_gpu_has_a_computed_dense_peak_and_says_so():
+    found = peaks(properties(clock_rate=1_980_000), "bfloat16")
+    # 132 SMs × 4096 FLOPs a cycle × 1.98 GHz.
+    assert found.peak_tflops == pytest.approx(132 * 4096 * 1.98e9 / 1e12)
+    assert "132 × 4096 × 1980 MHz" in found.peak_source
+    assert "dense" in found.peak_source
+    assert found.peak_gbps is None
+
+
+def test_an_unknown_architecture_or_clock_has_no_peak():
+    assert peaks(properties(major=77, clock_rate=1_000_000), "bfloat16").peak_tflops is None
+    assert peaks(properties(), "bfloat16").peak_tflops is None
+    assert peaks(properties(clock_rate=1_980_000), "hf32").peak_tflops is None
+
+
+def test_nvmls_clock_and_memory_bus_serve_an_unlisted_gpu(nvml_library, tmp_path):
+    player = Player(nvml_library, tmp_path / "scenario")
+    snippet = f"""
+import types
+from dataclasses import asdict
+from backends.cuda import peaks
+result = asdict(peaks(types.SimpleNamespace(
+    name="NVIDIA H100 80GB HBM3 MIG 9g", major=9, minor=0, multi_processor_count=16), "float16", {UUID!r}))
+"""
+    try:
+        found = player.play(H100, snippet)
+    finally:
+        player.close()
+    assert found["peak_tflops"] == pytest.approx(16 * 4096 * 1.98e9 / 1e12)
+    assert found["peak_gbps"] == pytest.approx(3352, abs=1)
+    assert "memory bus × clock × 2" in found["peak_source"]
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        ({"major": 10, "minor": 3}, "sm_103"),
+        ({"gcnArchName": "gfx942:sramecc+:xnack-"}, "gfx942"),
+        ({"gcnArchName": "NVIDIA H100"}, "sm_90"),
+    ],
+)
+def test_compile_targets(given, target):
+    assert compile_target(properties(**given)) == target
+
+
+def test_device_files_without_permission(tmp_path, monkeypatch):
+    assert not device_files_forbidden(tmp_path)
+    (tmp_path / "nvidia0").touch()
+    assert not device_files_forbidden(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert device_files_forbidden(tmp_path)
+
+
+def test_an_empty_visibility_is_named(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES is empty" in CudaBackend().unavailable()
+
+
+def test_a_processors_torch_is_named(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "CPU build" in CudaBackend().unavailable()
+
+
+@pytest.mark.parametrize("text", ["Found no NVIDIA driver on your system.", "No CUDA GPUs are"])
+def test_a_failed_start_is_explained(monkeypatch, text):
+    def fail():
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    reason = CudaBackend().unavailable()
+    assert ("no NVIDIA driver here" in reason) == text.startswith("Found")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "capability", "reason"),
+    [
+        ("bfloat16", (7, 5), "bfloat16 needs compute capability 8.0, this GPU has 7.5"),
+        ("float8_e4m3", (8, 6), "float8_e4m3 needs compute capability 8.9"),
+        ("float8_e4m3", (9, 0), None),
+        ("float64", (7, 0), None),
+        ("hf32", (9, 0), "the like of it here is tf32"),
+    ],
+)
+def test_dtypes_by_capability(monkeypatch, dtype, capability, reason):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    said = CudaBackend().dtype_unsupported(dtype, DEVICE)
+    assert said is reason is None or reason in said
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_tf32_by_either_name(monkeypatch, old):
+    matmul = types.SimpleNamespace(allow_tf32=None)
+    if not old:
+        matmul.fp32_precision = "none"
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    use_tf32(True)
+    assert (matmul.allow_tf32, getattr(matmul, "fp32_precision", None)) == (
+        (True, None) if old else (None, "tf32")
+    )
+    use_tf32(False)
+    assert matmul.allow_tf32 in (False, None)
+
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU and a torch with CUDA"
+)
+
+
+@pytest.mark.cuda
+@needs_gpu
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float32", "tf32", "float16", "bfloat16", "int8", "float8_e4m3"]
+)
+def test_products_on_a_gpu(dtype, graph):
+    backend = CudaBackend()
+    device = backend.devices()[0]
+    case = Matmul(dtype=dtype, layout="nt", m=512, n=256, k=384, graph=graph)
+    tried = 0
+    for name in backend.implementations("matmul"):
+        if backend.unsupported(case, name, device) is None:
+            inputs = case.make_inputs(0)
+            prepared = backend.prepare(case, name, device, inputs)
+            assert case.verify(inputs, prepared.outputs(), 0).passed, name
+            assert prepared.run(10) > 0
+            assert case.verify(inputs, prepared.outputs(), 0).passed, name
+            prepared.close()
+            tried += 1
+    assert tried
+
+
+@pytest.mark.cuda
+@needs_gpu
+def test_telemetry_and_limits_on_a_gpu():
+    backend = CudaBackend()
+    device = backend.devices()[0]
+    sampler = backend.telemetry(device)
+    sampler.start()
+    limits = backend.limits(device, "bfloat16")
+    seen = sampler.stop()
+    assert limits.launch_s > 0
+    assert limits.peak_tflops
+    assert seen.remark is None
+    assert seen.clock_mhz > 100
+    assert cuda.nvml.driver_version() == device.driver
