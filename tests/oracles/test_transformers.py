@@ -19,7 +19,8 @@ from backends.torch_moe import Loop
 from backends.torch_moe_grouped import Grouped
 from bench.inputs import generator
 from bench.kernels.base import Operand
-from bench.kernels.moe_layer import PLANTED, MoeLayer
+from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.routed import PLANTED
 
 pytest.importorskip("transformers")
 
