@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.analysis.estimate import exactly
 from bench.analysis.expression import Expression, ExpressionError, parse
-from bench.chips import get_chip, load_chips
+from bench.chips import load_chips
 from bench.errors import UsageError, one_of
 from bench.facts import Fact, parse_fact
 from bench.models import load_models
 from bench.prices import api_prices
+from bench.results.published import published_chips
 from bench.results.schema import BY_NAME
 from bench.validation_text import sentence
 from bench.yaml_source import KeyPath, Source, read_yaml
@@ -215,7 +216,10 @@ class _Reader:
                 if item not in api_prices():
                     self._complain(path, f"unknown price {item!r}{one_of(str(item), api_prices())}")
             return
-        tables: dict[str, Collection[str]] = {"chip": load_chips(), "model": load_models()}
+        tables: dict[str, Collection[str]] = {
+            "chip": load_chips().keys() | published_chips(),
+            "model": load_models(),
+        }
         for column, wanted in filters.items():
             if column not in BY_NAME:
                 self._complain((*path, column), f"unknown column{one_of(column, BY_NAME)}")
@@ -233,4 +237,4 @@ def _listed(value: Any) -> list[Any]:
 def chips_named(claims: Claims) -> set[str]:
     """Return the chips that the claims speak of, so that no other chip's results have to be read."""
     filters = (rows for claim, _ in claims.claims for rows in claim.rows.values())
-    return {get_chip(str(chip)).id for rows in filters for chip in _listed(rows.get("chip", []))}
+    return {str(chip) for rows in filters for chip in _listed(rows.get("chip", []))}

@@ -31,6 +31,12 @@ class Fact:
     date: str
     evidence: str
 
+    @property
+    def origin(self) -> str:
+        """Where the number is from, when it was published, and how it came about."""
+        known = [self.source, self.date, self.evidence if self.evidence != "table" else ""]
+        return ", ".join(filter(None, known))
+
 
 def parse_fact(value: Any) -> Fact:
     """Return the fact that an entry of a claims file describes. Raises UsageError without a place."""

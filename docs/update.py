@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 QUOTED = re.compile(
     r"(?<=^<!-- \$ )bench (?P<arguments>.*?) -->\n.*?(?=^<!-- end -->$)", re.M | re.S
 )
@@ -28,6 +29,7 @@ def _rendered(found: re.Match[str]) -> str:
     arguments = found["arguments"]
     printed = subprocess.run(
         [sys.executable, "-m", "bench", *shlex.split(arguments)],
+        cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         stdout=subprocess.PIPE,
         text=True,

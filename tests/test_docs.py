@@ -92,7 +92,7 @@ def test_links_lead_somewhere():
             assert (file.parent / target).exists(), f"{file.name}: {target}"
 
 
-@pytest.mark.parametrize("name", ["claims.md"])
+@pytest.mark.parametrize("name", ["claims.md", "cost.md"])
 def test_quoted_output_is_up_to_date(name):
     page = ROOT / "docs" / name
     spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")

@@ -65,8 +65,11 @@ class Finding:
 
 
 def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
-    """Return a finding a claim. Rows that are not ok do not count; simulated ones are the caller's."""
-    ok = [row for row in rows if row["status"] == "ok"]
+    """Return a finding a claim. Simulated rows are the caller's to keep out.
+
+    Rows that are not ok do not count, nor do those of a single stage of a layer.
+    """
+    ok = [row for row in rows if row["status"] == "ok" and row.get("stage") is None]
     return [_judge_one(claims, claim, formula, ok) for claim, formula in claims.claims]
 
 
@@ -76,7 +79,7 @@ def _judge_one(
     if formula is None or claim.expected is None:
         return Finding(claim, "untestable", "no published result speaks of it")
     facts = {
-        found.name: claims.facts[found.name].source
+        found.name: claims.facts[found.name].origin
         for found in sorted(formula.references(), key=str)
         if found.rows is None
     }

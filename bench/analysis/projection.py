@@ -119,16 +119,24 @@ class Layers:
         return first.power(1 - share) * last.power(share)
 
 
-def measured_layers(rows: Iterable[Row], model: str, chip: str, dtype: str) -> Layers:
+def measured_layers(
+    rows: Iterable[Row], model: str, chip: str, dtype: str, passes: str = "forward"
+) -> Layers:
     """Return the fastest layer of each number of tokens. Raises UsageError if there is none.
 
     Balanced or uniform routing goes before skewed, and of several numbers of devices that share the
     experts the largest.
     """
     same = [
-        row for row in rows if (row["chip"], row["dtype"], row["status"]) == (chip, dtype, "ok")
+        row
+        for row in rows
+        if (row["chip"], row["dtype"], row["status"]) == (chip, dtype, "ok") and not row["stage"]
     ]
-    layers = [row for row in same if row["model"] == model and row["kernel"] in LAYER_KERNELS]
+    layers = [
+        row
+        for row in same
+        if row["kernel"] in LAYER_KERNELS and (row["model"], row["pass"]) == (model, passes)
+    ]
     if not layers:
         raise UsageError(
             f"no row of {model} on {chip} in {dtype}: measure it with a config like "

@@ -89,7 +89,11 @@ def layers(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
         {
             (str(row["chip"]), str(row["model"]), str(row["dtype"]))
             for row in rows
-            if row["status"] == "ok" and row["kernel"] in LAYER_KERNELS and row["model"]
+            if row["status"] == "ok"
+            and row["kernel"] in LAYER_KERNELS
+            and row["model"]
+            and row["pass"] == "forward"
+            and not row["stage"]
         }
     )
 
@@ -108,7 +112,7 @@ def token_costs(
             continue
         found = measured_layers(rows, name, chip, dtype)
         here = {
-            f"{name} on {chip}, {dtype}, {tokens} tokens": usd_per_million_tokens(
+            f"{name} on {chip}, {dtype}, {tokens} token{'s' * (tokens > 1)}": usd_per_million_tokens(
                 per_hour(found.rows[tokens], hours[chip], energy),
                 step(found, shape, tokens).tokens_per_s,
             )

@@ -14,6 +14,7 @@ import bench
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
+    "compare": "Say which of two devices is faster, at what, and how certain that is.",
     "claims": "Hold published claims against measurements; say which they support.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",

@@ -71,16 +71,7 @@ def training_lines(asked: Asked, model: Model, chip: Chip, rows: Sequence[Row]) 
         utilization = parse_estimate(asked.utilization, "--utilization", most=1.0)
         origin = "assumed"
     else:
-        layers = measured_layers(rows, asked.model, chip.id, asked.dtype)
-        usable = [row for row in layers.rows.values() if row["utilization"]]
-        if not usable:
-            raise UsageError("the measured layers have no utilization; give --utilization")
-        best = max(usable, key=lambda row: cell(row, "utilization").value)
-        utilization = cell(best, "utilization")
-        origin = (
-            f"measured: the layer's forward pass at {best['tokens']} tokens "
-            f"({best['source'] or best['file']}), which no whole run exceeds"
-        )
+        utilization, origin = measured_utilization(asked, chip, rows)
     tokens = parse_estimate(asked.tokens, "--tokens").value if asked.tokens else None
     efficiency = parse_estimate(asked.efficiency, "--efficiency", most=1.0)
     run = train(
@@ -119,6 +110,27 @@ def training_lines(asked: Asked, model: Model, chip: Chip, rows: Sequence[Row]) 
     if tokens:
         lines.append(f"- {tokens:.4g} tokens, each seen once, without restarts")
     return lines
+
+
+def measured_utilization(asked: Asked, chip: Chip, rows: Sequence[Row]) -> tuple[Estimate, str]:
+    """Return the highest utilization of the measured layers, and how it was measured.
+
+    Layers with their gradients go before those of a forward pass alone.
+    """
+    trained = [
+        row for row in rows if row["pass"] == "forward_backward" and row["model"] == asked.model
+    ]
+    passes = "forward_backward" if trained else "forward"
+    layers = measured_layers(rows, asked.model, chip.id, asked.dtype, passes)
+    usable = [row for row in layers.rows.values() if row["utilization"]]
+    if not usable:
+        raise UsageError("the measured layers have no utilization; give --utilization")
+    best = max(usable, key=lambda row: cell(row, "utilization").value)
+    what = "with its gradients" if trained else "in the forward pass"
+    return cell(best, "utilization"), (
+        f"measured: one layer {what} at {best['tokens']} tokens "
+        f"({best['source'] or best['file']}), which no whole run exceeds"
+    )
 
 
 def against_published(run: Training, option: str) -> str:

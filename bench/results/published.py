@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from bench.results.reader import read_rows
+from bench.results.reader import open_result, read_rows, scan
 from bench.results.schema import Row
 
 
@@ -22,7 +23,19 @@ def published_rows(chips: Collection[str] | None = None) -> list[Row]:
     """Return the published rows, of some chips or of all, with the `file` that each is from."""
     rows = []
     for file in sorted(published_folder().glob("*.csv")):
-        found = read_rows(file)
-        if chips is None or found[0]["chip"] in chips:
-            rows += [{**row, "file": f"results/published/{file.name}"} for row in found]
+        if chips is None or _chip(file) in chips:
+            rows += [{**row, "file": f"results/published/{file.name}"} for row in read_rows(file)]
     return rows
+
+
+@cache
+def published_chips() -> frozenset[str]:
+    """Return the chips that there are published results of."""
+    return frozenset(str(_chip(file)) for file in published_folder().glob("*.csv"))
+
+
+def _chip(file: Path) -> object:
+    """Return the chip of a file by its first row: most files need not be read on."""
+    with open_result(file) as stream:
+        _, row, _ = next(scan(stream, str(file), lambda problem: None))
+    return row["chip"]

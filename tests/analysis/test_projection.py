@@ -27,6 +27,8 @@ def layer(tokens, time_s, **changes):
         "dtype": "bfloat16",
         "status": "ok",
         "routing": "balanced",
+        "pass": "forward",
+        "stage": None,
         "expert_parallel": 1,
         "tokens": tokens,
         "time_median_s": time_s,
@@ -115,6 +117,8 @@ def test_the_fastest_evenly_routed_layer_counts():
         layer(16, 2e-3),
         layer(16, 1e-3, routing="power_law"),
         layer(64, 9e-3, status="error"),
+        layer(256, 9e-3, stage="gate"),
+        layer(1024, 9e-3, **{"pass": "forward_backward"}),
     )
     assert sorted(found.rows) == [16]
     assert found.time_s(16).value == 2e-3

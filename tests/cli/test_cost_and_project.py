@@ -87,7 +87,7 @@ def test_training_with_every_assumption(invoke):
 
 def test_training_by_the_measured_layer(invoke):
     shown = invoke("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8")
-    assert "measured: the layer's forward pass at 16384 tokens" in shown
+    assert "measured: one layer in the forward pass at 16384 tokens" in shown
 
 
 def test_inference_and_whether_it_fits(invoke):

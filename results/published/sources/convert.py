@@ -19,6 +19,7 @@ from bench.backend import Limits
 from bench.cases import canonical_json, case_id
 from bench.chips import load_chips
 from bench.kernels.base import Work
+from bench.kernels.routed import MOST_DECODE_TOKENS
 from bench.results.cells import format_row
 from bench.results.schema import NAMES, SCHEMA_VERSION, Row
 from bench.results.validate import check_row
@@ -91,8 +92,9 @@ def products() -> Iterator[tuple[str, Row]]:
     for fact in table("products"):
         params: Row = {name: int(fact[name]) for name in ("m", "n", "k")}
         params |= {"inputs": fact["inputs"]} if fact["inputs"] else {}
-        params |= {"groups": int(fact["groups"])} if fact["groups"] else {}
-        row = matmul(params, fact["dtype"], int(fact["groups"] or 1))
+        if groups := int(fact["groups"] or 0):
+            params |= {"m": groups * int(fact["m"]), "experts": groups}
+        row = product(params, fact["dtype"])
         said = {
             "time_median_s": number(row["flops"]) / float(fact["tflops"]) / 1e12,
             "implementation": fact["implementation"],
@@ -111,7 +113,7 @@ def gemms() -> Iterator[tuple[str, Row]]:
     for fact in table("aiconfigurator-gemm"):
         params: Row = {name: int(fact[name]) for name in ("m", "n", "k")}
         dtype, _ = FORMATS[fact["format"]]
-        yield fact["device"], matmul(params | random_inputs(fact), dtype) | aiconfigurator(fact)
+        yield fact["device"], product(params | random_inputs(fact), dtype) | aiconfigurator(fact)
 
 
 def moe_layers() -> Iterator[tuple[str, Row]]:
@@ -124,6 +126,7 @@ def moe_layers() -> Iterator[tuple[str, Row]]:
             for name in ("hidden", "intermediate", "experts", "top_k", "tokens")
         }
         params |= {"routing": routing or fact["routing"], "expert_parallel": 1, "dtype": dtype}
+        params |= {"pass": "forward"}
         params |= {"power_law_alpha": float(exponent)} if routing else {}
         params |= random_inputs(fact)
         tokens, hidden, experts, top_k = (
@@ -136,6 +139,7 @@ def moe_layers() -> Iterator[tuple[str, Row]]:
             "model": fact["model"],
             "params": canonical_json(params),
             "case_id": case_id("moe_experts", dtype, params | {"inputs": "normal"}),
+            "phase": "decode" if tokens <= MOST_DECODE_TOKENS else "prefill",
             "flops": 2 * tokens * top_k * one_expert,
         }
         row.pop("power_law_alpha", None)
@@ -145,26 +149,23 @@ def moe_layers() -> Iterator[tuple[str, Row]]:
         yield fact["device"], row | aiconfigurator(fact)
 
 
-def matmul(params: Row, dtype: str, groups: int = 1) -> Row:
-    """Return what a matrix product's shape decides; of several groups, the source's `m` is one's."""
+def product(params: Row, dtype: str) -> Row:
+    """Return what the shape of a matrix product decides, or of one for each of several experts."""
     m, n, k = (number(params[name]) for name in "mnk")
     operand, result = BYTES[dtype]
-    kernel = "grouped_matmul" if "groups" in params else "matmul"
-    if kernel == "grouped_matmul":
-        params = {name: value for name, value in params.items() if name != "groups"}
-        params |= {"experts": groups, "m": groups * int(m)}
+    kernel = "grouped_matmul" if "experts" in params else "matmul"
     params = params | {"dtype": dtype}
     defaults = {"inputs": "normal"}
     named = {name: value for name, value in params.items() if defaults.get(name) != value}
-    row = {
+    matrices = number(params.get("experts", 1))
+    return {
         **params,
         "kernel": kernel,
         "params": canonical_json(params),
         "case_id": case_id(kernel, dtype, named),
-        "flops": int(2 * groups * m * n * k),
-        "bytes": int(groups * ((m * k + k * n) * operand + m * n * result)),
+        "flops": int(2 * m * n * k),
+        "bytes": int((m * k + matrices * k * n) * operand + m * n * result),
     }
-    return row
 
 
 def random_inputs(fact: dict[str, str]) -> Row:
