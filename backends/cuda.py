@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import pynvml
 import torch
 
-from backends import nvml
+from backends import cuda_doctor, nvml
 from backends.cuda_errors import explained, why_no_gpu
 from backends.nvml_sampler import NvmlSampler
 from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
-from bench.backend import Device, Limits, Telemetry
+from bench.backend import Device, Finding, Limits, Telemetry
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
 
@@ -56,6 +56,10 @@ class CudaBackend(TorchBackend):
                 forbidden=device_files_forbidden(),
             )
         return None if torch.cuda.device_count() else "no GPU is visible to CUDA"
+
+    def diagnose(self) -> list[Finding]:
+        """Return what `bench doctor` is to tell about the GPUs."""
+        return cuda_doctor.diagnose()
 
     def devices(self) -> list[Device]:
         """Return the visible GPUs. Raises DeviceLost where one stopped answering since the start."""

@@ -186,6 +186,12 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(Device *d, Device **out) {
 int nvmlDeviceGetUUID(Device *d, char *out, unsigned n) { return text("nvmlDeviceGetUUID", d, out, n); }
 int nvmlDeviceGetName(Device *d, char *out, unsigned n) { return text("nvmlDeviceGetName", d, out, n); }
 int nvmlDeviceGetPowerUsage(Device *d, unsigned *out) { return small("nvmlDeviceGetPowerUsage", d, out); }
+int nvmlDeviceGetPowerManagementLimit(Device *d, unsigned *out) {
+    return small("nvmlDeviceGetPowerManagementLimit", d, out);
+}
+int nvmlDeviceGetPowerManagementDefaultLimit(Device *d, unsigned *out) {
+    return small("nvmlDeviceGetPowerManagementDefaultLimit", d, out);
+}
 int nvmlDeviceGetPersistenceMode(Device *d, unsigned *out) {
     return small("nvmlDeviceGetPersistenceMode", d, out);
 }
