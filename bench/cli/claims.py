@@ -28,7 +28,7 @@ DEFAULT = "2025-05-podcast"
 def command(
     files: tuple[str, ...], style: str, only: tuple[str, ...], no_published: bool, simulated: bool
 ) -> None:
-    r"""Hold published claims against measurements.
+    """Hold published claims against measurements.
 
     CLAIMS is a YAML file or the name of a shipped one, by default 2025-05-podcast. The published results
     that come with bench are the evidence, and those of RESULTS.csv beside them.
@@ -37,7 +37,7 @@ def command(
     bench claims                              what was said in May 2025
     bench claims my.csv                       the same, with your measurements
     bench claims my-claims.yaml my.csv --format markdown
-    """
+    """  # noqa: D301 (click wants the character \b itself)
     from bench.analysis.claims import judge
     from bench.claims import chips_named, load_claims
     from bench.cli.claims_output import as_json, as_markdown, print_table

@@ -23,12 +23,12 @@ import click
 def command(
     results: tuple[Path, ...], prices: tuple[str, ...], energy_price: str | None, model: str | None
 ) -> None:
-    r"""Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
+    """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
 
     \b
     bench cost results/published/nvidia-h100.csv --model deepseek-v3
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
-    """
+    """  # noqa: D301 (click wants the character \b itself)
     from bench.chips import load_chips
     from bench.cli.cost_text import cost_report
     from bench.cli.evidence import given_rows
@@ -43,7 +43,7 @@ def command(
     rows = given_rows(results)
     if not any(row["status"] == "ok" for row in rows):
         raise UsageError(f"{', '.join(map(str, results))}: no row with a measurement")
-    known = [*load_chips(), *(str(row["chip"]) for row in rows)]
+    known = dict.fromkeys([*(str(row["chip"]) for row in rows), *load_chips()])
     usd_per_hour = parse_prices(prices, known)
     energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
     for line in cost_report(rows, usd_per_hour, energy, model):

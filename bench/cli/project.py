@@ -62,12 +62,12 @@ import click
     "--kv-bytes", type=click.IntRange(1), help="Inference: bytes of keys and values a token."
 )
 def command(**options: object) -> None:
-    r"""Project the training or inference of MODEL, with every assumption listed.
+    """Project the training or inference of MODEL, with every assumption listed.
 
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
     bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 256
-    """
+    """  # noqa: D301 (click wants the character \b itself)
     from bench.chips import get_chip
     from bench.cli.evidence import given_rows
     from bench.cli.project_text import Asked, inference_lines, training_lines
