@@ -37,7 +37,7 @@ def command(
     bench claims                              what was said in May 2025
     bench claims my.csv                       the same, with your measurements
     bench claims my-claims.yaml my.csv --format markdown
-    """  # noqa: D301 (click wants the character \b itself)
+    """
     from bench.analysis.claims import judge
     from bench.claims import chips_named, load_claims
     from bench.cli.claims_output import as_json, as_markdown, print_table

@@ -28,7 +28,7 @@ def command(
     \b
     bench cost results/published/nvidia-h100.csv --model deepseek-v3
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
-    """  # noqa: D301 (click wants the character \b itself)
+    """
     from bench.chips import load_chips
     from bench.cli.cost_text import cost_report
     from bench.cli.evidence import given_rows

@@ -67,7 +67,7 @@ def command(**options: object) -> None:
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
     bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 256
-    """  # noqa: D301 (click wants the character \b itself)
+    """
     from bench.chips import get_chip
     from bench.cli.evidence import given_rows
     from bench.cli.project_text import Asked, inference_lines, training_lines

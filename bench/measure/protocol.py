@@ -1,8 +1,8 @@
 """What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
 
-Requests are `describe` and `measure`; a worker answers each with any number of `progress` messages
-and one `done`. The worker's own output goes elsewhere, so nothing that a library prints can be
-mistaken for an answer.
+Requests are `describe`, `diagnose` and `measure`; a worker answers each with any number of
+`progress` messages and one `done`. The worker's own output goes elsewhere, so nothing that a library
+prints can be mistaken for an answer.
 """
 
 from __future__ import annotations

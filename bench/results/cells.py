@@ -71,6 +71,11 @@ def format_cell(column: Column, value: object) -> str:
     if column.type == "text" and len(text) > LONGEST_TEXT:
         text = f"{text[: LONGEST_TEXT - 1]}…"
     _check_text(column, text)
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Return a text that no spreadsheet computes: with an apostrophe where it looks like a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -92,10 +97,14 @@ def parse_cell(column: Column, text: str) -> Any:
         if text.lower() not in _BOOLEANS:  # spreadsheets write TRUE and FALSE
             raise _misfit(column, text)
         return _BOOLEANS[text.lower()]
-    if text[0] == "'" and _FORMULA.match(text):
-        text = text[1:]
+    text = unescaped(text)
     _check_text(column, text)
     return text
+
+
+def unescaped(text: str) -> str:
+    """Return a cell's text without the apostrophe that keeps a spreadsheet from computing it."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
 def expected(column: Column) -> str:

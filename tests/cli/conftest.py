@@ -24,7 +24,7 @@ class Invoke:
         error = done.exception
         if error is not None and not isinstance(error, (BenchError, click.ClickException)):
             raise error
-        found = 0 if error is None else error.exit_code
+        found = (done.return_value or 0) if error is None else error.exit_code
         said = "" if error is None else getattr(error, "message", str(error))
         assert found == status, said or done.output
         return said or done.output
