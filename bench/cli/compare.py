@@ -61,7 +61,7 @@ def command(
     fail_below: float | None,
     fail_on: tuple[str, ...],
 ) -> int:
-    r"""Hold devices against a base, case by case.
+    """Hold devices against a base, case by case.
 
     BASE and OTHER are result files, folders of them or globs. Rows of the same case are paired; a ratio
     is the other's rate over the base's. The verdict follows from its 95 % interval: faster, slower, same
