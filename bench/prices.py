@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 
 from bench.analysis.estimate import Estimate
-from bench.errors import UsageError, one_of
+from bench.errors import UsageError, nearest, one_of
 
 # Rents of lower confidence are listed but not used where nobody gives a price.
 TRUSTED = ("high", "medium")
@@ -125,7 +125,10 @@ def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Esti
         if not equals:
             raise UsageError(f"--price: {option!r} is not CHIP=$/H, such as h100-sxm=2.99")
         if chip not in chips:
-            raise UsageError(f"--price: unknown chip {chip!r}{one_of(chip, chips)}")
+            raise UsageError(
+                f"--price: unknown chip {chip!r}{nearest(chip, chips)}; it is one of the chips in the "
+                "results, or of those that `bench list chips` shows"
+            )
         prices[chip] = parse_estimate(text, f"--price {chip}")
     return prices
 

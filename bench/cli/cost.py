@@ -43,7 +43,7 @@ def command(
     rows = given_rows(results)
     if not any(row["status"] == "ok" for row in rows):
         raise UsageError(f"{', '.join(map(str, results))}: no row with a measurement")
-    known = [*load_chips(), *(str(row["chip"]) for row in rows)]
+    known = dict.fromkeys([*(str(row["chip"]) for row in rows), *load_chips()])
     usd_per_hour = parse_prices(prices, known)
     energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
     for line in cost_report(rows, usd_per_hour, energy, model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote as quoted
 
 from bench.analysis.claims import cell, label
 from bench.analysis.cost import (
@@ -60,7 +61,7 @@ def hourly(rows: Sequence[Row], given: Mapping[str, Estimate]) -> dict[str, Esti
     found = {chip: given.get(chip) or market_rent(chip) for chip in chips}
     lacking = [chip for chip, price in found.items() if price is None]
     if lacking:
-        options = " ".join(f"--price {chip}=$/H" for chip in lacking)
+        options = " ".join(f"--price {quoted(chip)}=$/H" for chip in lacking)
         raise UsageError(f"no published price of {', '.join(lacking)}: give one, {options}")
     return {chip: price for chip, price in found.items() if price is not None}
 
