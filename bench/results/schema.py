@@ -26,6 +26,9 @@ STATUSES = (
     "device_lost",
 )
 
+# They hold no measurement and nothing that would be the same another time: --resume runs them again.
+RUN_AGAIN = ("interrupted", "device_lost")
+
 Row = dict[str, object]  # a value a column, None where unknown
 
 Type = Literal["text", "json", "time", "integer", "number", "boolean"]
