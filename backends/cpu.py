@@ -101,6 +101,14 @@ class HostTimer:
             step()
         return time.perf_counter() - start
 
+    def now(self) -> float:
+        """Return the host's clock."""
+        return time.perf_counter()
+
+    def between(self, start: float, end: float) -> float:
+        """Return the seconds between two readings."""
+        return end - start
+
 
 @cache
 def bandwidth_gbps() -> float:

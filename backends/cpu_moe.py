@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch_device import Step, Tensors
-from backends.torch_moe import activate, choose
+from backends.torch_device import Mark, Step, Tensors, unmarked
+from backends.torch_moe import activate
+from backends.torch_moe_gate import choose
+from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe_layer import MoeLayer
 
 
@@ -42,11 +43,14 @@ class Mlp:
         self._first = Linear(up if gate is None else torch.cat([gate, up]), rows)
         self._down = Linear(down, rows)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, mark: Mark = unmarked) -> Tensor:
         """Return [rows, width] for x [rows, width]."""
         first = self._first(x)
+        mark("experts")
         gate, up = first.chunk(2, dim=1) if self._case.gated else (None, first)
-        return self._down(activate(self._case, up, gate))
+        acted = activate(self._case, up, gate)
+        mark("activation")
+        return self._down(acted)
 
 
 class Packed:
@@ -55,6 +59,7 @@ class Packed:
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "moe_layer"
     name: ClassVar[str] = "packed"
+    staged: ClassVar[bool] = True
 
     def preference(self, device_type: str) -> int:
         """Prefer it on processors; docs/moe.md has the figures."""
@@ -64,6 +69,8 @@ class Packed:
         """Return why the weights cannot be packed here, or None."""
         if device.type != "cpu":
             return "packed weights are a processor's"
+        if case.backward:
+            return "packed weights serve the forward pass only"
         if case.dtype != "bfloat16":
             return "packed has a bfloat16 path only"
         if not torch.backends.mkldnn.is_available():
@@ -72,7 +79,7 @@ class Packed:
             return "oneDNN has no bfloat16 products on this processor (it needs AVX-512 or newer)"
         return None
 
-    def build(self, case: MoeLayer, operands: Tensors) -> Step:
+    def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer; the unpacked weights are not kept."""
         rows = -(-case.tokens * case.top_k // case.local_experts)
         experts = [
@@ -88,7 +95,7 @@ class Packed:
         ]
         names = ("x", "router", "planted", "correction_bias")
         kept = {name: operands[name] for name in names if name in operands}
-        return _step(case, kept, experts, shared, latent)
+        return _step(case, kept, experts, shared, latent, mark)
 
 
 def _matrices(operands: Tensors, prefix: str, part: Any = ...) -> dict[str, Tensor | None]:
@@ -97,32 +104,40 @@ def _matrices(operands: Tensors, prefix: str, part: Any = ...) -> dict[str, Tens
 
 
 def _step(
-    case: MoeLayer, kept: Tensors, experts: list[Mlp], shared: Mlp | None, latent: list[Linear]
+    case: MoeLayer,
+    kept: Tensors,
+    experts: list[Mlp],
+    shared: Mlp | None,
+    latent: list[Linear],
+    mark: Mark,
 ) -> Step:
     x = kept["x"]
-    assignments = case.tokens * case.top_k
-    gathered = torch.empty((assignments, case.width), dtype=x.dtype)
+    gathered = torch.empty((case.tokens * case.top_k, case.width), dtype=x.dtype)
     served = torch.empty_like(gathered)
-    places = torch.arange(assignments)
-    back = torch.empty_like(places)
 
     def step() -> Tensors:
         weight, chosen = choose(case, kept)
+        mark("gate")
         z = latent[0](x) if case.latent else x
-        assigned, order = (chosen % case.local_experts).flatten().sort(stable=True)
-        counts = torch.bincount(assigned, minlength=case.local_experts).tolist()
-        torch.index_select(z, 0, order // case.top_k, out=gathered)
-        for expert, rows, out in zip(
-            experts, gathered.split(counts), served.split(counts), strict=True
+        local = chosen % case.local_experts
+        order = sort_by_expert(local, case.capacity)
+        counts = torch.bincount(order.owners, minlength=case.local_experts).tolist()
+        rows = gathered[: len(order.owners)]
+        torch.index_select(z, 0, order.assignments // case.top_k, out=rows)
+        mark("dispatch")
+        for expert, mine, out in zip(
+            experts, rows.split(counts), served[: len(rows)].split(counts), strict=True
         ):
-            if len(rows):
-                out.copy_(expert(rows))
-        back[order] = places
-        by_token = back.view(case.tokens, case.top_k)
-        weights = weight.to(x.dtype)
-        y = F.embedding_bag(by_token, served, per_sample_weights=weights, mode="sum")
+            if len(mine):
+                out.copy_(expert(mine, mark))
+                mark("experts")
+        y = weighted_sum(served, kept_weight(weight, local, case.capacity), order.places)
         if case.latent:
             y = latent[1](y)
-        return {"y": y if shared is None else y + shared(x)}
+        mark("combine")
+        if shared is not None:
+            y = y + shared(x)
+            mark("shared")
+        return {"y": y}
 
     return step

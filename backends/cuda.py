@@ -241,6 +241,16 @@ class EventTimer:
             self._end.synchronize()
         return float(self._start.elapsed_time(self._end)) / 1e3
 
+    def now(self) -> torch.cuda.Event:
+        """Return an event on our stream."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(self._stream)
+        return event
+
+    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Return the seconds between two events that have happened."""
+        return float(start.elapsed_time(end)) / 1e3
+
 
 @cache
 def launch_seconds(index: int) -> float:

@@ -9,7 +9,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import cycle, islice
+from functools import partial
+from itertools import cycle, islice, pairwise
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -37,6 +38,11 @@ MOST_INPUT_SETS = 4096
 
 Tensors = Mapping[str, torch.Tensor]
 Step = Callable[[], Tensors]
+Mark = Callable[[str], None]
+
+
+def unmarked(stage: str) -> None:
+    """Take no notice of a stage's end."""
 
 
 class TorchImplementation(Protocol):
@@ -44,6 +50,9 @@ class TorchImplementation(Protocol):
 
     One that compiles or tunes at the first execution says so by `compiles = True`; that time is then
     taken apart from all others.
+
+    One whose class says `staged = True` takes a third argument in `build`, and calls it with a
+    stage's name whenever a part of that stage has ended.
     """
 
     api: ClassVar[str]  # "torch"
@@ -157,14 +166,27 @@ class TorchBackend(ABC):
             *({name: tensor.clone() for name, tensor in first.items()} for _ in range(sets - 1)),
         ]
         timer = self.timer(device)
-        with torch.inference_mode():
-            steps = [found.build(case, operands) for operands in copies]
+        clock = None
+        build = found.build
+        if getattr(found, "staged", False) and not case.backward and not case.graph:
+            clock = StageClock(timer)
+            build = partial(found.build, mark=clock)  # type: ignore[call-arg]
+        with torch.inference_mode(not case.backward):
+            steps = [build(case, operands) for operands in copies]
             compile_s = first_seconds(steps[0]) if getattr(found, "compiles", False) else None
             if case.graph:
                 steps = [self.capture(step, device) for step in steps]
         timing = "graph" if case.graph else timer.timing
-        flush_bytes = sets * size if sets > 1 else 0
-        return TorchPrepared(steps, timer, timing, flush_bytes, self.translating, compile_s)
+        return TorchPrepared(
+            steps,
+            timer,
+            timing,
+            sets * size if sets > 1 else 0,
+            clock=clock,
+            gradients=case.backward,
+            translating=self.translating,
+            compile_s=compile_s,
+        )
 
     def capture(self, step: Step, device: Device) -> Step:
         """Return a step that replays what `step` launches as one graph; outputs stay in place."""
@@ -207,6 +229,48 @@ class Timer(Protocol):
     def __call__(self, steps: list[Step]) -> float:
         """Run the steps in order; return the seconds that the device took."""
 
+    def now(self) -> Any:
+        """Return a mark of where the device is in the step that runs."""
+
+    def between(self, start: Any, end: Any) -> float:
+        """Return the seconds between two marks of steps that are done."""
+
+
+class StageClock:
+    """Adds up how long a step is in each of its stages; off but for a profile."""
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+        self._on = False
+        self._marks: list[tuple[str | None, Any]] = []
+
+    def __call__(self, stage: str) -> None:
+        """Note that a part of a stage has ended."""
+        if self._on:
+            self._marks.append((stage, self._timer.now()))
+
+    def profile(self, steps: list[Step]) -> dict[str, float]:
+        """Run the steps; return the seconds that all of them spent in each stage."""
+
+        def started(step: Step) -> Step:
+            def run() -> Tensors:
+                self._marks.append((None, self._timer.now()))
+                return step()
+
+            return run
+
+        self._marks.clear()
+        self._on = True
+        try:
+            self._timer([started(step) for step in steps])
+        finally:
+            self._on = False
+        seconds: dict[str, float] = {}
+        for (_, start), (stage, end) in pairwise(self._marks):
+            if stage is not None:
+                seconds[stage] = seconds.get(stage, 0.0) + self._timer.between(start, end)
+        return seconds
+
 
 class TorchPrepared:
     """A case on a torch device: as many steps as input sets, taken in turn."""
@@ -217,10 +281,15 @@ class TorchPrepared:
         timer: Timer,
         timing: str,
         flush_bytes: int,
+        *,
+        clock: StageClock | None = None,
+        gradients: bool = False,
         translating: Callable[[], AbstractContextManager[None]] = nullcontext,
         compile_s: float | None = None,
     ) -> None:
         self._steps = steps
+        self._clock = clock
+        self._inference = not gradients
         self._turn = cycle(steps)
         self._timer = timer
         self.timing = timing
@@ -230,13 +299,20 @@ class TorchPrepared:
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
-        with self._translating(), torch.inference_mode():
+        with self._translating(), torch.inference_mode(self._inference):
             return self._timer(list(islice(self._turn, loops)))
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Execute once on the first input set and return its outputs on the host."""
-        with self._translating(), torch.inference_mode():
+        with self._translating(), torch.inference_mode(self._inference):
             return {name: to_host(tensor) for name, tensor in self._steps[0]().items()}
+
+    def stages(self, loops: int) -> dict[str, float] | None:
+        """Execute `loops` times; return the seconds in each stage, None where there are none."""
+        if self._clock is None:
+            return None
+        with self._translating(), torch.inference_mode(self._inference):
+            return self._clock.profile(list(islice(self._turn, loops)))
 
     def close(self) -> None:
         """Drop every tensor of the case."""

@@ -8,43 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch_device import Step, Tensors
+from backends.torch_device import Mark, Step, Tensors, unmarked
+from backends.torch_gradients import with_gradients
+from backends.torch_moe_gate import choose, sum_dtype
 from bench.kernels.moe_layer import MoeLayer
 from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
-
-
-def sum_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype that scores and sums over experts are kept in."""
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-def choose(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
-    """Return weights [tokens, top_k] and the chosen experts [tokens, top_k] int64.
-
-    Scores are computed in float32 as the published models do (float64 stays float64); groups are
-    ranked by their two best experts (DeepSeek-V3) and the correction bias takes part in the choice
-    only.
-    """
-    logits = (operands["x"] @ operands["router"].T).to(sum_dtype(operands["x"]))
-    logits += operands["planted"]
-    if case.gate == "softmax":
-        scores = torch.softmax(logits, dim=-1)
-    elif case.gate == "sigmoid":
-        scores = torch.sigmoid(logits)
-    else:
-        scores = F.softplus(logits).sqrt()
-    choice = scores + operands["correction_bias"] if case.correction_bias else scores
-    if case.topk_groups < case.groups:
-        grouped = choice.view(len(choice), case.groups, -1)
-        best = grouped.topk(min(2, grouped.shape[-1]), dim=-1).values.sum(dim=-1)
-        open_groups = best.topk(case.topk_groups, dim=-1).indices
-        closed = torch.ones_like(best, dtype=torch.bool).scatter_(1, open_groups, False)
-        choice = grouped.masked_fill(closed[:, :, None], float("-inf")).flatten(1)
-    chosen = choice.topk(case.top_k, dim=-1, sorted=False).indices
-    weight = scores.gather(1, chosen)
-    if case.normalize:
-        weight = weight / weight.sum(dim=-1, keepdim=True)
-    return weight * case.scaling, chosen
 
 
 def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
@@ -64,17 +32,13 @@ def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
     return acted if gate is None else acted * up
 
 
-def mlp(case: MoeLayer, x: Tensor, up: Tensor, gate: Tensor | None, down: Tensor) -> Tensor:
-    """Return one expert's output for rows x; matrices lie [out, in]."""
-    return activate(case, x @ up.T, None if gate is None else x @ gate.T) @ down.T
-
-
 class Loop:
     """Expert by expert: gather its rows, three products, weigh, add to the tokens they came from."""
 
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "moe_layer"
     name: ClassVar[str] = "loop"
+    staged: ClassVar[bool] = True
 
     def preference(self, device_type: str) -> int:
         """Return 0: the plain one."""
@@ -86,32 +50,50 @@ class Loop:
             return f"loop has no {case.dtype} path"
         return None
 
-    def build(self, case: MoeLayer, operands: Tensors) -> Step:
+    def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer as the formula in bench.kernels.moe_layer reads."""
-        x = operands["x"]
-        up, gate, down = operands["up"], operands.get("gate"), operands["down"]
+        if case.backward:
+            return with_gradients(operands, lambda leaves: loop(case, leaves, unmarked))
+        return lambda: {"y": loop(case, operands, mark)}
 
-        def step() -> Tensors:
-            weight, chosen = choose(case, operands)
-            local = chosen % case.local_experts
-            z = x @ operands["latent_in"].T if case.latent else x
-            served = torch.zeros((case.tokens, case.width), dtype=sum_dtype(x), device=x.device)
-            for e in range(case.local_experts):
-                rows, slots = torch.nonzero(local == e, as_tuple=True)
-                if len(rows):
-                    out = mlp(case, z[rows], up[e], None if gate is None else gate[e], down[e])
-                    served.index_add_(0, rows, out * weight[rows, slots, None])
-            y = served.to(x.dtype)
-            if case.latent:
-                y = y @ operands["latent_out"].T
-            if case.shared_width:
-                y = y + mlp(
-                    case,
-                    x,
-                    operands["shared_up"],
-                    operands.get("shared_gate"),
-                    operands["shared_down"],
-                )
-            return {"y": y}
 
-        return step
+def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
+    """Return y [tokens, hidden]."""
+    x = operands["x"]
+    matrices = [operands[name].unbind() for name in ("up", "down")]
+    gates = operands["gate"].unbind() if case.gated else [None] * case.local_experts
+    weight, chosen = choose(case, operands)
+    local = chosen % case.local_experts
+    mark("gate")
+    z = x @ operands["latent_in"].T if case.latent else x
+    served = torch.zeros((case.tokens, case.width), dtype=sum_dtype(x), device=x.device)
+    for e, (up, down, gate) in enumerate(zip(*matrices, gates, strict=True)):
+        rows, slots = torch.nonzero(local == e, as_tuple=True)
+        if case.capacity is not None:
+            rows, slots = rows[: case.capacity], slots[: case.capacity]
+        if len(rows):
+            mine = z[rows]
+            mark("dispatch")
+            first, second = mine @ up.T, None if gate is None else mine @ gate.T
+            mark("experts")
+            acted = activate(case, first, second)
+            mark("activation")
+            out = acted @ down.T
+            mark("experts")
+            served = served.index_add_(0, rows, out * weight[rows, slots, None])
+            mark("combine")
+    y = served.to(x.dtype)
+    if case.latent:
+        y = y @ operands["latent_out"].T
+    mark("combine")
+    if case.shared_width:
+        y = y + shared_mlp(case, x, operands)
+        mark("shared")
+    return y
+
+
+def shared_mlp(case: MoeLayer, x: Tensor, operands: Tensors) -> Tensor:
+    """Return the output of the shared experts [tokens, hidden]."""
+    up, down = operands["shared_up"], operands["shared_down"]
+    gate = operands["shared_gate"] if case.gated else None
+    return activate(case, x @ up.T, None if gate is None else x @ gate.T) @ down.T

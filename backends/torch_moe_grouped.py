@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch_device import Step, Tensors
-from backends.torch_moe import activate, choose, mlp
+from backends.torch_device import Mark, Step, Tensors, unmarked
+from backends.torch_gradients import with_gradients
+from backends.torch_grouped_matmul import grouped_mm, grouped_mm_unsupported
+from backends.torch_moe import activate, shared_mlp
+from backends.torch_moe_gate import choose
+from backends.torch_moe_parts import sort_by_expert
 from bench.kernels.moe_layer import MoeLayer
-
-# torch 2.10 made it public; before, it had an underscore.
-grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
 
 
 class Grouped:
@@ -27,6 +27,7 @@ class Grouped:
     api: ClassVar[str] = "torch"
     kernel: ClassVar[str] = "moe_layer"
     name: ClassVar[str] = "grouped"
+    staged: ClassVar[bool] = True
 
     def preference(self, device_type: str) -> int:
         """Prefer it on accelerators; on a processor it runs expert by expert with more copies."""
@@ -34,50 +35,61 @@ class Grouped:
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why torch cannot group these products, or None."""
-        if grouped_mm is None:
-            return f"torch {torch.__version__} has no grouped product; 2.8 has the first"
-        if case.dtype != "bfloat16":
-            return "torch's grouped product takes bfloat16 only"
-        if case.width % 8 or case.intermediate % 8:
-            return "torch's grouped product needs widths that are multiples of 8 (16 bytes)"
-        return None
+        if case.capacity is not None:
+            return "grouped computes every assignment; it cannot drop those beyond a capacity"
+        return grouped_mm_unsupported(case.dtype, case.width, case.intermediate)
 
-    def build(self, case: MoeLayer, operands: Tensors) -> Step:
+    def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer; weights are joined beforehand, as a model would do when it is loaded."""
-        assert grouped_mm is not None
-        x, down = operands["x"], operands["down"]
-        joined = (
-            torch.cat([operands["gate"], operands["up"]], dim=1) if case.gated else operands["up"]
-        )
-        shared = (
-            (operands["shared_up"], operands.get("shared_gate"), operands["shared_down"])
-            if (case.shared_width)
-            else None
-        )
-        experts = torch.arange(case.local_experts, device=x.device)
+        joined = {
+            **{name: tensor for name, tensor in operands.items() if name not in ("gate", "up")},
+            "first": (
+                torch.cat([operands["gate"], operands["up"]], dim=1)
+                if case.gated
+                else operands["up"]
+            ),
+        }
+        if not case.backward:
+            return lambda: {"y": grouped(case, joined, mark)}
+        step = with_gradients(joined, lambda leaves: grouped(case, leaves, unmarked))
 
-        def products(rows: Tensor, ends: Tensor) -> Tensor:
-            first = grouped_mm(rows, joined.transpose(1, 2), offs=ends)
-            gate, up = first.chunk(2, dim=1) if case.gated else (None, first)
-            acted = activate(case, up, gate)
-            second: Tensor = grouped_mm(acted, down.transpose(1, 2), offs=ends)
-            return second
+        def split() -> Tensors:
+            outputs = dict(step())
+            first = outputs.pop("d_first")
+            if not case.gated:
+                return {**outputs, "d_up": first}
+            d_gate, d_up = first.chunk(2, dim=1)
+            return {**outputs, "d_gate": d_gate, "d_up": d_up}
 
-        def step() -> Tensors:
-            weight, chosen = choose(case, operands)
-            z = x @ operands["latent_in"].T if case.latent else x
-            assigned, order = (chosen % case.local_experts).flatten().sort(stable=True)
-            ends = torch.searchsorted(assigned, experts, right=True).to(torch.int32)
-            out = products(z[order // case.top_k], ends)
-            # Back in the order of tokens, a token's top_k rows are a matrix, and the sum a product.
-            back = torch.empty_like(out)
-            back[order] = out
-            by_token = back.view(case.tokens, case.top_k, case.width)
-            y = torch.bmm(weight.to(x.dtype)[:, None, :], by_token)[:, 0]
-            if case.latent:
-                y = y @ operands["latent_out"].T
-            if shared is not None:
-                y = y + mlp(case, x, *shared)
-            return {"y": y}
+        return split
 
-        return step
+
+def grouped(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
+    """Return y [tokens, hidden]."""
+    assert grouped_mm is not None
+    x = operands["x"]
+    weight, chosen = choose(case, operands)
+    mark("gate")
+    z = x @ operands["latent_in"].T if case.latent else x
+    order = sort_by_expert(chosen % case.local_experts, None)
+    experts = torch.arange(case.local_experts, device=x.device)
+    ends = torch.searchsorted(order.owners, experts, right=True).to(torch.int32)
+    rows = z[order.assignments // case.top_k]
+    mark("dispatch")
+    first = grouped_mm(rows, operands["first"].transpose(1, 2), offs=ends)
+    mark("experts")
+    gate, up = first.chunk(2, dim=1) if case.gated else (None, first)
+    acted = activate(case, up, gate)
+    mark("activation")
+    out = grouped_mm(acted, operands["down"].transpose(1, 2), offs=ends)
+    mark("experts")
+    # Back in the order of tokens, a token's top_k rows are a matrix, and the sum a product.
+    by_token = out[order.places.flatten()].view(case.tokens, case.top_k, case.width)
+    y = torch.bmm(weight.to(x.dtype)[:, None, :], by_token)[:, 0]
+    if case.latent:
+        y = y @ operands["latent_out"].T
+    mark("combine")
+    if case.shared_width:
+        y = y + shared_mlp(case, x, operands)
+        mark("shared")
+    return y

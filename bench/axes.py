@@ -14,12 +14,13 @@ from bench import plugins
 from bench.cases import Case
 from bench.errors import one_of
 from bench.kernels.base import Kernel
+from bench.kernels.routed import PHASES
 from bench.models import get_model, load_models
 from bench.validation_text import sentence
 from bench.yaml_source import KeyPath, Source
 
 # Keys of a kernel's block that are not parameters of the kernel.
-BLOCK_KEYS = ("kernel", "model", "zip")
+BLOCK_KEYS = ("kernel", "model", "phase", "zip")
 
 # A block whose every case is wrong says so for the first ones.
 MOST_PROBLEMS = 50
@@ -78,8 +79,21 @@ class Block:
         values = value if isinstance(value, list) else [value]
         if not values:
             problems.append(self._source.complain(path, "an empty list spans no case"))
+        if key == "phase":
+            self._add_phases(values, path, problems)
+            return
         self._check_models(key, values, path, problems)
         self._axes.append(Axis(path, tuple({key: each} for each in values)))
+
+    def _add_phases(self, values: Sequence[Any], path: KeyPath, problems: list[str]) -> None:
+        """Add the numbers of tokens that phases of serving stand for."""
+        unknown = [value for value in values if value not in PHASES]
+        for value in unknown:
+            text = f"unknown phase {value!r}{one_of(str(value), PHASES)}"
+            problems.append(self._source.complain(path, text))
+        if not unknown and self._known("tokens", path, problems):
+            tokens = (count for value in values for count in PHASES[value])
+            self._axes.append(Axis(path, tuple({"tokens": count} for count in tokens)))
 
     def _add_zip(self, group: Any, path: KeyPath, problems: list[str]) -> None:
         """Add parameters that vary together."""
@@ -106,7 +120,7 @@ class Block:
 
     def _known(self, key: str, path: KeyPath, problems: list[str]) -> bool:
         assert self._kernel is not None
-        allowed = [*self._kernel.model_fields, *BLOCK_KEYS]
+        allowed = [*self._kernel.parameter_names(), *BLOCK_KEYS]
         if key not in allowed:
             text = f"unknown key{one_of(key, allowed)}"
             problems.append(self._source.complain(path, text))
@@ -122,8 +136,8 @@ class Block:
         assert self._kernel is not None
         if key != "model":
             return
-        if "experts" not in self._kernel.model_fields:
-            text = f"a model gives the shape of a moe_layer, not of {self._kernel.name}"
+        if "hidden" not in self._kernel.parameter_names():
+            text = f"a model gives the shape of its experts and tokens, not of {self._kernel.name}"
             problems.append(self._source.complain(path, text))
             return
         known = load_models()
@@ -143,7 +157,7 @@ class Block:
             try:
                 yield Case(self._kernel(**parameters), model)
             except ValidationError as error:
-                for key, text in sentence(error, self._kernel.model_fields):
+                for key, text in sentence(error, self._kernel.parameter_names()):
                     problem = self._source.complain(self._locate(key), text)
                     if problem not in problems:
                         problems.append(problem)
@@ -156,7 +170,7 @@ class Block:
             return {}
         assert self._kernel is not None
         shape = get_model(model).moe_layer()
-        return {key: value for key, value in shape.items() if key in self._kernel.model_fields}
+        return {key: value for key, value in shape.items() if key in self._kernel.parameter_names()}
 
     def _locate(self, key: str | None) -> KeyPath:
         """Return the path under which a parameter is set, also inside a zip group."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,14 @@ class Prepared(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a Prepared may offer besides: where an execution spends its time."""
+
+    def stages(self, loops: int) -> Mapping[str, float] | None:
+        """Execute `loops` times; return the seconds in each stage of the kernel, None if unknown."""
 
 
 class Backend(Protocol):

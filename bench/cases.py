@@ -35,8 +35,8 @@ class Case:
         Parameters at their default are left out of the digest, so that a parameter added to a
         kernel later leaves the ids of all earlier cases as they are.
         """
-        set_here = self.kernel.model_dump(mode="json", exclude_defaults=True)
-        digest = hashlib.sha256(canonical_json([self.kernel.name, set_here]).encode()).hexdigest()
+        identity = canonical_json([self.kernel.name, self.kernel.identity()])
+        digest = hashlib.sha256(identity.encode()).hexdigest()
         return f"{self.kernel.name}-{DTYPES[self.kernel.dtype].short}-{digest[:10]}"
 
     @property

@@ -185,7 +185,7 @@ def _block_schema(kernel: type[Kernel]) -> dict[str, Any]:
         name: {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
         for name, schema in kernel.model_json_schema()["properties"].items()
     }
-    if "experts" in axes:
+    if "hidden" in axes:
         one = {"enum": list(load_models())}
         axes["model"] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
     together = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}

@@ -7,6 +7,7 @@ parameter of the case. The choice respects a router's group limit (DeepSeek-V2 a
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.inputs import generator
 
-Routing = Literal["balanced", "uniform", "power_law"]
+Routing = Literal["balanced", "uniform", "power_law", "trace"]
 
 
 def choose_experts(
@@ -69,6 +70,38 @@ def routing_sha256(chosen: NDArray[np.int32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(chosen, dtype="<i4").tobytes()).hexdigest()
 
 
-def imbalance(counts: NDArray[np.integer]) -> float:
-    """Return the busiest expert's load over the mean load: 1 is balanced."""
-    return float(counts.max() / counts.mean())
+@dataclass(frozen=True)
+class Load:
+    """How unequally experts are loaded, by the assignments that were wanted.
+
+    `imbalance` is the busiest expert's load over the mean, `imbalance_cv` the standard deviation over
+    the mean (both of all experts on the device), `experts_unused` the number never chosen, and
+    `dropped` the assignments that found no room.
+    """
+
+    routing_sha256: str
+    imbalance: float
+    imbalance_cv: float
+    experts_unused: int
+    dropped: int
+
+
+def expert_load(counts: NDArray[np.integer], *, dropped: int, sha256: str) -> Load:
+    """Return what the loads of experts [experts] amount to."""
+    return Load(
+        routing_sha256=sha256,
+        imbalance=float(counts.max() / counts.mean()),
+        imbalance_cv=float(counts.std() / counts.mean()),
+        experts_unused=int(np.count_nonzero(counts == 0)),
+        dropped=dropped,
+    )
+
+
+def places_within_experts(local: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return how many earlier assignments go to the same expert, for each of [tokens, top_k]."""
+    order = np.argsort(local, axis=None, kind="stable")
+    ordered = local.ravel()[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    places = np.empty(local.size, np.int64)
+    places[order] = np.arange(local.size) - starts
+    return places.reshape(local.shape)

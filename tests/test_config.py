@@ -47,6 +47,15 @@ def test_a_case_appears_once():
     assert shapes(config) == [(1, 1, 1), (2, 1, 1)]
 
 
+def test_a_phase_stands_for_numbers_of_tokens():
+    def tokens(phase):
+        text = "kernels:\n  - kernel: moe_gate\n    model: qwen3-30b-a3b\n    dtype: bfloat16\n"
+        return [case.kernel.tokens for case in build(f"{text}    phase: {phase}\n").cases]
+
+    assert tokens("decode") == [1, 8, 32, 64, 128, 256, 512]
+    assert tokens("[prefill, decode]")[:2] == [1024, 4096]
+
+
 def test_a_model_gives_the_shape_and_may_be_overridden():
     text = (
         "kernels:\n  - kernel: moe_layer\n    model: [deepseek-v3, mixtral-8x7b]\n"
@@ -153,7 +162,25 @@ BAD = {
     ),
     "model of matmul": (
         matmul(f"{GOOD}    model: deepseek-v3\n"),
-        "a model gives the shape of a moe_layer",
+        "a model gives the shape of its experts and tokens, not of matmul",
+    ),
+    "unknown phase": (
+        "kernels: [{kernel: moe_gate, dtype: float32, hidden: 8, experts: 4, top_k: 1, phase: decod}]",
+        "did you mean 'decode'?",
+    ),
+    "phase and tokens": (
+        "kernels: [{kernel: moe_gate, dtype: float32, hidden: 8, experts: 4, top_k: 1, tokens: 1,"
+        " phase: decode}]",
+        "the parameter is given twice",
+    ),
+    "phase of matmul": (
+        matmul(f"{GOOD}    phase: decode\n"),
+        "kernels[0].phase: unknown key",
+    ),
+    "missing trace": (
+        "kernels: [{kernel: moe_gate, dtype: float32, hidden: 8, experts: 4, top_k: 1, tokens: 1,"
+        " routing: trace, trace: no.csv}]",
+        "c.yaml:1: kernels[0].trace: no.csv: No such file or directory",
     ),
     "precision": (
         f"measurement: {{precision: 2}}\n{matmul(GOOD)}",

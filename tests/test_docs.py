@@ -81,7 +81,7 @@ def test_a_config_of_the_documentation(text):
 
 @pytest.mark.parametrize("kernel", kernels().values(), ids=kernels())
 def test_every_parameter_is_documented(kernel: type[Kernel]):
-    for name in kernel.model_fields:
+    for name in kernel.parameter_names():
         assert f"`{name}`" in CONFIG_DOC, name
 
 

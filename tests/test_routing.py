@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from bench.routing import (
     choose_experts,
+    expert_load,
     groups_touched_when_balanced,
-    imbalance,
+    places_within_experts,
     routing_sha256,
 )
 
@@ -61,6 +62,10 @@ def test_balanced_stays_balanced_when_experts_are_shared_by_devices():
     assert set(np.bincount(chosen.ravel() % 8)) == {16}
 
 
+def imbalance(counts):
+    return expert_load(counts, dropped=0, sha256="").imbalance
+
+
 def test_power_law_is_more_skewed_than_uniform_and_uniform_than_balanced():
     loads = [
         imbalance(np.bincount(choose(routing, tokens=2000).ravel(), minlength=32))
@@ -93,3 +98,19 @@ def test_known_routing_on_every_machine():
     """A change of this hash makes results of different versions incomparable: do not just update."""
     assert routing_sha256(choose("uniform", seed=7))[:16] == "5dc80894877db4e2"
     assert routing_sha256(choose("balanced", seed=7))[:16] == "121960ca6538d3f6"
+
+
+def test_a_load_is_told_by_what_is_wanted():
+    load = expert_load(np.array([6, 2, 0, 0]), dropped=3, sha256="x")
+    assert load.imbalance == 3.0
+    assert load.imbalance_cv == pytest.approx(np.sqrt(6.0) / 2)
+    assert (load.experts_unused, load.dropped) == (2, 3)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=30))
+def test_places_count_up_within_each_expert(local):
+    places = places_within_experts(np.array(local))
+    seen: dict[int, int] = {}
+    for expert, place in zip(np.ravel(local), places.ravel(), strict=True):
+        assert place == seen.get(expert, 0)
+        seen[expert] = place + 1

@@ -25,6 +25,7 @@ class Rates:
 
     achieved_tflops: float | None
     achieved_gbps: float | None
+    weights_gbps: float | None
     tokens_per_s: float | None
     utilization: float | None
     utilization_of_ceiling: float | None
@@ -49,6 +50,7 @@ def rates(time_s: float, work: Work, limits: Limits, *, cached: bool) -> Rates:
     return Rates(
         achieved_tflops=tflops,
         achieved_gbps=gbps,
+        weights_gbps=work.weight_bytes / time_s / 1e9 if work.weight_bytes else None,
         tokens_per_s=work.tokens / time_s if work.tokens else None,
         utilization=_ratio(tflops, limits.peak_tflops),
         utilization_of_ceiling=_ratio(tflops, limits.ceiling_tflops),

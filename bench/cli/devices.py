@@ -17,6 +17,7 @@ def device_lines(
     rows: Sequence[Row], shapes: Mapping[str, str], names: Mapping[int, str]
 ) -> list[str]:
     """Return the summary, no line where only one device took part; `names` are the devices'."""
+    rows = [row for row in rows if not row.get("stage")]  # stages add up to their layer
     if len({row["device_index"] for row in rows}) < 2:
         return []
     import pandas as pd

@@ -54,7 +54,7 @@ def kernels() -> Listing:
 
     found = plugins.load_all(plugins.KERNELS)
     lines: list[Line] = [
-        (name, ", ".join(kernel.model_fields), _first_line(kernel.__doc__))
+        (name, ", ".join(kernel.parameter_names()), _first_line(kernel.__doc__))
         for name, kernel in found.loaded.items()
     ]
     lines += [(name, "–", f"not available: {reason}") for name, reason in found.broken.items()]

@@ -111,6 +111,11 @@ def fraction(
     callback=processors,
     help="CPU threads. [default: one a core]",
 )
+@click.option(
+    "--stages",
+    is_flag=True,
+    help="Also time the stages of a layer: gate, dispatch, experts, …; a row each.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the file of an earlier run.")
 @click.option("--force", is_flag=True, help="Replace an existing file; allow very many cases.")
 @click.option(
@@ -191,6 +196,7 @@ def command(
             together=options["parallel"],
             resume=options["resume"],
             force=force,
+            stages=options["stages"],
         )
         announce(request, console, options["verbose"])
         finished = _execute(request, worker, console, options)

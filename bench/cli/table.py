@@ -33,7 +33,8 @@ def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
         for row in rows:
             if row["kernel"] == kernel:
                 device = [str(row["device_index"])] if several_devices else []
-                name = f" {case_text(row, shapes)}"
+                stage = row.get("stage")
+                name = f"   {stage}" if stage else f" {case_text(row, shapes)}"
                 table.add_row(name, *device, *measured_cells(row), status_text(row))
     return table
 
@@ -83,7 +84,8 @@ def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
     """Return what went wrong or deserves a word, a line each, in the order of the run."""
     lines = []
     for row in rows:
-        name = f"{row['kernel']} {case_text(row, shapes)}"
+        stage = f", {row['stage']}" if row.get("stage") else ""
+        name = f"{row['kernel']} {case_text(row, shapes)}{stage}"
         if row["status"] != "ok":
             lines.append(f"{row['status']}: {name}: {row['error']}")
         elif row.get("warnings"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.dtypes import DTYPES
+from bench.routing import Load
 
 DtypeName = Literal[
     "float64", "float32", "tf32", "hf32", "float16", "bfloat16", "int8", "float8_e4m3"
@@ -43,15 +44,15 @@ class Work:
     """How much a case has to do, whatever the implementation.
 
     `flops` counts a multiply and an add as two. `bytes` is the least traffic: every operand that is
-    needed read once, every result written once, nothing in between. `tokens`, `imbalance` and
-    `routing_sha256` are a mixture-of-experts layer's.
+    needed read once, every result written once, nothing in between; `weight_bytes` is the weights'
+    share of it. `tokens` and `load` are a mixture-of-experts layer's.
     """
 
     flops: int
     bytes: int
+    weight_bytes: int | None = None
     tokens: int | None = None
-    imbalance: float | None = None
-    routing_sha256: str | None = None
+    load: Load | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Kernel(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
+    # Parameters that name a file whose content, not whose name, makes the case.
+    known_by_content: ClassVar[tuple[str, ...]] = ()
     # The parameters that make a case recognisable in a table, in reading order.
     headline: ClassVar[tuple[str, ...]] = ()
 
@@ -83,9 +86,18 @@ class Kernel(BaseModel, ABC):
     cache: Literal["cold", "hot"] = "cold"
     graph: bool = False  # launch each execution as one recorded graph, where a device can
 
+    @property
+    def backward(self) -> bool:
+        """Whether gradients are computed too."""
+        return False
+
     @abstractmethod
     def work(self, seed: int) -> Work:
         """Return FLOPs and bytes; the seed matters only where routing decides what is touched."""
+
+    def stage_work(self, seed: int) -> dict[str, Work]:
+        """Return the work of each stage that a profile may tell apart, in order; none by default."""
+        return {}
 
     @abstractmethod
     def memory_bytes(self) -> int:
@@ -103,7 +115,17 @@ class Kernel(BaseModel, ABC):
 
     def parameters(self) -> dict[str, Any]:
         """Return all parameters as plain JSON values."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults and make the case what it is."""
+        exclude = set(self.known_by_content)
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=exclude)
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Return the names of all parameters, as a config writes them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
     def shape(self, model: str | None = None) -> str:
         """Return what makes this case recognisable in a table, in a few characters.
@@ -118,8 +140,18 @@ class Kernel(BaseModel, ABC):
         return f"{self.name} {DTYPES[self.dtype].short} {self.shape()} {self.cache}{graph}"
 
 
-def compare(out: NDArray[Any], ref: FloatArray, tolerance: float, compared: str) -> Verification:
-    """Return the relative error of `out` against `ref` (both [..., rows, columns]), and the verdict."""
+def compare(
+    out: NDArray[Any],
+    ref: FloatArray,
+    tolerance: float,
+    compared: str,
+    scale: float | None = None,
+) -> Verification:
+    """Return the relative error of `out` against `ref` (both [..., rows, columns]), and the verdict.
+
+    `scale` is what errors are relative to, by default ‖ref‖; larger where `ref` is a difference of
+    larger terms, whose rounding it cannot but keep.
+    """
     if out.shape != ref.shape:
         return Verification(
             float("inf"), tolerance, False, f"shape {out.shape} instead of {ref.shape}"
@@ -127,7 +159,7 @@ def compare(out: NDArray[Any], ref: FloatArray, tolerance: float, compared: str)
     difference = out.astype(np.float64) - ref
     if not np.isfinite(difference).all():
         return Verification(float("inf"), tolerance, False, f"{compared}: not all values finite")
-    scale = float(np.linalg.norm(ref))
+    scale = float(np.linalg.norm(ref)) if scale is None else scale
     error = float(np.linalg.norm(difference))
     rel_error = error / scale if scale else (0.0 if error == 0 else float("inf"))
     # A row is judged by the typical row's size: its own may be zero, where no expert served a token.

@@ -5,122 +5,86 @@
     y[t] = Σ_j weight[t, j] · expert_{chosen[t, j]}(x[t])  +  shared(x[t])
     expert_e(x) = (act(x · gate_eᵀ) ∘ (x · up_eᵀ)) · down_eᵀ
 
-The gate is computed like any other part, yet every backend has to send every token to the same
-experts, or two devices would be given different work by a rounding error. So the logits get a
-planted offset, far above the noise of any number format, that makes the gate find the experts
-which `bench.routing` chose.
+`bench.kernels.routed` says how tokens find their experts, `bench.kernels.moe_reference` computes the
+layer and its gradients in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bench.dtypes import DTYPES, accumulate_roundoff
-from bench.inputs import generator, tensor
-from bench.kernels.base import Count, FloatArray, Kernel, Operand, Size, Verification, Work, compare
-from bench.kernels.moe_math import Gate, activate, gate_weights
-from bench.routing import (
-    Routing,
-    choose_experts,
-    groups_touched_when_balanced,
-    imbalance,
-    routing_sha256,
-)
+from bench.inputs import INT8_SCALE, generator, tensor
+from bench.kernels.base import Count, FloatArray, Operand, Size, Verification, Work, compare
+from bench.kernels.moe_reference import Part, gradients, layer
+from bench.kernels.moe_stages import stage_work
+from bench.kernels.routed import GatedKernel
 
-# Logits are N(0, 0.25²) around ±PLANTED: fourteen standard deviations apart, and a sigmoid's
-# slope has not yet died there, so weights still differ from token to token.
-PLANTED = 3.0
-LOGIT_SCALE = 0.25
-BIAS_SCALE = 0.02
-
-# A layer up to this size is verified for every token; a larger one for this many random tokens.
+# A layer up to this size is verified for every token; a larger one for this many random tokens and
+# the gradients of this many random experts.
 WHOLE_FLOPS = 1 << 31
 SAMPLED_TOKENS = 32
+SAMPLED_EXPERTS = 2
+
+# int8: a token's largest value, about four standard deviations, becomes 127; rounding to such steps
+# is an error of 4 / 127 / √12 standard deviations. The rows between the products are products of
+# two normal numbers, whose largest is about sixteen. float8_e4m3: 2**-4 at most, evenly spread.
+INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
+FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
 
 
-class MoeLayer(Kernel):
-    """A mixture-of-experts layer in the forward pass.
+# Shape and scale by name.
+Shapes = dict[str, tuple[tuple[int, ...], float]]
+
+
+class MoeLayer(GatedKernel):
+    """A mixture-of-experts layer, forward or with its gradients.
 
     `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
     `shared_experts` together (by default so many experts' width). `expert_hidden` is the width that
     routed experts run in where that is not the model's (latent experts: one projection before
-    dispatch, one after combine). `groups`, `topk_groups`, `normalize`, `scaling` and
-    `correction_bias` are the gate's, as in DeepSeek-V3 (arXiv 2412.19437, section 2.1.2).
+    dispatch, one after combine).
 
-    `expert_parallel: N` measures one of N devices that share the experts: it gates its own tokens
-    over all experts, holds experts/N of them, and computes the tokens · top_k assignments that reach
-    a device on average. Its own tokens stand for those that peers would send (expert e is served by
-    local expert e mod experts/N), so no communication is measured.
+    `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
+    tokens, router and all experts' matrices, as one training step does; nothing is recomputed.
+
+    In int8 the experts' weights have a scale an output channel and rows are quantised as they come,
+    with a scale a token; tokens, gate and results are bfloat16.
     """
 
     name: ClassVar[str] = "moe_layer"
-    hidden: Size
     intermediate: Size
-    experts: Size
-    top_k: Size
-    tokens: Size
     shared_experts: Count = 0
     shared_intermediate: Count | None = None
     expert_hidden: Size | None = None
     gated: bool = True
     activation: Literal["silu", "gelu", "relu2", "swigluoai"] = "silu"
-    gate: Gate = "softmax"
-    groups: Size = 1
-    topk_groups: Size = 1
-    normalize: bool = True
-    scaling: Annotated[float, Field(gt=0)] = 1.0
-    correction_bias: bool = False
-    routing: Routing = "balanced"
-    routing_exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
-    expert_parallel: Size = 1
+    pass_: Literal["forward", "forward_backward"] = Field("forward", alias="pass")
 
     @model_validator(mode="after")
     def _consistent(self) -> MoeLayer:
-        if self.top_k > self.experts:
-            raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
-        if self.experts % self.groups:
-            raise ValueError(f"groups: {self.groups} does not divide experts ({self.experts})")
-        if self.topk_groups > self.groups:
-            raise ValueError(f"topk_groups: {self.topk_groups} is more than groups ({self.groups})")
-        if self.top_k > self.topk_groups * (self.experts // self.groups):
-            raise ValueError(
-                f"top_k: {self.top_k} experts do not fit into {self.topk_groups} of {self.groups} "
-                f"groups of {self.experts // self.groups}"
-            )
-        if self.experts % self.expert_parallel:
-            raise ValueError(
-                f"expert_parallel: {self.expert_parallel} does not divide experts ({self.experts})"
-            )
-        touched = groups_touched_when_balanced(self.experts, self.top_k, self.groups)
-        if self.routing == "balanced" and touched > self.topk_groups:
-            raise ValueError(
-                f"routing: balanced needs {touched} groups a token, "
-                f"topk_groups allows {self.topk_groups}"
-            )
         if self.activation == "swigluoai" and not self.gated:
             raise ValueError("activation: swigluoai is a gated activation, but gated is false")
+        if self.backward and self.dtype in ("int8", "float8_e4m3"):
+            raise ValueError(f"pass: there are no gradients in {self.dtype}")
         return self
 
     def shape(self, model: str | None = None) -> str:
         """Return experts (and how many devices share them), top_k, widths, tokens and routing."""
-        shared = f"/{self.expert_parallel}" if self.expert_parallel > 1 else ""
-        skew = f"^{self.routing_exponent:g}" if self.routing == "power_law" else ""
-        load = f"{self.tokens} tokens {self.routing}{skew}"
-        if model is not None:
-            return f"{model}{shared} {load}"
-        widths = f"{self.hidden}×{self.intermediate}"
-        return f"{self.experts}{shared} experts top-{self.top_k} {widths} {load}"
+        widths = "" if model else f" {self.hidden}×{self.intermediate}"
+        backward = " +backward" if self.backward else ""
+        return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
 
     @property
-    def local_experts(self) -> int:
-        """The number of routed experts that this device holds."""
-        return self.experts // self.expert_parallel
+    def backward(self) -> bool:
+        """Whether gradients are computed too."""
+        return self.pass_ == "forward_backward"
 
     @property
     def width(self) -> int:
@@ -144,69 +108,71 @@ class MoeLayer(Kernel):
         """The number of matrices of one expert: gate, up and down, or without a gate two."""
         return 3 if self.gated else 2
 
-    def chosen(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each token over all devices, [tokens, top_k] int32."""
-        return choose_experts(
-            tokens=self.tokens,
-            experts=self.experts,
-            top_k=self.top_k,
-            groups=self.groups,
-            topk_groups=self.topk_groups,
-            routing=self.routing,
-            exponent=self.routing_exponent,
-            seed=seed,
-        )
+    @property
+    def token_dtype(self) -> str:
+        """The number format of tokens, gate and results; the case's own but for quantised weights."""
+        return "bfloat16" if self.dtype in ("int8", "float8_e4m3") else self.dtype
 
     def work(self, seed: int) -> Work:
         """Return the layer's FLOPs and least bytes.
 
-        With T tokens, hidden H, intermediate I, E experts, k = top_k, A = T·k assignments and S the
-        shared width, in the forward pass: 2·T·H·E for the gate, 6·A·H·I for the routed experts
-        (three products; 4·A·H·I without a gate matrix), 6·T·H·S for the shared ones, and 4·T·H·L for
-        the projections of a latent layer of width L. This is the count of DeepSeek-V3's report and
-        of verl's flops_counter; activation, softmax and sums are left out, being below 0.1 %.
+        With T tokens, hidden H, intermediate I, E experts, A assignments (T·top_k less the dropped)
+        and S the shared width, in the forward pass: 2·T·H·E for the gate, 6·A·H·I for the routed
+        experts (three products; 4·A·H·I without a gate matrix), 6·T·H·S for the shared ones, and
+        4·T·H·L for the projections of a latent layer of width L. This is the count of DeepSeek-V3's
+        report and of verl's flops_counter; activation, softmax and sums are left out, being below
+        0.1 %. Gradients need two more products for each of these, so forward_backward counts three
+        times as much (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
 
         Bytes: tokens in and out, the router, the shared experts, and the weights of those routed
-        experts that at least one token reaches.
+        experts that at least one token reaches; with gradients, as much again of each.
         """
-        dtype = DTYPES[self.dtype]
-        chosen = self.chosen(seed)
-        counts = np.bincount(chosen.ravel() % self.local_experts, minlength=self.local_experts)
-        assignments = self.tokens * self.top_k
+        counts, load = self.load(seed)
         one_expert = self.matrices * self.width * self.intermediate
-        always = (
-            self.hidden * self.experts
-            + self.matrices * self.hidden * self.shared_width
-            + (2 * self.hidden * self.width if self.latent else 0)
+        router = self.hidden * self.experts
+        always = self.matrices * self.hidden * self.shared_width + (
+            2 * self.hidden * self.width if self.latent else 0
         )
-        weights = always + int(np.count_nonzero(counts)) * one_expert
+        reached = always + int(np.count_nonzero(counts)) * one_expert
+        weight_bytes = reached * DTYPES[self.dtype].bytes + router * self._token_bytes
+        token_bytes = 2 * self.tokens * self.hidden * self._token_bytes
+        flops = 2 * (self.tokens * (router + always) + int(counts.sum()) * one_expert)
+        both = 2 if self.backward else 1
         return Work(
-            flops=2 * (self.tokens * always + assignments * one_expert),
-            bytes=weights * dtype.bytes + self.tokens * self.hidden * (dtype.bytes * 2),
+            flops=3 * flops if self.backward else flops,
+            bytes=both * (weight_bytes + token_bytes),
+            weight_bytes=both * weight_bytes,
             tokens=self.tokens,
-            imbalance=imbalance(counts),
-            routing_sha256=routing_sha256(chosen),
+            load=load,
         )
+
+    def stage_work(self, seed: int) -> dict[str, Work]:
+        """Return the work of the stages of a forward pass."""
+        return {} if self.backward else stage_work(self, seed)
+
+    @property
+    def _token_bytes(self) -> int:
+        return DTYPES[self.token_dtype].bytes
 
     def memory_bytes(self) -> int:
         """Return the bytes of weights and tokens, and of the rows between the experts' products."""
-        size = DTYPES[self.dtype].bytes
-        weights = sum(int(np.prod(shape)) for shape, _ in self._shapes.values())
+        weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
-        return (weights + rows + self.tokens * self.hidden) * size
+        once = weights * DTYPES[self.dtype].bytes + (
+            (rows + 2 * self.tokens * self.hidden + self.experts * self.hidden) * self._token_bytes
+        )
+        return 2 * once if self.backward else once
 
     @cached_property
-    def _shapes(self) -> dict[str, tuple[tuple[int, ...], float]]:
-        """Return each random operand's shape and scale; weights lie [out, in] as models store them."""
+    def weight_shapes(self) -> Shapes:
+        """Each weight's shape and scale; they lie [out, in], as models store them."""
         local, inner, width, shared = (
             self.local_experts,
             self.intermediate,
             self.width,
             self.shared_width,
         )
-        shapes = {
-            "x": ((self.tokens, self.hidden), 1.0),
-            "router": ((self.experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
+        shapes: Shapes = {
             "up": ((local, inner, width), width**-0.5),
             "down": ((local, width, inner), inner**-0.5),
         }
@@ -223,33 +189,43 @@ class MoeLayer(Kernel):
         return shapes
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return the tokens `x`, the router, the experts' matrices, and `planted` [tokens, experts].
+        """Return tokens `x`, the router, the experts' matrices, and `planted` [tokens, experts].
 
-        The router is random whatever `inputs` says: constant logits would choose nothing.
+        With gradients also `dy` [tokens, hidden], that of the outputs. An int8 matrix comes with
+        `NAME_scale`, float32 [..., out]: its numbers times these are the weights. The router is
+        random whatever `inputs` says: constant logits would choose nothing.
         """
-        operands = {
-            name: Operand(
+        operands: dict[str, Operand] = {}
+
+        def add(name: str, shape: tuple[int, ...], scale: float, dtype: str) -> None:
+            operands[name] = Operand(
                 tensor(
                     shape,
-                    self.dtype,
+                    dtype,
                     seed=seed,
                     name=f"moe_layer/{name}",
                     scale=scale,
                     distribution="normal" if name == "router" else self.inputs,
                 ),
-                self.dtype,
+                dtype,
             )
-            for name, (shape, scale) in self._shapes.items()
-        }
-        planted = np.full((self.tokens, self.experts), -PLANTED, np.float32)
-        np.put_along_axis(planted, self.chosen(seed).astype(np.int64), PLANTED, axis=1)
-        operands["planted"] = Operand(planted, "float32")
-        if self.correction_bias:
-            # A softmax gives each chosen expert about 1/top_k; the bias has to stay well below that.
-            scale = BIAS_SCALE / self.top_k
-            bias = tensor((self.experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale)
-            operands["correction_bias"] = Operand(bias, "float32")
-        return operands
+
+        for name, (shape, scale) in self.gate_shapes.items():
+            add(name, shape, scale, self.token_dtype)
+        for name, (shape, scale) in self.weight_shapes.items():
+            quantised = self.dtype == "int8"
+            add(name, shape, 1.0 if quantised else scale, self.dtype)
+            if quantised:
+                operands[f"{name}_scale"] = self._channel_scale(name, shape, scale, seed)
+        if self.backward:
+            add("dy", (self.tokens, self.hidden), 1.0, self.token_dtype)
+        return {**operands, **self.gate_inputs(seed)}
+
+    def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
+        """Return an int8 matrix's scales [..., out, 1]: unequal, as those of real channels are."""
+        random = generator(seed, f"moe_layer/{name}_scale")
+        spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
+        return Operand(spread * np.float32(scale / INT8_SCALE), "float32")
 
     def tolerance(self) -> float:
         """Return the relative error that rounding alone can explain, times two.
@@ -257,53 +233,65 @@ class MoeLayer(Kernel):
         A value is rounded to the dtype after each of four products or activations and, in the worst
         implementation, after each of top_k additions; as a random walk that is √(4 + top_k) times
         one rounding. Sums inside the products add √(hidden + intermediate) of the accumulator's.
+        Gradients go through twice as many products. int8 adds the rounding of two products' rows.
         """
-        dtype = DTYPES[self.dtype]
-        rounding = np.sqrt(4 + self.top_k) * (dtype.output_roundoff + dtype.multiply_roundoff)
-        sums = np.sqrt(self.hidden + self.intermediate) * accumulate_roundoff(self.dtype)
-        return float(2 * (rounding + sums))
+        dtype, tokens = DTYPES[self.dtype], DTYPES[self.token_dtype]
+        products = 8 if self.backward else 4
+        rounding = np.sqrt(products + self.top_k) * (
+            tokens.output_roundoff + dtype.multiply_roundoff
+        )
+        sums = np.sqrt(self.hidden + self.intermediate) * accumulate_roundoff(self.token_dtype)
+        rows = {"int8": INT8_ROUNDOFF, "float8_e4m3": FLOAT8_ROUNDOFF}.get(self.dtype, 0.0)
+        return float(2 * (rounding + sums + rows))
 
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `y` [tokens, hidden] with the reference, for all tokens or some random ones."""
-        y = outputs["y"]
-        if y.shape != (self.tokens, self.hidden) or self.work(seed).flops <= WHOLE_FLOPS:
-            tokens, compared = np.arange(self.tokens), "every token"
-        else:
-            random = generator(seed, "moe_layer/verify")
-            count = min(SAMPLED_TOKENS, self.tokens)
-            tokens = np.sort(random.choice(self.tokens, count, replace=False))
-            compared = f"{count} random tokens"
-        ref = self.reference(inputs, tokens, self.chosen(seed)[tokens])
-        return compare(y[tokens] if len(y) == self.tokens else y, ref, self.tolerance(), compared)
+        """Compare `y` [tokens, hidden], and every gradient `d_NAME`, with the reference.
+
+        All of it in a small layer; in a large one random tokens, and the matrices' gradients of
+        random experts.
+        """
+        part = self._part(seed)
+        checks = []
+        tokens = part.tokens
+        expected: dict[str, tuple[FloatArray, float | None]] = {
+            "y": (layer(self, inputs, tokens, seed), None)
+        }
+        if self.backward:
+            expected |= gradients(self, inputs, part, seed)
+        for name, (ref, scale) in expected.items():
+            if name not in outputs:
+                return Verification(float("inf"), self.tolerance(), False, f"{name} is missing")
+            out = outputs[name]
+            if name in ("y", "d_x") and len(out) == self.tokens:
+                out = out[tokens]
+            elif name in ("d_up", "d_gate", "d_down") and len(out) == self.local_experts:
+                out = out[part.experts]
+            checks.append(compare(out, ref, self.tolerance(), name, scale))
+        worst = max(checks, key=lambda check: check.rel_error)
+        compared = part.described if worst.passed else f"{part.described}; {worst.compared}"
+        return Verification(
+            worst.rel_error, worst.tolerance, all(check.passed for check in checks), compared
+        )
+
+    def _part(self, seed: int) -> Part:
+        """Return what of the outputs is compared."""
+        if self.work(seed).flops <= WHOLE_FLOPS:
+            every = "every token" + (" and every gradient" if self.backward else "")
+            return Part(np.arange(self.tokens), np.arange(self.local_experts), True, every)
+        random = generator(seed, "moe_layer/verify")
+        count = min(SAMPLED_TOKENS, self.tokens)
+        tokens = np.sort(random.choice(self.tokens, count, replace=False))
+        few = min(SAMPLED_EXPERTS, self.local_experts)
+        experts = np.sort(random.choice(self.local_experts, few, replace=False))
+        described = f"{count} random tokens"
+        if self.backward:
+            described += f" and their gradients, the matrices' of {few} random experts"
+        return Part(tokens, experts, False, described)
 
     def reference(
-        self, inputs: Mapping[str, Operand], tokens: NDArray[Any], chosen: NDArray[np.int32]
+        self, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
     ) -> FloatArray:
-        """Return y for some tokens in float64, expert by expert, as the formula above reads."""
-
-        def operand(name: str, part: Any = ...) -> FloatArray:
-            return np.asarray(inputs[name].array[part], np.float64)
-
-        def mlp(x: FloatArray, prefix: str, part: Any = ...) -> FloatArray:
-            up = x @ operand(f"{prefix}up", part).T
-            gate = x @ operand(f"{prefix}gate", part).T if self.gated else None
-            acted = activate(self.activation, up, gate)
-            return np.asarray(acted @ operand(f"{prefix}down", part).T)
-
-        x = operand("x", tokens)
-        logits = x @ operand("router").T + operand("planted", tokens)
-        weight = gate_weights(
-            logits, chosen, gate=self.gate, normalize=self.normalize, scaling=self.scaling
-        )
-        z = x @ operand("latent_in").T if self.latent else x
-        served = np.zeros((len(tokens), self.width))
-        local = chosen % self.local_experts
-        for expert in range(self.local_experts):
-            rows, slots = np.nonzero(local == expert)
-            if len(rows):
-                out = mlp(z[rows], "", expert) * weight[rows, slots][:, None]
-                np.add.at(served, rows, out)
-        y = served @ operand("latent_out").T if self.latent else served
-        return y + mlp(x, "shared_") if self.shared_width else y
+        """Return y [len(tokens), hidden] for some tokens in float64."""
+        return layer(self, inputs, tokens, seed)

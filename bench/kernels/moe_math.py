@@ -61,3 +61,78 @@ def gate_weights(
     if normalize:
         weight /= weight.sum(axis=1, keepdims=True)
     return weight * scaling
+
+
+def activate_backward(
+    activation: str, up: FloatArray, gate: FloatArray | None, d: FloatArray
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return the gradients of `up` and `gate`, given the gradient `d` of `activate`'s result."""
+    if activation == "swigluoai":
+        assert gate is not None
+        inside = gate < SWIGLUOAI_LIMIT
+        gate = np.minimum(gate, SWIGLUOAI_LIMIT)
+        s = sigmoid(SWIGLUOAI_ALPHA * gate)
+        clipped = np.clip(up, -SWIGLUOAI_LIMIT, SWIGLUOAI_LIMIT)
+        d_up = d * gate * s * (np.abs(up) < SWIGLUOAI_LIMIT)
+        d_gate = d * (clipped + 1.0) * (s + SWIGLUOAI_ALPHA * gate * s * (1.0 - s)) * inside
+        return d_up, d_gate
+    x = up if gate is None else gate
+    if activation == "silu":
+        s = sigmoid(x)
+        acted, slope = x * s, s + x * s * (1.0 - s)
+    elif activation == "gelu":
+        root = np.sqrt(2.0 / np.pi)
+        t = np.tanh(root * (x + 0.044715 * x**3))
+        acted = 0.5 * x * (1.0 + t)
+        slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t**2) * root * (1.0 + 3 * 0.044715 * x**2)
+    elif activation == "relu2":
+        acted, slope = np.maximum(x, 0.0) ** 2, 2.0 * np.maximum(x, 0.0)
+    else:
+        raise ValueError(f"unknown activation {activation!r}")
+    if gate is None:
+        return d * slope, None
+    return d * acted, d * up * slope
+
+
+def gate_backward(
+    logits: FloatArray,
+    chosen: NDArray[Any],
+    d_weight: FloatArray,
+    *,
+    gate: str,
+    normalize: bool,
+    scaling: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the gradient of the logits [tokens, experts], given that of `gate_weights`'s result.
+
+    The second array has the same shape and bounds its terms: where the gradient is a difference,
+    rounding is to be judged by what was subtracted, not by what is left.
+    """
+    chosen = chosen.astype(np.int64)
+    if gate == "softmax":
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = raised / raised.sum(axis=1, keepdims=True)
+        slope = scores
+    elif gate == "sigmoid":
+        scores = sigmoid(logits)
+        slope = scores * (1.0 - scores)
+    else:
+        scores = np.sqrt(np.logaddexp(0.0, logits))
+        slope = sigmoid(logits) / (2.0 * scores)
+    picked = np.take_along_axis(scores, chosen, axis=1)
+    d_picked = d_weight * scaling
+    size = np.abs(d_picked)
+    if normalize:
+        # d(s_j / Σs) = ds_j / Σs - s_j · Σds / Σs²
+        total = picked.sum(axis=1, keepdims=True)
+        mean = (d_picked * picked).sum(axis=1, keepdims=True) / total
+        size = (size + np.abs(mean)) / total
+        d_picked = (d_picked - mean) / total
+    d_scores = np.zeros_like(logits)
+    np.put_along_axis(d_scores, chosen, d_picked, axis=1)
+    sizes = np.zeros_like(logits)
+    np.put_along_axis(sizes, chosen, size, axis=1)
+    if gate == "softmax":
+        mean = (d_scores * scores).sum(axis=1, keepdims=True)
+        return slope * (d_scores - mean), slope * (sizes + np.abs(mean))
+    return slope * d_scores, slope * sizes

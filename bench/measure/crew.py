@@ -43,11 +43,14 @@ class Crew:
         threads: int | None,
         first_worker: WorkerProcess | None = None,
         on_worker_output: Callable[[str], None] = lambda text: None,
+        *,
+        stages: bool = False,
     ) -> None:
         self._backend = backend
         self._measurement = measurement
         self._threads = threads
         self._on_worker_output = on_worker_output
+        self._stages = stages
         self._first = first_worker
         self._workers: dict[tuple[int, int], WorkerProcess] = {}
         self._lock = threading.Lock()
@@ -113,6 +116,7 @@ class Crew:
             precision=self._measurement.precision if gate is None else NEVER_PRECISE_ENOUGH,
             time_budget_s=self._measurement.time_budget_s / self._measurement.processes,
             gated=gate is not None,
+            stages=self._stages,
         )
         limit_s = self._measurement.case_timeout_s
         phase = "start"

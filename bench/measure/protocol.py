@@ -28,6 +28,7 @@ class Measure:
     precision: float
     time_budget_s: float
     gated: bool = False
+    stages: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Outcome:
     limits: Limits = field(default_factory=Limits)
     telemetry: Telemetry = field(default_factory=Telemetry)
     phases_s: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, list[float]] = field(default_factory=dict)  # seconds of one execution
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,13 @@ from bench.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.measure.protocol import Outcome
 from bench.results.schema import COLUMNS
+from bench.routing import Load
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
+
+# What sensors tell is told of whole executions, not of their stages.
+SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
@@ -86,12 +90,30 @@ def _work_columns(case: Case, work: Work) -> dict[str, object]:
         "model": case.model,
         "params": canonical_json(parameters),
         **{name: parameters.get(name) for name in REPEATED},
-        "pass": "forward" if work.tokens else None,
-        "routing_sha256": work.routing_sha256,
-        "imbalance": work.imbalance,
+        "phase": getattr(case.kernel, "phase", None),
+        **_load_columns(work.load),
+        **_size_columns(work),
+    }
+
+
+def _size_columns(work: Work) -> dict[str, object]:
+    return {
         "flops": work.flops,
         "bytes": work.bytes,
+        "weight_bytes": work.weight_bytes,
         "arithmetic_intensity": work.flops / work.bytes,
+    }
+
+
+def _load_columns(load: Load | None) -> dict[str, object]:
+    if load is None:
+        return {}
+    return {
+        "routing_sha256": load.routing_sha256,
+        "imbalance": load.imbalance,
+        "imbalance_cv": load.imbalance_cv,
+        "experts_unused": load.experts_unused,
+        "assignments_dropped": load.dropped,
     }
 
 
@@ -103,24 +125,13 @@ def _measured_columns(
     found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
     readings = [outcome.telemetry for outcome in outcomes]
     return {
-        "time_median_s": summary.median_s,
-        "time_mean_s": summary.mean_s,
-        "time_stdev_s": summary.stdev_s,
-        "ci_low_s": summary.ci_low_s,
-        "ci_high_s": summary.ci_high_s,
+        **_time_columns(summary),
+        **_rate_columns(found),
         "samples": sum(len(outcome.values_s) for outcome in outcomes),
         "loops": first.loops,
         "processes": len(outcomes),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
         "stop_reason": outcomes[-1].stop_reason,
-        "drift": summary.drift,
-        "achieved_tflops": found.achieved_tflops,
-        "achieved_gbps": found.achieved_gbps,
-        "tokens_per_s": found.tokens_per_s,
-        "utilization": found.utilization,
-        "utilization_of_ceiling": found.utilization_of_ceiling,
-        "roofline_bound": found.roofline_bound,
-        "roofline_fraction": found.roofline_fraction,
         "power_w": _mean([reading.power_w for reading in readings]),
         "energy_j": _mean([reading.energy_j for reading in readings]),
         "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
@@ -134,6 +145,69 @@ def _measured_columns(
         "other_processes": _largest([reading.other_processes for reading in readings]),
         "device_state": _joined([reading.device_state for reading in readings]),
         "warnings": "; ".join([*_warnings(found, summary), *_disturbances(readings)]) or None,
+    }
+
+
+def make_stage_rows(
+    case: Case, device: Device, outcomes: Sequence[Outcome], row: dict[str, object], *, seed: int
+) -> list[dict[str, object]]:
+    """Return a row a stage of the layer in `row`: its share of the work, and of the time.
+
+    Stages were timed inside executions of the whole, so that their times add up to it.
+    """
+    if row["status"] != "ok" or not outcomes[0].stages:
+        return []
+    rows = []
+    works = case.kernel.stage_work(seed)
+    for stage, work in works.items():
+        values = [found.stages[stage] for found in outcomes if stage in found.stages]
+        if not values:
+            continue
+        summary = summarize(values)
+        found = rates(
+            summary.median_s,
+            work,
+            outcomes[0].limits,
+            cached=_cached(case, device, outcomes[0]),
+        )
+        rows.append(
+            {
+                **row,
+                "stage": stage,
+                **_size_columns(work),
+                **_time_columns(summary),
+                **_rate_columns(found),
+                "samples": sum(map(len, values)),
+                "warmups": 0,
+                "stop_reason": "stages",
+                **dict.fromkeys(SENSORS),
+                "warnings": "; ".join(_warnings(found, summary)) or None,
+            }
+        )
+    return rows
+
+
+def _time_columns(summary: Summary) -> dict[str, object]:
+    return {
+        "time_median_s": summary.median_s,
+        "time_mean_s": summary.mean_s,
+        "time_stdev_s": summary.stdev_s,
+        "ci_low_s": summary.ci_low_s,
+        "ci_high_s": summary.ci_high_s,
+        "drift": summary.drift,
+    }
+
+
+def _rate_columns(found: Rates) -> dict[str, object]:
+    return {
+        "achieved_tflops": found.achieved_tflops,
+        "achieved_gbps": found.achieved_gbps,
+        "weights_gbps": found.weights_gbps,
+        "tokens_per_s": found.tokens_per_s,
+        "utilization": found.utilization,
+        "utilization_of_ceiling": found.utilization_of_ceiling,
+        "roofline_bound": found.roofline_bound,
+        "roofline_fraction": found.roofline_fraction,
     }
 
 

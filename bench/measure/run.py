@@ -39,6 +39,7 @@ class Request:
     together: bool = False
     resume: bool = False
     force: bool = False
+    stages: bool = False
 
 
 class Recording:
@@ -63,7 +64,7 @@ class Recording:
         """Keep a row on disk; then the samples, if there are any."""
         self.file.append(row)
         self.samples.begin()
-        if row["status"] == "ok":
+        if row["status"] == "ok" and outcomes:
             name = self._name(row)
             self.samples.add(name, [pyperf_run(name, row, outcome) for outcome in outcomes])
             self._write_samples(due_only=True)
@@ -175,6 +176,7 @@ def execute(
             request.threads,
             worker,
             on_worker_output,
+            stages=request.stages,
         )
         supervisor = Supervisor(
             crew=crew,

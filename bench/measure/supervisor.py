@@ -14,7 +14,7 @@ from bench.cases import Case
 from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
 from bench.measure.protocol import Outcome
-from bench.measure.row import make_row
+from bench.measure.row import make_row, make_stage_rows
 
 Row = dict[str, object]
 
@@ -147,6 +147,8 @@ class Supervisor:
             together=together,
         )
         self._recorder.record(row, outcomes)
+        for part in make_stage_rows(job.case, job.device, outcomes, row, seed=self._seed):
+            self._recorder.record(part, ())
         self.accounting.add(outcomes)
         self._observer.case_finished(job, row)
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import psutil
 
 from bench import plugins
-from bench.backend import Backend, Device, Telemetry, TelemetrySampler
+from bench.backend import Backend, Device, Prepared, Staged, Telemetry, TelemetrySampler
 from bench.dtypes import DTYPES
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel
@@ -35,10 +35,13 @@ from bench.measure.protocol import (
     encode,
     outcome_to_json,
 )
-from bench.measure.sampling import Goal, Sampler
+from bench.measure.sampling import Goal, Sampler, Samples
 
 # The supervisor's display needs no more than this many messages a second.
 PROGRESS_INTERVAL_S = 0.1
+
+# So many samples of a layer's stages are enough to see where its time goes.
+MOST_PROFILES = 30
 
 Progress = Callable[[str, list[float]], None]
 
@@ -159,6 +162,7 @@ class Worker:
             if reading.energy_j is not None:
                 reading = replace(reading, energy_j=reading.energy_j / executions)
             clock.done("sample")
+            stages = _profile(prepared, samples) if request.stages else {}
             phases["calibrate"], phases["warm_up"] = samples.calibrate_s, samples.warm_up_s
             phases["sample"] = samples.sample_s
             return replace(
@@ -168,6 +172,7 @@ class Worker:
                 metadata=dict(samples.run.get_metadata()),
                 loops=samples.loops,
                 stop_reason=samples.stop_reason,
+                stages=stages,
                 telemetry=reading,
             )
         finally:
@@ -212,6 +217,17 @@ class Worker:
     def _send(self, message: dict[str, Any]) -> None:
         self._answers.write(encode(message))
         self._answers.flush()
+
+
+def _profile(prepared: Prepared, samples: Samples) -> dict[str, list[float]]:
+    """Return the seconds of one execution in each stage, sample by sample; empty if unknown."""
+    if not isinstance(prepared, Staged):
+        return {}
+    found: dict[str, list[float]] = {}
+    for _ in range(min(len(samples.run.values), MOST_PROFILES)):
+        for stage, seconds in (prepared.stages(samples.loops) or {}).items():
+            found.setdefault(stage, []).append(seconds / samples.loops)
+    return found
 
 
 class _Watched:

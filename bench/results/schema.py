@@ -29,6 +29,9 @@ STATUSES = (
 # They hold no measurement and nothing that would be the same another time: --resume runs them again.
 RUN_AGAIN = ("interrupted", "device_lost")
 
+# In the order in which a layer goes through them.
+STAGES = ("gate", "dispatch", "experts", "activation", "combine", "shared")
+
 Row = dict[str, object]  # a value a column, None where unknown
 
 Type = Literal["text", "json", "time", "integer", "number", "boolean"]
@@ -142,30 +145,53 @@ COLUMNS: tuple[Column, ...] = (
         Column("model", "text", "published model whose shape the case has"),
         Column("dtype", "text", "number format of the operands", "always", parameter=True),
         Column("params", "json", "all parameters of the kernel, as canonical JSON", "always"),
-        _size("m", "matmul: rows of the result"),
-        _size("n", "matmul: columns of the result"),
-        _size("k", "matmul: length of the sums"),
+        _size("m", "matmul, grouped_matmul: rows of the result"),
+        _size("n", "matmul, grouped_matmul: columns of the result"),
+        _size("k", "matmul, grouped_matmul: length of the sums"),
         _size("batch", "matmul: independent products"),
         _option("layout", "matmul: each operand as written (n) or transposed (t)"),
         _size("hidden", "moe_layer: width of a token"),
         _size("intermediate", "moe_layer: width of one routed expert"),
-        _size("experts", "moe_layer: routed experts, over all devices"),
+        _size("experts", "routed experts, over all devices"),
         _size("top_k", "moe_layer: routed experts a token"),
         _size("shared_experts", "moe_layer: experts that serve every token", minimum=0),
         _size("tokens", "moe_layer: tokens on this device"),
         _size("expert_parallel", "moe_layer: devices that share the routed experts"),
         _option("operation", "memory: copy, read or triad"),
         _size("size_mib", "memory: size of each array", unit="MiB"),
-        Column("pass", "text", "moe_layer: `forward`"),
-        _option("routing", "moe_layer: balanced, uniform or power_law"),
+        _option("pass", "moe_layer: forward or forward_backward"),
+        Column(
+            "phase",
+            "text",
+            "by the tokens: decode up to 512, prefill above",
+            choices=("decode", "prefill"),
+        ),
+        Column(
+            "stage",
+            "text",
+            "the part of the layer that the row is about; empty for the whole",
+            choices=STAGES,
+        ),
+        _option("routing", "balanced, uniform, power_law or trace"),
         Column(
             "routing_sha256",
             "text",
             "SHA-256 of each token's experts: equal for equal work",
             pattern=SHA256,
         ),
+        Column("imbalance", "number", "busiest expert's assignments over the mean", minimum=1),
         Column(
-            "imbalance", "number", "moe_layer: busiest expert's tokens over the mean", minimum=1
+            "imbalance_cv",
+            "number",
+            "standard deviation of the experts' assignments over the mean",
+            minimum=0,
+        ),
+        Column("experts_unused", "integer", "experts on this device never chosen", minimum=0),
+        Column(
+            "assignments_dropped",
+            "integer",
+            "assignments beyond an expert's capacity, not computed",
+            minimum=0,
         ),
         Column(
             "flops", "integer", "operations, a multiply-add is two", "always", minimum=0, wide=True
@@ -177,6 +203,14 @@ COLUMNS: tuple[Column, ...] = (
             "always",
             "B",
             minimum=1,
+            wide=True,
+        ),
+        Column(
+            "weight_bytes",
+            "integer",
+            "of these, the weights of the gate and of experts that are reached",
+            unit="B",
+            minimum=0,
             wide=True,
         ),
         Column("arithmetic_intensity", "number", "flops / bytes", "always", "FLOP/B", minimum=0),
@@ -269,6 +303,12 @@ COLUMNS: tuple[Column, ...] = (
             measured=True,
         ),
         _rate("achieved_gbps", "bytes / time_median_s", filled="if ok", unit="GB/s", measured=True),
+        _rate(
+            "weights_gbps",
+            "weight_bytes / time_median_s",
+            unit="GB/s",
+            measured=True,
+        ),
         _rate("tokens_per_s", "moe_layer: tokens / time_median_s", unit="1/s", measured=True),
     ),
     *_group(
@@ -335,7 +375,7 @@ BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 NAMES: tuple[str, ...] = tuple(BY_NAME)
 
 # What tells the rows of one file apart.
-KEY = ("run_id", "case_id", "implementation", "device_index")
+KEY = ("run_id", "case_id", "implementation", "device_index", "stage")
 
 _JSON_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
 

@@ -62,6 +62,7 @@ def derived(row: Row) -> dict[str, float]:
         "arithmetic_intensity": ("flops", "bytes", 1.0),
         "achieved_tflops": ("flops", "time_median_s", 1e12),
         "achieved_gbps": ("bytes", "time_median_s", 1e9),
+        "weights_gbps": ("weight_bytes", "time_median_s", 1e9),
         "tokens_per_s": ("tokens", "time_median_s", 1.0),
         "utilization": ("achieved_tflops", "peak_tflops", 1.0),
         "utilization_of_ceiling": ("achieved_tflops", "ceiling_tflops", 1.0),

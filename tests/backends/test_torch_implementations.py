@@ -15,9 +15,12 @@ from backends.cpu import CpuBackend
 from backends.torch_device import TorchPrepared, input_sets
 from bench.backend import Device
 from bench.errors import OutOfMemory, Unsupported
+from bench.kernels.grouped_matmul import GroupedMatmul
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe_parts import MoeCombine, MoeDispatch, MoeGate
+from bench.results.schema import STAGES
 
 BACKEND = CpuBackend()
 DEVICE = Device(index=0, name="test", chip="test", cache_bytes=None)
@@ -108,9 +111,13 @@ def test_memory(operation, dtype):
     correction_bias=st.booleans(),
     normalize=st.booleans(),
     routing=st.sampled_from(["uniform", "power_law"]),
+    capacity_factor=st.sampled_from([None, None, 0.5, 1.0]),
+    backward=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_layers(groups, group_size, topk_groups, devices, top_k, gated, activation, seed, **more):
+def test_layers(
+    groups, group_size, topk_groups, devices, top_k, gated, activation, backward, seed, **more
+):
     experts = groups * group_size * devices
     assume(topk_groups <= groups and top_k <= topk_groups * (experts // groups))
     assume(gated or activation != "swigluoai")
@@ -123,8 +130,126 @@ def test_layers(groups, group_size, topk_groups, devices, top_k, gated, activati
         gated=gated,
         activation=activation,
         **more,
+        **{"pass": "forward_backward" if backward else "forward"},
     )
     assert_all_right(case, seed)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
+def test_gradients_by_every_implementation(dtype, more):
+    shape = {"hidden": 96, "intermediate": 64, "experts": 8, "top_k": 3, "tokens": 50}
+    case = MoeLayer(dtype=dtype, routing="uniform", **{**shape, **more, "pass": "forward_backward"})
+    found = run_all(case)
+    assert all(check.passed for check in found.values()), found
+    assert set(found) == ({"loop", "grouped"} if dtype == "bfloat16" else {"loop"})
+
+
+@settings(max_examples=30)
+@given(
+    hidden=st.integers(33, 120),
+    intermediate=st.integers(33, 120),
+    tokens=st.integers(1, 40),
+    top_k=st.integers(1, 6),
+    expert_hidden=st.sampled_from([None, 48]),
+    shared_experts=st.integers(0, 1),
+    gated=st.booleans(),
+    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
+    capacity_factor=st.sampled_from([None, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_layers_in_int8(seed, **parameters):
+    assert_all_right(MoeLayer(dtype="int8", experts=6, **parameters), seed)
+
+
+def test_an_int8_layer_that_forgets_the_channels_scales_is_found(monkeypatch):
+    from backends import torch_moe_int8
+
+    right = torch_moe_int8.Linear
+
+    class Forgetful(right):
+        def __init__(self, weight, scale):
+            super().__init__(weight, scale.mean().expand_as(scale))
+
+    monkeypatch.setattr(torch_moe_int8, "Linear", Forgetful)
+    case = MoeLayer(dtype="int8", hidden=128, intermediate=64, experts=4, top_k=2, tokens=32)
+    assert not run_all(case)["int8"].passed
+
+
+@settings(max_examples=30)
+@given(
+    dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16", "int8"]),
+    m=st.integers(1, 60),
+    n=st.integers(17, 40),
+    k=st.integers(17, 70),
+    experts=st.integers(1, 9),
+    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
+)
+def test_grouped_products(**parameters):
+    assert_all_right(GroupedMatmul(**parameters))
+
+
+def test_grouped_products_that_torch_groups():
+    case = GroupedMatmul(dtype="bfloat16", m=50, n=32, k=64, experts=7, routing="power_law")
+    assert set(run_all(case)) == {"loop", "grouped"}
+    assert_all_right(case)
+
+
+@settings(max_examples=30)
+@given(
+    kernel=st.sampled_from([MoeGate, MoeDispatch, MoeCombine]),
+    dtype=st.sampled_from(["float64", "float32", "float16", "bfloat16"]),
+    hidden=st.integers(17, 70),
+    tokens=st.integers(1, 50),
+    experts=st.sampled_from([4, 12]),
+    top_k=st.integers(1, 4),
+    expert_parallel=st.sampled_from([1, 2]),
+    capacity=st.sampled_from([None, 0.5]),
+    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
+)
+def test_what_moves_tokens(kernel, capacity, **parameters):
+    if kernel is not MoeGate:
+        parameters["capacity_factor"] = capacity
+    assert_all_right(kernel(**parameters))
+
+
+@pytest.mark.parametrize("name", ["loop", "grouped", "packed"])
+def test_stages_add_up_to_the_layer(name):
+    case = MoeLayer(
+        dtype="bfloat16",
+        hidden=128,
+        intermediate=64,
+        experts=8,
+        top_k=2,
+        tokens=64,
+        shared_experts=1,
+    )
+    if BACKEND.unsupported(case, name, DEVICE) is not None:
+        pytest.skip(BACKEND.unsupported(case, name, DEVICE))
+    prepared = BACKEND.prepare(case, name, DEVICE, case.make_inputs(0))
+    stages = prepared.stages(20)
+    assert list(stages) == list(STAGES)
+    assert all(seconds > 0 for seconds in stages.values())
+    times = []
+
+    class Listening:
+        timing = "host"
+        now = staticmethod(BACKEND.timer(DEVICE).now)
+        between = staticmethod(BACKEND.timer(DEVICE).between)
+
+        def __call__(self, steps):
+            times.append(BACKEND.timer(DEVICE)(steps))
+            return times[-1]
+
+    prepared._clock._timer = Listening()
+    parts = sum(prepared.stages(50).values())
+    assert 0.8 * times[0] < parts < times[0], "nothing is left out but the calls themselves"
+
+
+def test_a_step_with_gradients_has_no_stages():
+    shape = {"dtype": "float32", "hidden": 8, "intermediate": 8, "experts": 4}
+    case = MoeLayer(**shape, top_k=1, tokens=1, **{"pass": "forward_backward"})
+    assert BACKEND.prepare(case, "loop", DEVICE, case.make_inputs(0)).stages(1) is None
 
 
 def test_all_tokens_to_all_experts_and_one_token_only():

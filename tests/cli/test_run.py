@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from bench.results.schema import STAGES
+
 CONFIG = """
 description: a test
 measurement: {precision: 0.2, time_budget_s: 0.2}
@@ -88,6 +90,35 @@ def test_list_cases_runs_nothing(small):
     assert len(done.stdout.splitlines()) == 2
     assert "matmul f32 16×8×8" in done.stdout
     assert not (small.folder / "results").exists()
+
+
+def test_stages_are_rows_that_add_up_to_their_layer(bench):
+    bench.write(
+        "s.yaml",
+        """
+measurement: {precision: 0.2, time_budget_s: 0.3}
+kernels:
+  - {kernel: moe_layer, dtype: float32, hidden: 128, intermediate: 64, experts: 4, top_k: 2,
+     tokens: [8, 600], shared_experts: 1}
+""",
+    )
+    run = ["run", "s.yaml", "--backend", "cpu", "--implementation", "loop", "-o", "s.csv"]
+    done = bench(*run, "--stages")
+    bench("validate", "s.csv")
+    with (bench.folder / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["stage"] for row in rows] == ["", *STAGES] * 2
+    assert [row["phase"] for row in rows] == ["decode"] * 7 + ["prefill"] * 7
+    for layer, *stages in (rows[:7], rows[7:]):
+        assert {row["case_id"] for row in stages} == {layer["case_id"]}
+        assert sum(int(row["flops"]) for row in stages) == int(layer["flops"])
+        assert sum(float(row["time_median_s"]) for row in stages) > 0
+        assert float(layer["weights_gbps"]) > 0
+    assert "   experts" in done.stdout
+    samples = json.loads((bench.folder / "s.pyperf.json").read_text())
+    assert len(samples["benchmarks"]) == 2, "the samples are those of whole layers"
+    bench(*run, "--resume")
+    assert len((bench.folder / "s.csv").read_text().splitlines()) == 15, "nothing ran again"
 
 
 def test_the_seed_is_in_the_row(small):

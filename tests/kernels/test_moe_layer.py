@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.kernels import moe_layer
+from bench.kernels.base import Operand
 from bench.kernels.moe_layer import MoeLayer
 from bench.kernels.moe_math import gate_weights
+from bench.kernels.moe_reference import Part, gradients
+from bench.results.schema import STAGES
 
 SMALL = {
     "dtype": "float32",
@@ -37,7 +40,7 @@ def test_work_of_a_deepseek_v3_layer():
     assert work.flops == 4096 * (3670016 + 704643072 + 88080384)
     expert = 3 * 7168 * 2048
     assert work.bytes == 2 * (256 * expert + expert + 256 * 7168 + 2 * 4096 * 7168)
-    assert work.imbalance == 1.0
+    assert work.load.imbalance == 1.0
 
 
 def test_few_tokens_touch_few_experts():
@@ -49,7 +52,7 @@ def test_expert_parallel_holds_a_share_and_computes_all_its_assignments():
     whole = MoeLayer(**SMALL).work(0)
     share = MoeLayer(**SMALL, expert_parallel=4).work(0)
     assert share.flops == whole.flops
-    assert share.routing_sha256 == whole.routing_sha256
+    assert share.load.routing_sha256 == whole.load.routing_sha256
     assert share.bytes < whole.bytes
     assert MoeLayer(**SMALL, expert_parallel=4).make_inputs(0)["up"].array.shape == (2, 10, 12)
 
@@ -154,9 +157,101 @@ def test_the_reference_equals_a_scalar_computation(parameters, local, devices, t
         dtype="float64", experts=experts, top_k=top_k, expert_parallel=devices, **parameters
     )
     inputs = case.make_inputs(seed)
-    reference = case.reference(inputs, np.arange(case.tokens), case.chosen(seed))
+    reference = case.reference(inputs, np.arange(case.tokens), seed)
     # Not by the kernel's tolerance: in layers as small as these, sums may cancel to nothing.
     np.testing.assert_allclose(scalar_layer(case, inputs, seed), reference, rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_count_three_times_the_products_and_twice_the_bytes():
+    forward = MoeLayer(**SMALL).work(0)
+    both = MoeLayer(**SMALL, **{"pass": "forward_backward"}).work(0)
+    assert both.flops == 3 * forward.flops
+    assert both.bytes == 2 * forward.bytes
+
+
+def test_what_is_dropped_is_not_computed():
+    full = MoeLayer(**SMALL, routing="power_law", capacity_factor=0.5)
+    free = MoeLayer(**SMALL, routing="power_law")
+    dropped = full.work(0).load.dropped
+    assert dropped > 0
+    assert free.work(0).flops - full.work(0).flops == dropped * 6 * 12 * 10
+    assert full.load(0)[0].max() <= full.capacity == 2
+
+
+def test_stages_add_up_to_the_flops_of_the_layer():
+    for more in ({}, {"shared_experts": 2, "expert_hidden": 5}, {"capacity_factor": 0.5}):
+        case = MoeLayer(**SMALL, **more)
+        stages = case.stage_work(0)
+        assert sum(work.flops for work in stages.values()) == case.work(0).flops
+        assert set(stages) <= set(STAGES)
+
+
+@settings(max_examples=40)
+@given(
+    parameters=st.fixed_dictionaries(LAYERS),
+    capacity=st.sampled_from([None, 0.6]),
+    top_k=st.integers(1, 6),
+    seed=st.integers(0, 1000),
+)
+def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, seed):
+    """The directional derivative of Σ dy ∘ y along a random direction, for every operand at once."""
+    assume(parameters["gated"] or parameters["activation"] != "swigluoai")
+    case = MoeLayer(
+        dtype="float64",
+        experts=6,
+        top_k=top_k,
+        capacity_factor=capacity,
+        **{**parameters, "pass": "forward_backward"},
+    )
+    inputs = {
+        name: Operand(operand.array.astype(np.float64), operand.dtype)
+        for name, operand in case.make_inputs(seed).items()
+    }
+    everything = Part(np.arange(case.tokens), np.arange(6), True, "")
+    found = gradients(case, inputs, everything, seed)
+    random = np.random.default_rng(seed)
+
+    def loss(changed):
+        y = case.reference(changed, np.arange(case.tokens), seed)
+        return (y * inputs["dy"].array).sum()
+
+    assert set(found) == {
+        f"d_{name}" for name in inputs if name not in ("planted", "correction_bias", "dy")
+    }
+    for name, (gradient, _) in found.items():
+        operand = inputs[name.removeprefix("d_")]
+        direction = random.normal(size=operand.array.shape)
+        step = 1e-6
+
+        def along(distance, operand=operand, direction=direction, name=name):
+            moved = Operand(operand.array + distance * direction, operand.dtype)
+            return loss({**inputs, name.removeprefix("d_"): moved})
+
+        difference = (along(step) - along(-step)) / (2 * step)
+        expected = (gradient * direction).sum()
+        size = np.linalg.norm(gradient) * np.linalg.norm(direction)
+        assert abs(difference - expected) <= 1e-5 * size + 1e-7, name
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("name", ["d_x", "d_up", "d_gate", "d_down", "d_router"])
+def test_a_wrong_gradient_does_not_pass(name, sampled, monkeypatch):
+    if sampled:
+        monkeypatch.setattr(moe_layer, "WHOLE_FLOPS", 0)
+    case = MoeLayer(**{**SMALL, "pass": "forward_backward", "tokens": 20})
+    inputs = case.make_inputs(0)
+    every = Part(np.arange(20), np.arange(8), True, "")
+    outputs = {name: value for name, (value, _) in gradients(case, inputs, every, 0).items()}
+    outputs["y"] = case.reference(inputs, np.arange(20), 0)
+    assert case.verify(inputs, outputs, 0).passed
+    if sampled and name == "d_router":
+        assert "matrices' of 2 random experts" in case.verify(inputs, outputs, 0).compared
+        return
+    check = case.verify(inputs, {**outputs, name: outputs[name] * 1.05}, 0)
+    assert not check.passed
+    assert name in check.compared
+    del outputs[name]
+    assert not case.verify(inputs, outputs, 0).passed
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -166,7 +261,7 @@ def test_a_wrong_layer_does_not_pass(damage, sampled, monkeypatch):
         monkeypatch.setattr(moe_layer, "WHOLE_FLOPS", 0)
     case = MoeLayer(**{**SMALL, "dtype": "bfloat16", "tokens": 32, "routing": "uniform"})
     inputs = case.make_inputs(0)
-    y = case.reference(inputs, np.arange(32), case.chosen(0))
+    y = case.reference(inputs, np.arange(32), 0)
     assert case.verify(inputs, {"y": y}, 0).passed
     if damage == "one token":
         y[11] *= 0.5

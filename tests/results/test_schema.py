@@ -14,12 +14,13 @@ ORDER = """
     backend chip device_name device_index driver runtime torch python threads
     devices_together simulated
     kernel implementation model dtype params m n k batch layout hidden intermediate experts top_k
-    shared_experts tokens expert_parallel operation size_mib pass routing routing_sha256 imbalance
-    flops bytes arithmetic_intensity inputs
+    shared_experts tokens expert_parallel operation size_mib pass phase stage routing routing_sha256
+    imbalance imbalance_cv experts_unused assignments_dropped
+    flops bytes weight_bytes arithmetic_intensity inputs
     status error verified rel_error tolerance compared
     time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s samples loops processes warmups cache
     flush_bytes timing launch_overhead_s compile_s stop_reason drift
-    achieved_tflops achieved_gbps tokens_per_s
+    achieved_tflops achieved_gbps weights_gbps tokens_per_s
     peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps utilization
     utilization_of_ceiling roofline_bound roofline_fraction
     power_w energy_j clock_mhz memory_clock_mhz temperature_c busy memory_busy throttle

@@ -1,0 +1,89 @@
+"""The experts' products on their own: group by group, and as torch's one grouped product."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from backends.torch_device import TORCH_DTYPES, Step, Tensors
+from bench.dtypes import DTYPES
+from bench.kernels.grouped_matmul import GroupedMatmul
+
+# torch 2.10 made it public; before, it had an underscore.
+grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
+
+
+def grouped_mm_unsupported(dtype: str, *widths: int) -> str | None:
+    """Return why torch cannot group products of rows of these widths, or None."""
+    if grouped_mm is None:
+        return f"torch {torch.__version__} has no grouped product; 2.8 has the first"
+    if dtype != "bfloat16":
+        return "torch's grouped product takes bfloat16 only"
+    if any(width % 8 for width in widths):
+        return "torch's grouped product needs widths that are multiples of 8 (16 bytes)"
+    return None
+
+
+class Loop:
+    """One product a group, the lengths known to the host."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "grouped_matmul"
+    name: ClassVar[str] = "loop"
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
+
+    def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
+        """Return None: every torch device has products."""
+        return None
+
+    def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
+        """Return the products into a preallocated result [m, n]."""
+        a, b, ends = operands["a"], operands["b"], operands["ends"].tolist()
+        out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
+        c = torch.empty((case.m, case.n), dtype=out_dtype, device=a.device)
+        outputs = {"c": c}
+        multiply = torch._int_mm if case.dtype == "int8" else torch.mm
+        starts = [0, *ends[:-1]]
+        products = [
+            (a[start:end], b[group].T, c[start:end])
+            for group, (start, end) in enumerate(zip(starts, ends, strict=True))
+            if end > start
+        ]
+
+        def step() -> Tensors:
+            for rows, matrix, out in products:
+                multiply(rows, matrix, out=out)
+            return outputs
+
+        return step
+
+
+class Grouped:
+    """torch's grouped product: one launch for all groups."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "grouped_matmul"
+    name: ClassVar[str] = "grouped"
+
+    def preference(self, device_type: str) -> int:
+        """Prefer it on accelerators; on a processor it is the loop, with a copy."""
+        return -1 if device_type == "cpu" else 1
+
+    def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
+        """Return why torch cannot group these products, or None."""
+        return grouped_mm_unsupported(case.dtype, case.k, case.n)
+
+    def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
+        """Return the product; torch allocates the result."""
+        assert grouped_mm is not None
+        a, b, ends = operands["a"], operands["b"].transpose(1, 2), operands["ends"]
+
+        def step() -> Tensors:
+            return {"c": grouped_mm(a, b, offs=ends)}
+
+        return step

@@ -1,0 +1,126 @@
+"""Kernel `grouped_matmul`: the experts' products on their own, rows in groups of unequal length.
+
+c[i] = a[i] · b[expert of row i]ᵀ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from bench.dtypes import DTYPES, accumulate_roundoff
+from bench.inputs import generator, tensor
+from bench.kernels.base import Kernel, Operand, Size, Verification, Work, compare
+from bench.routing import choose_experts, expert_load, routing_sha256
+
+WHOLE_FLOPS = 1 << 31
+SAMPLED_ROWS = 64
+
+
+class GroupedMatmul(Kernel):
+    """`m` rows of length `k`, each times the matrix [n, k] of one of `experts`.
+
+    Rows are sorted by expert; `routing` says how unequal the groups are (see moe_layer, here with one
+    expert a row). FLOPs are those of the real rows, 2 · m · n · k: padding to equal groups would be
+    work that nobody asked for.
+    """
+
+    name: ClassVar[str] = "grouped_matmul"
+    m: Size
+    experts: Size
+    n: Size
+    k: Size
+    routing: Literal["balanced", "uniform", "power_law"] = "balanced"
+    routing_exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
+
+    @model_validator(mode="after")
+    def _plausible(self) -> GroupedMatmul:
+        if self.dtype in ("tf32", "hf32", "float8_e4m3"):
+            raise ValueError(f"dtype: grouped_matmul has no {self.dtype} form")
+        return self
+
+    def shape(self, model: str | None = None) -> str:
+        """Return rows, experts, widths and routing."""
+        skew = f"^{self.routing_exponent:g}" if self.routing == "power_law" else ""
+        return f"{self.m} rows {self.experts}×{self.n}×{self.k} {self.routing}{skew}"
+
+    def owners(self, seed: int) -> NDArray[np.int32]:
+        """Return each row's expert [m], ascending."""
+        chosen = choose_experts(
+            tokens=self.m,
+            experts=self.experts,
+            top_k=1,
+            groups=1,
+            topk_groups=1,
+            routing=self.routing,
+            exponent=self.routing_exponent,
+            seed=seed,
+        )
+        return np.sort(chosen.ravel())
+
+    def work(self, seed: int) -> Work:
+        """Return 2 · m · n · k; rows in and out, and the matrices of experts that have rows."""
+        owners = self.owners(seed)
+        counts = np.bincount(owners, minlength=self.experts)
+        dtype = DTYPES[self.dtype]
+        weight_bytes = int(np.count_nonzero(counts)) * self.n * self.k * dtype.bytes
+        moved = self.m * (self.k * dtype.bytes + self.n * dtype.output_bytes)
+        return Work(
+            flops=2 * self.m * self.n * self.k,
+            bytes=weight_bytes + moved,
+            weight_bytes=weight_bytes,
+            load=expert_load(counts, dropped=0, sha256=routing_sha256(owners)),
+        )
+
+    def memory_bytes(self) -> int:
+        """Return the bytes of rows, all matrices and results."""
+        dtype = DTYPES[self.dtype]
+        inputs = self.k * (self.m + self.experts * self.n)
+        return inputs * dtype.bytes + self.m * self.n * dtype.output_bytes
+
+    def make_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return `a` [m, k], `b` [experts, n, k] and `ends` [experts] int32, where groups end."""
+
+        def random(name: str, shape: tuple[int, ...], scale: float) -> Operand:
+            array = tensor(
+                shape,
+                self.dtype,
+                seed=seed,
+                name=f"grouped_matmul/{name}",
+                scale=1.0 if self.dtype == "int8" else scale,
+                distribution=self.inputs,
+            )
+            return Operand(array, self.dtype)
+
+        ends = np.cumsum(np.bincount(self.owners(seed), minlength=self.experts))
+        return {
+            "a": random("a", (self.m, self.k), 1.0),
+            "b": random("b", (self.experts, self.n, self.k), self.k**-0.5),
+            "ends": Operand(ends.astype(np.int32), "int32"),
+        }
+
+    def verify(
+        self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
+    ) -> Verification:
+        """Compare `c` [m, n] with float64, for all rows or for some random ones."""
+        c = outputs["c"]
+        rows, compared = np.arange(self.m), "every element"
+        if c.shape == (self.m, self.n) and self.work(seed).flops > WHOLE_FLOPS:
+            random = generator(seed, "grouped_matmul/verify")
+            count = min(SAMPLED_ROWS, self.m)
+            rows = np.sort(random.choice(self.m, count, replace=False))
+            compared = f"{count} random rows"
+        owners = self.owners(seed)[rows]
+        a = inputs["a"].array[rows].astype(np.float64)
+        ref = np.empty((len(rows), self.n))
+        for expert in np.unique(owners):
+            mine = owners == expert
+            ref[mine] = a[mine] @ inputs["b"].array[expert].astype(np.float64).T
+        dtype = DTYPES[self.dtype]
+        rounding = np.sqrt(self.k) * accumulate_roundoff(self.dtype)
+        tolerance = 2 * float(dtype.output_roundoff + 2 * dtype.multiply_roundoff + rounding)
+        return compare(c[rows] if len(c) == self.m else c, ref, tolerance, compared)
