@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,19 @@ class Telemetry:
     remark: str | None = None
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `bench doctor` tells: what is so, and where it is not well the command that mends it.
+
+    `warn` is what distorts a measurement or is missing, `fail` what prevents one.
+    """
+
+    level: Literal["ok", "warn", "fail"]
+    topic: str
+    text: str
+    mend: str | None = None
+
+
 class TelemetrySampler(Protocol):
     """Watches a device between `start` and `stop` without disturbing what is timed."""
 
@@ -110,7 +123,11 @@ class Staged(Protocol):
 
 
 class Backend(Protocol):
-    """A vendor's devices. Constructed without arguments; construction must be cheap."""
+    """A vendor's devices. Constructed without arguments; construction must be cheap.
+
+    A backend may have a method `diagnose(self) -> list[Finding]` besides: what `bench doctor` is to
+    tell about its drivers and devices. It is called whether the backend is available or not.
+    """
 
     name: str
     priority: int  # among the backends that have a device, the highest is the default

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,17 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def case_id(kernel: str, dtype: str, parameters: Mapping[str, Any]) -> str:
+    """Return the name of a case: a readable prefix and 10 hexadecimal digits of a SHA-256.
+
+    `parameters` are those that are not at their default, so that a parameter added to a kernel later
+    leaves the ids of all earlier cases as they are.
+    """
+    digest = hashlib.sha256(canonical_json([kernel, parameters]).encode()).hexdigest()
+    short = DTYPES[dtype].short if dtype in DTYPES else dtype
+    return f"{kernel}-{short}-{digest[:10]}"
+
+
 @dataclass(frozen=True)
 class Case:
     """One kernel to be measured; `model` names the published model whose shape it has, if any."""
@@ -30,14 +42,8 @@ class Case:
 
     @cached_property
     def case_id(self) -> str:
-        """A readable prefix and 10 hexadecimal digits of the SHA-256 of kernel and parameters.
-
-        Parameters at their default are left out of the digest, so that a parameter added to a
-        kernel later leaves the ids of all earlier cases as they are.
-        """
-        identity = canonical_json([self.kernel.name, self.kernel.identity()])
-        digest = hashlib.sha256(identity.encode()).hexdigest()
-        return f"{self.kernel.name}-{DTYPES[self.kernel.dtype].short}-{digest[:10]}"
+        """The name under which this case is found in every result file."""
+        return case_id(self.kernel.name, self.kernel.dtype, self.kernel.identity())
 
     @property
     def shape(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -89,3 +90,21 @@ def test_links_lead_somewhere():
     for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+@pytest.mark.parametrize("name", ["claims.md", "cost.md"])
+def test_quoted_output_is_up_to_date(name):
+    page = ROOT / "docs" / name
+    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+    update = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update)
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- $ bench " in text
+    assert update.updated(text) == text, f"run python docs/update.py docs/{name}"
+
+
+def test_the_example_of_a_file_of_claims():
+    from bench.claims import build_claims
+
+    (example,) = blocks((ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), "yaml")
+    assert len(build_claims(parse_yaml(example, "docs/claims.md")).claims) == 1

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("bench", "backends", "configs", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (
+    "bench",
+    "backends",
+    "configs",
+    "results",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +52,7 @@ def test_it_is_complete(installed, tmp_path):
     where = run(installed, tmp_path, "-c", "import bench, backends; print(bench.__file__)")
     assert where.startswith(str(installed)), "the installed one, not the sources"
     files = {path.name for path in installed.rglob("*")}
+    assert {"nvidia-h100.csv", "ascend-910b2.csv", "prices.csv", "2025-05-podcast.yaml"} <= files
     assert {"models.yaml", "chips.yaml", "smoke.yaml", "full.yaml", "py.typed"} <= files
     assert not any("test" in name for name in files if name.endswith(".py"))
 
@@ -52,6 +62,7 @@ def test_it_works_from_an_empty_folder(installed, tmp_path):
     assert "smoke" in run(installed, tmp_path, "-m", "bench", "list", "configs")
     assert "deepseek-v3" in run(installed, tmp_path, "-m", "bench", "list", "models")
     assert "h100-sxm" in run(installed, tmp_path, "-m", "bench", "list", "chips")
+    assert "refuted" in run(installed, tmp_path, "-m", "bench", "claims")
     arguments = ["--backend", "cpu", "--filter", "kernel=matmul,m=512", "--time-budget", "0.1"]
     shown = run(installed, tmp_path, "-m", "bench", "run", *arguments)
     assert "512×512×512" in shown

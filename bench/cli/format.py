@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.analysis.estimate import Estimate
 
 UNKNOWN = "–"
 
@@ -44,3 +48,14 @@ def duration(value: float) -> str:
     if total < 3600:
         return f"{total // 60} min {total % 60} s"
     return f"{total // 3600} h {total % 3600 // 60} min"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Return a value, and where it has one its interval: 1.23 [1.10, 1.40]; 3,076,059 in full."""
+
+    def said(value: float) -> str:
+        return f"{value:,.0f}" if abs(value) >= 1000 else significant(value)
+
+    if estimate.exact:
+        return said(estimate.value)
+    return f"{said(estimate.value)} [{said(estimate.low)}, {said(estimate.high)}]"

@@ -14,6 +14,12 @@ import bench
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
+    "compare": "Say which of two devices is faster, at what, and how certain that is.",
+    "claims": "Hold published claims against measurements; say which they support.",
+    "cost": "Price results: $ per exaFLOP and per million tokens.",
+    "project": "Project a model's training or inference from results.",
+    "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
+    "merge": "Make one result file of many, such as those of the ranks of a cluster.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
     "validate": "Check that a result file is sound.",
     "validate-config": "Check a config without running it.",
@@ -53,7 +59,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bench.__version__, prog_name="bench")
 def cli() -> None:
-    r"""Measure an accelerator: matrix products and mixture-of-experts layers, verified.
+    """Measure an accelerator: matrix products and mixture-of-experts layers, verified.
 
     \b
     bench run                       the smoke config on the best device present

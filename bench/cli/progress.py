@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import statistics
+import sys
 import time
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -11,8 +14,39 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bench.analysis.statistics import median_interval
 from bench.cli.format import duration, percent, seconds, significant
 from bench.cli.table import half_width
+from bench.launcher import Rank
 from bench.measure.crew import Job
 from bench.measure.supervisor import Row
+
+
+class Prefixed(io.TextIOBase):
+    """A stream whose lines begin with a prefix, and are written whole: several ranks share it."""
+
+    def __init__(self, stream: TextIO, prefix: str) -> None:
+        self._stream = stream
+        self._prefix = prefix
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Write the lines that are complete; keep the rest."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        if lines:
+            self._stream.write("".join(f"{self._prefix}{line}\n" for line in lines))
+            self._stream.flush()
+        return len(text)
+
+
+def console_of(rank: Rank | None, *, quiet: bool) -> Console:
+    """Return where a run speaks to people, on standard error.
+
+    Of several ranks, the first alone speaks on a terminal; into a file each does, line by line.
+    """
+    if rank is None:
+        return Console(stderr=True, highlight=False, quiet=quiet)
+    if sys.stderr.isatty():
+        return Console(stderr=True, highlight=False, quiet=quiet or rank.number > 0)
+    stream = Prefixed(sys.stderr, f"[rank {rank.number}] ")
+    return Console(file=stream, highlight=False, quiet=quiet)  # type: ignore[arg-type]  # a text stream
 
 
 class Silent:

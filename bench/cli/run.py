@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,10 @@ def fraction(
     type=click.Path(path_type=Path),
     help="Result file. [default: results/local/CONFIG-BACKEND-TIME.csv]",
 )
-@click.option("--device", default="0", show_default=True, help="An index, a list 0,1, or `all`.")
+@click.option(
+    "--device",
+    help="An index, a list 0,1, or `all`. [default: 0, or under srun, mpirun or torchrun the local rank]",
+)
 @click.option(
     "--parallel",
     is_flag=True,
@@ -136,7 +140,7 @@ def command(
     force: bool,
     **options: Any,
 ) -> int:
-    r"""Measure the cases of CONFIG and write a result CSV.
+    """Measure the cases of CONFIG and write a result CSV.
 
     CONFIG is a file or the name of a shipped config (see `bench list configs`). Every result is
     verified against a reference before it is timed. Each row is on disk the moment its case ends;
@@ -145,6 +149,9 @@ def command(
     \b
     Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
     130 interrupted (the rows so far are kept; go on with --resume).
+
+    Under srun, mpirun, torchrun or as an indexed job of Kubernetes, each rank measures the device of
+    its local rank and writes a file of its own, NAME-HOST-RANK.csv; `bench merge` makes one of them.
     """
     started = time.monotonic()
     from bench.config import load_config
@@ -171,28 +178,37 @@ def command(
         update={name: value for name, value in given.items() if value is not None}
     )
 
-    from rich.console import Console
-
+    from bench.cli.progress import console_of
+    from bench.launcher import device_of, find_rank, path_of
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
     from bench.measure.run import Request
     from bench.measure.supervisor import plan
 
-    console = Console(stderr=True, highlight=False, quiet=options["quiet"])
+    rank = find_rank(os.environ)
+    if rank is not None and rank.alone:
+        rank = None
+    options["table"] = not options["quiet"] and (rank is None or rank.number == 0)
+    console = console_of(rank, quiet=options["quiet"])
     with console.status("looking for devices"):
         description, worker = choose_backend(options["backend"], options["threads"])
     try:
-        devices = choose_devices(options["device"], description.devices)
+        place = options["device"]
+        if place is None:
+            present = [device.index for device in description.devices]
+            place = "0" if rank is None else device_of(rank, present)
+        devices = choose_devices(place, description.devices)
         wanted = {case.kernel.name for case in cases}
         offered = {name: description.implementations.get(name, []) for name in wanted}
         implementation = choose_implementation(options["implementation"], offered)
         jobs = plan(cases, devices, offered, implementation)
+        path = options["output"] or default_path(loaded.name, description.name)
         request = Request(
             config=loaded,
             measurement=measurement,
             description=description,
             jobs=jobs,
             threads=options["threads"],
-            path=options["output"] or default_path(loaded.name, description.name),
+            path=path if rank is None else path_of(rank, path, socket.gethostname()),
             together=options["parallel"],
             resume=options["resume"],
             force=force,
@@ -282,7 +298,7 @@ def show(
         click.echo(rows_as_csv(finished.rows), nl=False)
     elif options["form"] == "json":
         click.echo(rows_as_json(finished.rows))
-    elif not options["quiet"]:
+    elif options["table"]:
         shapes = {job.case.case_id: job.case.shape for job in request.jobs}
         out = Console(highlight=False)
         out.print(result_table(finished.rows, shapes))

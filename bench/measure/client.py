@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from bench.backend import Finding
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -72,10 +73,17 @@ class WorkerProcess:
             os.close(request_read)
             os.close(answer_write)
 
-    def describe(self, backends: list[str]) -> list[BackendDescription]:
+    def describe(
+        self, backends: list[str], timeout_s: float = START_TIMEOUT_S
+    ) -> list[BackendDescription]:
         """Return what each backend offers on this machine."""
-        answer = self._ask({"request": "describe", "backends": backends}, START_TIMEOUT_S, None)
+        answer = self._ask({"request": "describe", "backends": backends}, timeout_s, None)
         return [description_from_json(data) for data in answer]
+
+    def diagnose(self, backend: str, timeout_s: float) -> list[Finding]:
+        """Return what a backend found out about its drivers and devices."""
+        answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s, None)
+        return [Finding(**data) for data in answer]
 
     def measure(
         self,

@@ -1,8 +1,9 @@
 """What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
 
-Requests are `describe` and `measure`; a worker answers each with any number of `progress` messages
-and one `done`. A `gated` measurement says `ready` after its warm-up, and waits for `go`. The
-worker's own output goes elsewhere, so nothing that a library prints can be mistaken for an answer.
+Requests are `describe`, `diagnose` and `measure`; a worker answers each with any number of
+`progress` messages and one `done`. A `gated` measurement says `ready` after its warm-up, and waits
+for `go`. The worker's own output goes elsewhere, so nothing that a library prints can be mistaken
+for an answer.
 """
 
 from __future__ import annotations

@@ -117,11 +117,16 @@ class Recording:
 
 
 def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
-    """Return one process's samples in pyperf's terms, with the row's case_id among the metadata."""
+    """Return one process's samples in pyperf's terms, with what tells its row among the metadata."""
     return pyperf.Run(
         outcome.values_s,
         warmups=outcome.warm_ups,
-        metadata={**outcome.metadata, "name": name, "case_id": str(row["case_id"])},
+        metadata={
+            **outcome.metadata,
+            "name": name,
+            "case_id": str(row["case_id"]),
+            "implementation": str(row["implementation"]),
+        },
         collect_metadata=False,
     )
 

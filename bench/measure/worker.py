@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import psutil
 
 from bench import plugins
-from bench.backend import Backend, Device, Prepared, Staged, Telemetry, TelemetrySampler
+from bench.backend import Backend, Device, Finding, Prepared, Staged, Telemetry, TelemetrySampler
 from bench.dtypes import DTYPES
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel
@@ -62,6 +62,8 @@ class Worker:
             request = decode(line)
             if request["request"] == "describe":
                 answer: Any = [asdict(self.describe(name)) for name in request["backends"]]
+            elif request["request"] == "diagnose":
+                answer = [asdict(finding) for finding in self.diagnose(request["backend"])]
             else:
                 answer = outcome_to_json(self.measure(Measure(**request["measure"])))
             self._send({"message": "done", "answer": answer})
@@ -85,6 +87,17 @@ class Worker:
             )
         except Exception as error:
             return BackendDescription(name, _sentence(error))
+
+    def diagnose(self, name: str) -> list[Finding]:
+        """Return what a backend has to tell `bench doctor`; nothing where it has no such method."""
+        try:
+            diagnose = getattr(self._backend(name), "diagnose", list)
+        except Exception:
+            return []  # its description says why
+        try:
+            return [replace(finding) for finding in diagnose()]
+        except Exception as error:
+            return [Finding("warn", "diagnosis", f"it failed: {_sentence(error)}")]
 
     def measure(self, request: Measure) -> Outcome:
         """Run one case from allocation to the last sample; never raises for what the case does."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bench.results.schema import BY_NAME, COLUMNS, Column
+from bench.results.schema import BY_NAME, COLUMNS, DATE, SHA256, Column
 
 # Longer texts are cut: a compiler's whole output is not a cell, and spreadsheets end at 32,767.
 LONGEST_TEXT = 8000
@@ -30,6 +30,7 @@ WIDEST = 2**1000
 _INTEGER = re.compile(r"-?\d{1,302}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
+_PATTERNS = {SHA256: "64 hexadecimal digits", DATE: "a date like 2026-01-31, 2026-01 or 2026"}
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -70,6 +71,11 @@ def format_cell(column: Column, value: object) -> str:
     if column.type == "text" and len(text) > LONGEST_TEXT:
         text = f"{text[: LONGEST_TEXT - 1]}…"
     _check_text(column, text)
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Return a text that no spreadsheet computes: with an apostrophe where it looks like a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -91,10 +97,14 @@ def parse_cell(column: Column, text: str) -> Any:
         if text.lower() not in _BOOLEANS:  # spreadsheets write TRUE and FALSE
             raise _misfit(column, text)
         return _BOOLEANS[text.lower()]
-    if text[0] == "'" and _FORMULA.match(text):
-        text = text[1:]
+    text = unescaped(text)
     _check_text(column, text)
     return text
+
+
+def unescaped(text: str) -> str:
+    """Return a cell's text without the apostrophe that keeps a spreadsheet from computing it."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
 def expected(column: Column) -> str:
@@ -102,7 +112,7 @@ def expected(column: Column) -> str:
     if column.choices:
         return f"one of {', '.join(column.choices)}"
     kind = {
-        "text": "64 hexadecimal digits" if column.pattern else "text",
+        "text": _PATTERNS.get(column.pattern or "", "text"),
         "json": "JSON",
         "time": "a time in UTC like 2026-01-31T23:59:59.123Z",
         "integer": "an integer",

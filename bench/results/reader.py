@@ -1,4 +1,4 @@
-"""Reads result files into rows and data frames; what is wrong is named by line and column.
+"""Reads result files into rows; what is wrong is named by line and column.
 
 Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order.
 """
@@ -10,14 +10,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 
 from bench.errors import UsageError, nearest
 from bench.results.cells import parse_cell
 from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # No record is nearly as long; what is, is no text file, and need not be read into memory.
 LONGEST_LINE = 1 << 20
@@ -57,28 +54,6 @@ def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
         return rows_of(stream, str(path), notice or warn)
 
 
-def load(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
-    """Return the rows of files, and of the files `*.csv` in folders, as one data frame.
-
-    Its columns are those of the files, and `file`. Unknown is NaN in numbers and pd.NA elsewhere;
-    integers are Int64, but `flops` and `bytes`, which may not fit, float64; times have a time zone.
-    """
-    import pandas as pd
-
-    given = [paths] if isinstance(paths, (str, Path)) else paths
-    files = [file for path in given for file in _files(Path(path))]
-    rows, origins = [], []
-    for file in files:
-        found = read_rows(file)
-        rows += found
-        origins += [str(file)] * len(found)
-    series = {
-        column.name: _series(column, [row[column.name] for row in rows]) for column in COLUMNS
-    }
-    frame: pd.DataFrame = pd.DataFrame({**series, "file": pd.Series(origins, dtype="string")})
-    return frame
-
-
 def open_result(path: Path) -> BinaryIO:
     """Open a file to read it. Raises UsageError if it cannot be."""
     try:
@@ -89,6 +64,21 @@ def open_result(path: Path) -> BinaryIO:
         raise UsageError(f"{path} is a folder, not a result file") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
+
+
+def is_result_file(path: Path) -> bool:
+    """Tell whether a file begins as result files do, as far as its heading says."""
+    with open_result(path) as stream:
+        return b"schema_version" in stream.readline(LONGEST_LINE)
+
+
+def read_header(stream: BinaryIO, name: str) -> list[str]:
+    """Return the titles of a result file's columns. Raises UsageError for what is none."""
+    lines = _Lines(stream, name)
+    _, header = next(_records(lines, lambda problem: None), (0, []))
+    _check_is_result(name, header)
+    _places(name, header, lambda problem: None)
+    return header
 
 
 def rows_of(stream: BinaryIO, name: str, notice: Notice) -> list[Row]:
@@ -203,7 +193,7 @@ def _check_version(name: str, cells: list[str]) -> None:
 def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, int]]:
     """Return where each column is. Raises UsageError if one is missing or there twice."""
     strange = [title for title in header if title not in BY_NAME]
-    missing = [column for column in NAMES if column not in header]
+    missing = [column.name for column in COLUMNS if column.name not in header and not column.late]
     twice = sorted({title for title in header if header.count(title) > 1})
     complaints = [f"missing column {column}{nearest(column, strange)}" for column in missing]
     if len(missing) > 10:
@@ -214,23 +204,4 @@ def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, 
         raise UsageError("\n".join(f"{name}: line 1: {text}" for text in complaints))
     for title in strange:
         notice(Problem(1, title, "not a column of result files; not read"))
-    return [(column, header.index(column.name)) for column in COLUMNS]
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.csv"))
-    if not found:
-        raise UsageError(f"{path}: no .csv file in this folder")
-    return found
-
-
-def _series(column: Column, values: list[object]) -> pd.Series[Any]:
-    import pandas as pd
-
-    if column.type == "time":
-        times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
-        return times.astype("datetime64[us, UTC]")
-    dtype = {"integer": "Int64", "number": "float64", "boolean": "boolean"}.get(column.type)
-    return pd.Series(values, dtype="float64" if column.wide else dtype or "string")
+    return [(column, header.index(column.name)) for column in COLUMNS if column.name in header]

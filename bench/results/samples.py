@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pyperf
 
+from bench.errors import UsageError
+
 # A suite is one JSON document and has to be written whole; on a long run this share of the time at
 # most goes into it, and the last write happens at the end.
 WRITE_SHARE = 0.02
@@ -61,3 +63,27 @@ class SamplesFile:
         self._dirty = False
         took = time.monotonic() - started
         self._not_before = started + took / WRITE_SHARE
+
+
+def read_samples(csv: Path) -> dict[tuple[str, str], list[list[float]]]:
+    """Return the samples behind a result file by case_id and implementation, a list a process.
+
+    Empty where there is no file of samples; samples of several devices are left out, because a row's
+    device cannot be told from them. Raises UsageError for a file that pyperf does not read.
+    """
+    path = samples_path(csv)
+    if not path.exists():
+        return {}
+    try:
+        suite = pyperf.BenchmarkSuite.load(str(path))
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: not a file of samples: {error}") from None
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    twice: set[tuple[str, str]] = set()
+    for benchmark in suite:
+        metadata = benchmark.get_metadata()
+        key = (str(metadata.get("case_id")), str(metadata.get("implementation")))
+        if key in found:
+            twice.add(key)
+        found[key] = [list(run.values) for run in benchmark.get_runs()]
+    return {key: runs for key, runs in found.items() if key not in twice}

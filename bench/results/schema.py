@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-# Raised when a column comes, goes, or changes its meaning.
+# Raised when a column goes or changes its meaning. One that comes is `late`: older files lack it.
 SCHEMA_VERSION = 1
 
 STATUSES = (
@@ -37,7 +37,11 @@ Row = dict[str, object]  # a value a column, None where unknown
 Type = Literal["text", "json", "time", "integer", "number", "boolean"]
 Filled = Literal["always", "if ok", "if not ok", "where known"]
 
+# How a published row came about: read off a device, computed from such a reading, or only said.
+EVIDENCE = ("measured", "derived", "claimed")
+
 SHA256 = "[0-9a-f]{64}"
+DATE = r"\d{4}(-\d\d(-\d\d)?)?"  # ISO 8601, to the day, the month or the year
 UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"  # ISO 8601
 
 
@@ -47,7 +51,8 @@ class Column:
 
     `filled` says in which rows the cell is never empty; a `measured` cell is empty unless the
     status is ok. Numbers are finite (but for `infinite` ones), and at least `minimum` or more than
-    `above`; integers have 64 bits, unless `wide`. A `parameter` repeats one of the kernel's.
+    `above`; integers have 64 bits, unless `wide`. A `parameter` repeats one of the kernel's. A file
+    may lack a `late` column, whose cells are empty then.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Column:
     parameter: bool = False
     infinite: bool = False
     wide: bool = False
+    late: bool = False
     group: str = ""
 
 
@@ -369,15 +375,58 @@ COLUMNS: tuple[Column, ...] = (
         "remarks",
         Column("warnings", "text", "what to know before quoting the row; separated by `; `"),
     ),
+    *_group(
+        "publication",
+        Column(
+            "source", "text", "who published the row; empty if `bench run` measured it", late=True
+        ),
+        Column("source_date", "text", "when, to the day, month or year", late=True, pattern=DATE),
+        Column(
+            "evidence",
+            "text",
+            "measured; derived from what was measured; or claimed without it",
+            late=True,
+            choices=EVIDENCE,
+        ),
+    ),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 NAMES: tuple[str, ...] = tuple(BY_NAME)
 
 # What tells the rows of one file apart.
-KEY = ("run_id", "case_id", "implementation", "device_index", "stage")
+KEY = ("run_id", "case_id", "implementation", "device_index", "stage", "source")
+
+# What every published row has to say as well as one of our own.
+PUBLIC = (
+    "schema_version",
+    "case_id",
+    "chip",
+    "device_name",
+    "simulated",
+    "kernel",
+    "implementation",
+    "dtype",
+    "params",
+    "flops",
+    "status",
+    "error",
+    "time_median_s",
+)
+
+# What a source may leave open: never empty in rows of our own, and free in published ones.
+OWN: frozenset[str] = frozenset(
+    column.name
+    for column in COLUMNS
+    if column.filled != "where known" and column.name not in PUBLIC
+)
 
 _JSON_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
+
+
+def is_published(row: Row) -> bool:
+    """Tell whether a row was published by others rather than measured by `bench run`."""
+    return row.get("source") is not None
 
 
 def results_schema() -> dict[str, Any]:
@@ -387,34 +436,44 @@ def results_schema() -> dict[str, Any]:
         filled: [column.name for column in COLUMNS if column.filled == filled]
         for filled in ("always", "if ok", "if not ok")
     }
+    either = {
+        filled: [name for name in names if name not in OWN] for filled, names in needed.items()
+    }
+    verified = {"verified": {"const": True}}
+    not_ok = _filled(needed["if not ok"], failed)
+    ours = {
+        **_filled(needed["always"], {"evidence": {"type": "null"}}),
+        **_by_status(_filled(needed["if ok"], verified), not_ok),
+    }
+    published = {**_filled(["evidence"]), **_by_status(_filled(either["if ok"]), not_ok)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A row of a bench result file, schema version {SCHEMA_VERSION}",
         "type": "object",
         "properties": {column.name: _property(column) for column in COLUMNS},
-        "required": needed["always"],
+        "required": either["always"],
         "additionalProperties": False,
-        "if": {"properties": {"status": {"const": "ok"}}, "required": ["status"]},
-        "then": {
-            "properties": {
-                **{name: {"not": {"type": "null"}} for name in needed["if ok"]},
-                "verified": {"const": True},
-            },
-            "required": needed["if ok"],
-        },
-        "else": {
-            "properties": {
-                **failed,
-                **{name: {"not": {"type": "null"}} for name in needed["if not ok"]},
-            },
-            "required": needed["if not ok"],
-        },
+        "if": {"properties": {"source": {"type": "string"}}, "required": ["source"]},
+        "then": published,
+        "else": ours,
     }
+
+
+def _by_status(ok: dict[str, Any], not_ok: dict[str, Any]) -> dict[str, Any]:
+    """Return what holds for a row by its status."""
+    is_ok = {"properties": {"status": {"const": "ok"}}, "required": ["status"]}
+    return {"if": is_ok, "then": ok, "else": not_ok}
+
+
+def _filled(names: list[str], properties: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of rows in which these columns are there and not null."""
+    there = {name: {"not": {"type": "null"}} for name in names}
+    return {"properties": {**there, **(properties or {})}, "required": names}
 
 
 def _property(column: Column) -> dict[str, Any]:
     kind = _JSON_TYPES.get(column.type, "string")
-    always = column.filled == "always"
+    always = column.filled == "always" and column.name not in OWN
     schema: dict[str, Any] = {
         "description": column.meaning + (f" [{column.unit}]" if column.unit else ""),
         "type": kind if always else [kind, "null"],
@@ -445,7 +504,8 @@ def columns_as_markdown() -> str:
         for column in COLUMNS:
             if column.group == group:
                 only = column.measured and column.filled == "where known"
-                filled = "where known, if ok" if only else column.filled
+                filled: str = "where known, if ok" if only else column.filled
+                filled += " (own)" if column.name in OWN else ""
                 meaning = column.meaning
                 if column.name == "status":
                     meaning += f": {', '.join(column.choices)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.cases import canonical_json
 from bench.dtypes import DTYPES
 from bench.results.reader import Problem, open_result, scan
-from bench.results.schema import COLUMNS, KEY, SCHEMA_VERSION, Row
+from bench.results.schema import COLUMNS, KEY, OWN, SCHEMA_VERSION, Row, is_published
 
 # Cells that follow from others may differ from them as much as a spreadsheet's 15 digits make them.
 CLOSE = 1e-9
@@ -46,6 +46,7 @@ def validate(path: Path | str) -> list[Problem]:
 def check_row(row: Row) -> Iterator[Fault]:
     """Yield what is missing from a row, or contradicts itself in it."""
     yield from _check_filled(row)
+    yield from _check_publication(row)
     yield from _check_case(row)
     yield from _check_outcome(row)
     yield from _check_interval(row)
@@ -79,7 +80,8 @@ def _check_filled(row: Row) -> Iterator[Fault]:
     now = {"always": True, "if ok": status == "ok", "if not ok": status != "ok"}
     for column in COLUMNS:
         filled = row[column.name] is not None
-        if now.get(column.filled, False) and not filled:
+        needed = not (is_published(row) and column.name in OWN)
+        if now.get(column.filled, False) and needed and not filled:
             yield column.name, f"empty, but expected in a row with status {status}"
         if filled and status != "ok" and column.measured:
             yield column.name, f"expected to be empty in a row with status {status}"
@@ -97,6 +99,15 @@ def _check_filled(row: Row) -> Iterator[Fault]:
             yield name, f"empty, but expected where {' and '.join(sources)} are known"
     if row["schema_version"] not in (None, SCHEMA_VERSION):
         yield "schema_version", f"expected {SCHEMA_VERSION}, found {row['schema_version']}"
+
+
+def _check_publication(row: Row) -> Iterator[Fault]:
+    """Let no row pass for published without evidence, nor evidence stand without a source."""
+    if is_published(row) and row["evidence"] is None:
+        yield "evidence", "empty, but expected in a row with a source"
+    for name in ("evidence", "source_date"):
+        if not is_published(row) and row[name] is not None:
+            yield name, "expected to be empty without a source"
 
 
 def _check_case(row: Row) -> Iterator[Fault]:

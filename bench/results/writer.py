@@ -144,10 +144,17 @@ class ResultFile:
 
         Raises BenchError if it cannot be written: the file then ends with the last whole row.
         """
-        cells = format_row(row)
+        self.extend([row])
+
+    def extend(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Write rows in one go, and return when the disk has them; raises as `append` does."""
+        formatted = [format_row(row) for row in rows]
         begin = b"" if self._end else record(NAMES, self._line_end)
-        self._write(begin + record(cells, self._line_end), self._end)
-        self.rows.append(dict(zip(NAMES, map(parse_cell, COLUMNS, cells), strict=True)))
+        records = (record(cells, self._line_end) for cells in formatted)
+        self._write(begin + b"".join(records), self._end)
+        self.rows += [
+            dict(zip(NAMES, map(parse_cell, COLUMNS, cells), strict=True)) for cells in formatted
+        ]
 
     def finished(self) -> set[tuple[object, object, object]]:
         """Return case_id, implementation and device_index of every row that need not run again."""

@@ -92,3 +92,9 @@ def test_output_can_be_cut_off_by_a_pipe(bench):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_no_marks(bench, name):
+    assert "\\b" not in bench(name, "--help").stdout
+    assert "\b" not in bench(name, "--help").stdout

@@ -1,7 +1,7 @@
 """Reading: what was written comes back equal, and what is wrong is named by line and column."""
 
 import itertools
-import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.results.cells import LONGEST_TEXT, format_cell, format_row, parse_cell
-from bench.results.reader import load, read_rows
+from bench.results.reader import read_rows
 from bench.results.schema import BY_NAME, COLUMNS, NAMES
 from bench.results.writer import ResultFile, record
 
@@ -27,7 +27,7 @@ def values(column):
     if column.choices:
         return st.sampled_from(column.choices)
     if column.pattern and column.type == "text":
-        return st.text("0123456789abcdef", min_size=64, max_size=64)
+        return st.from_regex(re.compile(column.pattern, re.ASCII), fullmatch=True)
     if column.type == "time":
         return st.datetimes().map(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}Z".zfill(20))
     if column.type == "boolean":
@@ -201,8 +201,8 @@ def test_cut_off_at_every_byte(scratch):
         (b"schema_version;run_id\n1;2\n", "separated by semicolons"),
         (b"schema_version\trun_id\n1\t2\n", "separated by tabs"),
         (b"schema_version,m\n99,1\n", "schema version 99.* reads up to 1"),
-        (b"schema_version,m\n1,1\n", f"{len(NAMES) - 2} of {len(NAMES)} are missing"),
-        (b"schema_version,m\n", f"{len(NAMES) - 2} of {len(NAMES)} are missing"),
+        (b"schema_version,m\n1,1\n", f"{len(NAMES) - 5} of {len(NAMES)} are missing"),
+        (b"schema_version,m\n", f"{len(NAMES) - 5} of {len(NAMES)} are missing"),
     ],
 )
 def test_what_is_no_result_file(scratch, content, message):
@@ -257,42 +257,6 @@ def test_an_open_quote_does_not_swallow_the_rest_unnoticed(scratch):
 def test_what_cannot_be_opened(tmp_path, where, message):
     with pytest.raises(UsageError, match=message):
         read_rows(tmp_path / where)
-
-
-def test_data_frame(tmp_path, ok):
-    pandas = pytest.importorskip("pandas")
-    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
-    write(a, ok(flops=2**70), ok(65, status="timeout", time_median_s=None, verified=None))
-    write(b, ok(66, m=None, rel_error=math.inf))
-    frame = load([a, b])
-    assert list(frame.columns) == [*NAMES, "file"]
-    assert list(frame["file"]) == [str(a), str(a), str(b)]
-    assert frame.equals(load(tmp_path))
-    assert len(load(a)) == 2
-    kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
-    assert kinds["m"] == "Int64"
-    assert kinds["flops"] == kinds["time_median_s"] == "float64"
-    assert kinds["verified"] == "boolean"
-    assert kinds["status"] == "string"
-    assert kinds["started_at"] == "datetime64[us, UTC]"
-    assert frame["flops"][0] == 2.0**70
-    assert frame["m"][2] is pandas.NA
-    assert math.isnan(frame["time_median_s"][1])
-    assert frame["rel_error"][2] == math.inf
-    assert frame["started_at"][0] == pandas.Timestamp("2026-01-02T03:04:05.678Z")
-
-
-def test_data_frame_of_nothing(tmp_path):
-    pytest.importorskip("pandas")
-    with ResultFile.create(tmp_path / "r.csv"):
-        pass
-    frame = load(tmp_path)
-    assert len(frame) == 0
-    assert str(frame["m"].dtype) == "Int64"
-    assert str(frame["started_at"].dtype) == "datetime64[us, UTC]"
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no \.csv file in this folder"):
-        load(tmp_path / "empty")
 
 
 def test_a_reader_sees_whole_rows_while_they_are_written(tmp_path, ok):

@@ -26,6 +26,7 @@ ORDER = """
     power_w energy_j clock_mhz memory_clock_mhz temperature_c busy memory_busy throttle
     memory_peak_bytes ecc_errors other_processes device_state
     warnings
+    source source_date evidence
 """
 
 
@@ -78,11 +79,15 @@ def test_json_schema_names_every_column_in_order():
     assert list(found["properties"]) == ORDER.split()
     assert found["additionalProperties"] is False
     assert found["properties"]["schema_version"]["const"] == 1
-    assert found["properties"]["seed"]["type"] == "integer"
+    assert found["properties"]["flops"]["type"] == "integer"
     assert found["properties"]["m"]["type"] == ["integer", "null"]
     assert found["properties"]["status"]["enum"] == list(schema.STATUSES)
-    assert "time_median_s" in found["then"]["required"]
-    assert found["else"]["properties"]["time_median_s"] == {"type": "null"}
+    published, own = found["then"], found["else"]
+    assert "seed" in own["required"]
+    assert "seed" not in published["required"]
+    for rows in (published, own):
+        assert "time_median_s" in rows["then"]["required"]
+        assert rows["else"]["properties"]["time_median_s"] == {"type": "null"}
 
 
 def test_json_schema_accepts_sound_rows_and_no_others(ok, failed):

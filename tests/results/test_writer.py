@@ -252,7 +252,7 @@ def test_only_interrupted_rows(path, ok, failed):
         (lambda text: b"schema_version,x", "not the columns of a result file"),
         (lambda text: text.replace(b"schema_version,run_id", b"run_id,schema_version"), "not a re"),
         (lambda text: text.replace(b"chip,device_name", b"device_name,chip"), "another order"),
-        (lambda text: text.replace(b",warnings\r\n", b",warnings,note\r\n"), "cells, but the hea"),
+        (lambda text: text.replace(b",evidence\r\n", b",evidence,note\r\n"), "cells, but the hea"),
         (lambda text: text.replace(b"\r\n", b",mine\r\n"), "more columns"),
         (lambda text: text.replace(b"\r\n1,", b"\r\n2,"), "schema version 2"),
         (lambda text: text.replace(b"\r\n1,", b"\r\n\r\n1,"), "blank lines"),

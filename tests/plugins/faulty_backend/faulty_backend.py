@@ -9,6 +9,7 @@ import time
 import numpy as np
 from numpy_backend import NumpyBackend, Product
 
+from bench.backend import Finding
 from bench.errors import DeviceLost, OutOfMemory
 
 SEGFAULT, EXIT, HANG, RAISE, ALLOCATE, KILLED, WRONG, SLOW, NOISY, LOST, FULL = range(11, 22)
@@ -17,6 +18,9 @@ SENSORLESS, UNCLOSED = range(22, 24)
 
 class FaultyBackend(NumpyBackend):
     name = "faulty"
+
+    def diagnose(self):
+        return [Finding("warn", "fan", "it is loud", "sudo fanctl --quiet")]
 
     def prepare(self, case, implementation, device, inputs):
         if case.m == ALLOCATE:
@@ -50,6 +54,9 @@ class CrashingBackend(NumpyBackend):
 class DevicelessBackend(NumpyBackend):
     name = "deviceless"
     priority = 100
+
+    def diagnose(self):
+        raise RuntimeError("nothing works")
 
     def devices(self):
         raise OSError("the driver does not answer")

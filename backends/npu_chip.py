@@ -1,0 +1,59 @@
+"""What an Ascend chip's sensors say, whoever was asked: the management library or its program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ChipProcess:
+    """A process that holds memory of a chip."""
+
+    pid: int
+    name: str | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ChipReading:
+    """One look at a chip: `chip` of the card `npu`; what was not said is None, never zero.
+
+    On cards with two dies (Ascend 910C), each die is a chip, and the power is that of the card.
+    `processes` is None where nobody told, and empty where somebody said that there are none.
+    """
+
+    npu: int
+    chip: int
+    logic_id: int | None = None
+    physical_id: int | None = None
+    name: str | None = None
+    health: str | None = None  # OK, Warning, Alarm, Critical, UNKNOWN, as npu-smi has it
+    bus_id: str | None = None
+    aicore_percent: float | None = None
+    hbm_used_bytes: int | None = None
+    hbm_total_bytes: int | None = None
+    hbm_bandwidth_percent: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    clock_mhz: float | None = None
+    rated_clock_mhz: float | None = None
+    processes: tuple[ChipProcess, ...] | None = None
+
+
+class Sensors(Protocol):
+    """A way to read the chips of this machine."""
+
+    name: str
+    interval_s: float  # how often it may be asked without being a burden
+
+    def chips(self) -> list[ChipReading]:
+        """Return every chip with all that is known about it, in the order of the logic ids."""
+
+    def read(self, chip: ChipReading) -> ChipReading:
+        """Return what moves while a chip works: power, temperature, clock, utilization."""
+
+
+def plausible(value: float | None, lowest: float, highest: float) -> float | None:
+    """Return a reading, or None for what no sensor can mean: drivers mark the unknown by huge numbers."""
+    return value if value is not None and lowest <= value <= highest else None

@@ -1,0 +1,232 @@
+"""Which rows of two devices are of the same case, and what each device needed for it.
+
+Rows of one case on one device are repeats: other runs, other devices of the kind. They are pooled, so
+that their spread is part of what is known about the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.statistics import CONFIDENCE
+
+# What a comparison needs of a row.
+COLUMNS = (
+    "case_id",
+    "chip",
+    "simulated",
+    "kernel",
+    "implementation",
+    "model",
+    "dtype",
+    "params",
+    "m",
+    "n",
+    "k",
+    "tokens",
+    "pass",
+    "phase",
+    "stage",
+    "routing_sha256",
+    "flops",
+    "bytes",
+    "status",
+    "time_median_s",
+    "ci_low_s",
+    "ci_high_s",
+    "cache",
+    "peak_tflops",
+    "peak_gbps",
+    "utilization",
+    "roofline_bound",
+    "energy_j",
+    "warnings",
+    "device_index",
+    "source",
+)
+
+# Two rows with these equal are of the same case: the routing decides how much work there is.
+KEY = ("case_id", "routing_sha256")
+
+# The same device cannot be this much faster than its data sheet.
+MOST_UTILIZATION = 1.02
+
+# Standard normal 97.5 % point: what half of an interval is in standard errors.
+Z = 1.959964
+
+
+@dataclass(frozen=True)
+class Side:
+    """One device's pooled cases, and how many rows were left out for which reason.
+
+    `cases` has a row a case and implementation: KEY, `implementation`, `time_s` (the geometric mean of
+    the repeats' medians), `se` (the standard error of its logarithm, NaN where unknown), `freedom`
+    (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, and what
+    describes the case and the device. `left_out` maps a reason to a number of rows.
+    """
+
+    label: str
+    cases: pd.DataFrame
+    left_out: dict[str, int]
+
+
+def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows that are a measurement of a whole case, and a count of the others by reason."""
+    reasons: dict[str, pd.Series[bool]] = {
+        "a stage of a layer, not a case": frame["stage"].notna(),
+        "simulated: no measurement": frame["simulated"].fillna(False) & (not simulated),
+        "not measured (status is not ok)": frame["status"] != "ok",
+        "faster than the device's peak allows": frame["utilization"] > MOST_UTILIZATION,
+    }
+    left = pd.Series(True, index=frame.index)
+    counts = {}
+    for reason, wrong in reasons.items():
+        now = left & wrong.to_numpy(bool)
+        if now.any():
+            counts[reason] = int(now.sum())
+        left &= ~now
+    return frame[left], counts
+
+
+def pool(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a case and implementation; repeats are pooled on the scale of logarithms.
+
+    A single row has the standard error of its own interval. Of several, the variance of the mean is
+    (τ² + mean σ²) / n, where σ are the rows' own standard errors and τ² is what the spread of the rows
+    has beyond them (the moment estimator of a random-effects model, DerSimonian & Laird 1986).
+    """
+    if frame.empty:
+        more = ["time_s", "se", "freedom", "repeats"]
+        return frame.reindex(columns=[*frame.columns, *more]).astype(dict.fromkeys(more, float))
+    logs = np.log(frame["time_median_s"].to_numpy(float))
+    own = np.log(frame["ci_high_s"].to_numpy(float) / frame["ci_low_s"].to_numpy(float)) / (2 * Z)
+    keys = [_codes(frame[name]) for name in (*KEY, "implementation")]
+    group = pd.MultiIndex.from_arrays(keys)
+    codes, _ = pd.factorize(group)
+    table = pd.DataFrame({"log": logs, "own2": own**2, "square": logs**2, "group": codes})
+    grouped = table.groupby("group", sort=False)
+    count = grouped["log"].count().to_numpy()
+    mean = grouped["log"].mean().to_numpy()
+    within = grouped["own2"].mean().to_numpy()
+    # Two passes: the difference of large squares would lose what is looked for.
+    deviation = (table["log"].to_numpy() - mean[codes]) ** 2
+    spread = np.bincount(codes, deviation) / np.maximum(count - 1, 1)
+    between = np.maximum(spread - np.nan_to_num(within), 0.0)
+    variance = np.where(count > 1, (between + np.nan_to_num(within)) / count, within)
+    first = table["group"].drop_duplicates().index.to_numpy()
+    found = frame.iloc[first].reset_index(drop=True)
+    energy = frame["energy_j"].to_numpy(float)
+    return found.assign(
+        time_s=np.exp(mean),
+        se=np.sqrt(variance),
+        freedom=np.where((count > 1) & (between > 0), count - 1.0, np.inf),
+        repeats=count,
+        energy_j=pd.Series(energy).groupby(codes, sort=False).mean().to_numpy(),
+    )
+
+
+def _codes(values: pd.Series) -> np.ndarray:
+    return pd.factorize(values, use_na_sentinel=True)[0]
+
+
+def make_side(label: str, frame: pd.DataFrame, *, simulated: bool = False) -> Side:
+    """Return what is known of one device's cases."""
+    rows, left_out = usable(frame, simulated=simulated)
+    return Side(label, pool(rows), left_out)
+
+
+def best(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return each case's fastest implementation."""
+    ordered = cases.sort_values("time_s", kind="stable")
+    return ordered[~ordered.duplicated(list(KEY))].sort_index()
+
+
+def pair(
+    base: Side, other: Side, *, same_implementation: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the pairs of two devices' cases, and the cases without a partner with the reason.
+
+    Columns of the base end in `_base`, the other's in `_other`; what describes the case has no ending.
+    """
+    key = [*KEY, "implementation"] if same_implementation else [*KEY]
+    left = base.cases if same_implementation else best(base.cases)
+    right = other.cases if same_implementation else best(other.cases)
+    left, right = _comparable(left, key), _comparable(right, key)
+    joined = left.merge(right, on=key, how="outer", suffixes=("_base", "_other"), indicator="side")
+    # In the order of the base's file, not of the keys that pandas sorts by.
+    joined = joined.sort_values(["order_base", "order_other"], kind="stable")
+    pairs = joined[joined["side"] == "both"].reset_index(drop=True)
+    alone = joined[joined["side"] != "both"].reset_index(drop=True)
+    in_base = (alone["side"] == "left_only").to_numpy()
+    unpaired = pd.DataFrame(
+        {
+            "case_id": alone["case_id"],
+            "side": np.where(in_base, base.label, other.label),
+            "reason": _reasons(alone, in_base, left, right, base.label, other.label),
+            **{name: _either(alone, name) for name in DESCRIBING},
+        }
+    )
+    return pairs, unpaired
+
+
+DESCRIBING = (
+    "kernel",
+    "model",
+    "dtype",
+    "params",
+    "phase",
+    "pass",
+    "cache",
+    "m",
+    "n",
+    "k",
+    "tokens",
+)
+
+
+def _either(frame: pd.DataFrame, name: str) -> pd.Series:
+    first, second = frame[f"{name}_base"], frame[f"{name}_other"]
+    return first.astype(object).where(first.notna(), second.astype(object))
+
+
+def _comparable(cases: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return cases with keys that join: texts, and where a routing is unknown the empty one."""
+    joinable = {name: cases[name].astype(object).where(cases[name].notna(), "") for name in key}
+    return cases.assign(**joinable, order=range(len(cases)))
+
+
+def _reasons(
+    alone: pd.DataFrame,
+    in_base: np.ndarray,
+    left: pd.DataFrame,
+    right: pd.DataFrame,
+    base: str,
+    other: str,
+) -> list[str]:
+    """Say of each case without a partner why it has none."""
+    theirs = {True: set(right["case_id"]), False: set(left["case_id"])}
+    names = {True: other, False: base}
+    routed = {
+        side: set(zip(frame["case_id"], frame["routing_sha256"], strict=True))
+        for side, frame in ((True, right), (False, left))
+    }
+    found = []
+    for case, routing, mine in zip(alone["case_id"], alone["routing_sha256"], in_base, strict=True):
+        if case not in theirs[bool(mine)]:
+            found.append(f"{names[bool(mine)]} has no such case")
+        elif (case, routing) not in routed[bool(mine)]:
+            found.append(f"{names[bool(mine)]} has it with another routing (another seed?)")
+        else:
+            found.append(f"{names[bool(mine)]} has it by other implementations only")
+    return found
+
+
+def half_width(se: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Return half of the 95 % interval for standard errors with degrees of freedom."""
+    from scipy.special import stdtrit
+
+    finite = np.where(np.isfinite(freedom), freedom, 1e6)
+    return np.asarray(stdtrit(finite, 0.5 + CONFIDENCE / 2) * se)

@@ -1,0 +1,108 @@
+"""`bench compare`: which device is faster, at what, by how much, how certain, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.errors import UsageError
+
+EXIT_FAILED = 1
+
+
+@click.command("compare", context_settings={"max_content_width": 100})
+@click.argument("results", metavar="BASE OTHER…", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--base", metavar="LABEL", help="The side that others are held against. [default: first]"
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="Differences below this do not matter.",
+)
+@click.option(
+    "--same-implementation",
+    is_flag=True,
+    help="Pair equal implementations only. [default: each side's fastest]",
+)
+@click.option("--simulated", is_flag=True, help="Let rows of simulated devices count.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What is written to standard output; csv has the pairs.",
+)
+@click.option("--all", "everything", is_flag=True, help="List every pair and every unpaired case.")
+@click.option(
+    "--fail-below",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATIO",
+    help="Exit 1 if a case's ratio is below this, and not by chance.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["slower", "undecided"]),
+    multiple=True,
+    help="Exit 1 if a case has this verdict; may be repeated.",
+)
+def command(
+    results: tuple[Path, ...],
+    base: str | None,
+    threshold: float,
+    same_implementation: bool,
+    simulated: bool,
+    form: str,
+    everything: bool,
+    fail_below: float | None,
+    fail_on: tuple[str, ...],
+) -> int:
+    r"""Hold devices against a base, case by case.
+
+    BASE and OTHER are result files, folders of them or globs. Rows of the same case are paired; a ratio
+    is the other's rate over the base's. The verdict follows from its 95 % interval: faster, slower, same
+    (within the threshold), or undecided.
+
+    \b
+    bench compare h100.csv 910b.csv
+    bench compare before.csv after.csv --fail-on slower --format markdown
+
+    Exit codes: 0 compared, 1 a --fail condition holds, 2 bad usage or input.
+    """
+    from bench.analysis.compare import compare
+    from bench.analysis.pairing import COLUMNS
+    from bench.cli import compare_output
+    from bench.results.sides import load_sides
+
+    if len(results) == 1:
+        raise UsageError(f"{results[0]} against what? name the base and at least one other")
+    if not results:
+        raise click.UsageError("name two result files, such as h100.csv 910b.csv")
+    sides = load_sides(results, COLUMNS)
+    if base is None and list(sides.paths.values()).count(results[0]) > 1:
+        raise UsageError(
+            f"{results[0]} has several chips: say which is the base, with --base; "
+            f"there are: {', '.join(sides.frames)}"
+        )
+    found = compare(
+        sides.frames,
+        base=base,
+        threshold=threshold,
+        same_implementation=same_implementation,
+        simulated=simulated,
+        samples=sides.samples,
+    )
+    if found.pairs.empty:
+        raise UsageError("\n".join(compare_output.nothing_in_common(found)))
+    if form == "table":
+        compare_output.print_table(found, everything=everything)
+    else:
+        click.echo(compare_output.render(found, form, everything=everything), nl=False)
+    failed = compare_output.failures(found, fail_below, fail_on)
+    for line in failed:
+        click.echo(f"bench: {line}", err=True)
+    return EXIT_FAILED if failed else 0

@@ -1,0 +1,50 @@
+"""`bench cost`: what results mean in dollars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("cost")
+@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="CHIP=$/H",
+    help="Price of an hour of a chip, or LOW..HIGH; without, published rents.",
+)
+@click.option(
+    "--energy-price", metavar="$/KWH", help="Add the chip's electricity, where power is known."
+)
+@click.option("--model", metavar="NAME", help="Only this model, at every number of tokens.")
+def command(
+    results: tuple[Path, ...], prices: tuple[str, ...], energy_price: str | None, model: str | None
+) -> None:
+    """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
+
+    \b
+    bench cost results/published/nvidia-h100.csv --model deepseek-v3
+    bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
+    """
+    from bench.chips import load_chips
+    from bench.cli.cost_text import cost_report
+    from bench.cli.evidence import given_rows
+    from bench.errors import UsageError
+    from bench.models import get_model
+    from bench.prices import parse_estimate, parse_prices
+
+    if not results:
+        raise click.UsageError("name a result file, such as results/published/nvidia-h100.csv")
+    if model is not None:
+        get_model(model)
+    rows = given_rows(results)
+    if not any(row["status"] == "ok" for row in rows):
+        raise UsageError(f"{', '.join(map(str, results))}: no row with a measurement")
+    known = [*load_chips(), *(str(row["chip"]) for row in rows)]
+    usd_per_hour = parse_prices(prices, known)
+    energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
+    for line in cost_report(rows, usd_per_hour, energy, model):
+        click.echo(line)

@@ -1,0 +1,83 @@
+"""`bench project`: days, chips and tokens a second of a model."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("project")
+@click.argument("model", metavar="MODEL")
+@click.option("--chip", metavar="ID", required=True, help="Chip, as `bench list chips` names it.")
+@click.option("--chips", type=click.IntRange(1, 10**7), required=True, help="Number of chips.")
+@click.option(
+    "--dtype", default="bfloat16", show_default=True, help="Number format of the weights."
+)
+@click.option("--results", multiple=True, metavar="FILE", help="Result file; may be repeated.")
+@click.option(
+    "--tokens",
+    metavar="N",
+    help="Training: how many tokens, such as 14.8e12; without, only the rate.",
+)
+@click.option(
+    "--utilization",
+    metavar="U",
+    help="Training: share of the peak, or LOW..HIGH; without, that of the measured layer.",
+)
+@click.option(
+    "--efficiency",
+    default="1",
+    show_default=True,
+    metavar="E",
+    help="Training: what communication and waiting leave of the utilization, or LOW..HIGH.",
+)
+@click.option("--days", type=float, help="Training: a deadline, for the number of chips it takes.")
+@click.option("--sequence", type=click.IntRange(1), help="Training: tokens a sequence.")
+@click.option(
+    "--attention-width",
+    type=click.IntRange(1),
+    help="Training: heads × (width of a query + of a value), to count attention.",
+)
+@click.option(
+    "--attention",
+    type=click.Choice(["causal", "full"]),
+    default="causal",
+    show_default=True,
+    help="Training: positions that count.",
+)
+@click.option(
+    "--published",
+    metavar="WHAT=VALUE",
+    help="Training: hold tokens-per-s, days or chip-hours against a published value.",
+)
+@click.option(
+    "--prefill", type=click.IntRange(1), help="Inference: tokens a chip and step of prefill."
+)
+@click.option(
+    "--decode", type=click.IntRange(1), help="Inference: sequences a chip that decode at once."
+)
+@click.option(
+    "--context", type=click.IntRange(1), help="Inference: tokens that a sequence has already."
+)
+@click.option(
+    "--kv-bytes", type=click.IntRange(1), help="Inference: bytes of keys and values a token."
+)
+def command(**options: object) -> None:
+    """Project the training or inference of MODEL, with every assumption listed.
+
+    \b
+    bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
+    bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 256
+    """
+    from bench.chips import get_chip
+    from bench.cli.evidence import given_rows
+    from bench.cli.project_text import Asked, inference_lines, training_lines
+    from bench.models import get_model
+    from bench.results.published import published_rows
+
+    asked = Asked(**options)  # type: ignore[arg-type]
+    model, chip = get_model(asked.model), get_chip(asked.chip)
+    rows = given_rows(asked.results) if asked.results else published_rows({chip.id})
+    inference = asked.prefill is not None or asked.decode is not None
+    lines = (inference_lines if inference else training_lines)(asked, model, chip, rows)
+    for line in lines:
+        click.echo(line)

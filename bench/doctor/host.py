@@ -1,0 +1,290 @@
+"""What of the host distorts a measurement: its settings, its limits, and who else is using it.
+
+Each check reads files of the kernel below a root and returns a finding, or None where this machine has
+no such thing. Most follow what pyperf's `system tune` and LLVM's benchmarking guide set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.backend import Finding
+
+CPU = "sys/devices/system/cpu"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where to look: the root of the file system, the environment, and how many processors we have."""
+
+    root: Path
+    environment: Mapping[str, str]
+    processors: int
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text without blanks around it, None where it cannot be read."""
+        try:
+            return (self.root / path).read_text(errors="replace").strip()
+        except OSError:
+            return None
+
+    def number(self, path: str) -> int | None:
+        """Return a file's number, None where there is none."""
+        text = self.read(path)
+        return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None
+
+
+Check = Callable[[Host], Finding | None]
+
+
+def governor(host: Host) -> Finding | None:
+    """Look for processors whose clock follows the load."""
+    paths = sorted((host.root / CPU).glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    found = {host.read(str(path.relative_to(host.root))) for path in paths} - {None}
+    if not found:
+        return None
+    names = ", ".join(sorted(str(name) for name in found))
+    if found == {"performance"}:
+        return Finding("ok", "governor", names)
+    return Finding(
+        "warn",
+        "governor",
+        f"{names}: the clock rises only under load",
+        "sudo cpupower frequency-set --governor performance",
+    )
+
+
+def turbo(host: Host) -> Finding | None:
+    """Look whether clocks above the nominal one are allowed."""
+    for path, on in ((f"{CPU}/intel_pstate/no_turbo", 0), (f"{CPU}/cpufreq/boost", 1)):
+        value = host.number(path)
+        if value is not None and value != on:
+            return Finding("ok", "turbo", "off")
+        if value is not None:
+            return Finding(
+                "warn",
+                "turbo",
+                "on: the clock depends on heat and on how many cores work",
+                f"echo {1 - on} | sudo tee /{path}",
+            )
+    return None
+
+
+def power_limit(host: Host) -> Finding | None:
+    """Look for a power limit of the processor below the one that it is made for."""
+    zone = "sys/class/powercap/intel-rapl:0/constraint_0"
+    limit, most = host.number(f"{zone}_power_limit_uw"), host.number(f"{zone}_max_power_uw")
+    if not limit or not most:
+        return None
+    if limit >= most:
+        return Finding("ok", "power limit", f"{limit / 1e6:.0f} W")
+    return Finding(
+        "warn",
+        "power limit",
+        f"{limit / 1e6:.0f} W, though the processor is made for {most / 1e6:.0f} W",
+        f"echo {most} | sudo tee /{zone}_power_limit_uw",
+    )
+
+
+def throttled(host: Host) -> Finding | None:
+    """Look whether heat has slowed processors down since the machine was started."""
+    paths = sorted((host.root / CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    counts = [host.number(str(path.relative_to(host.root))) for path in paths]
+    known = [count for count in counts if count is not None]
+    if not known:
+        return None
+    if not any(known):
+        return Finding("ok", "heat", "no processor was slowed down by it since the start")
+    return Finding(
+        "warn",
+        "heat",
+        f"slowed processors down {sum(known)} times since the start",
+        "sensors    # lm-sensors: which is hot, and whether fans turn",
+    )
+
+
+def quota(host: Host) -> Finding | None:
+    """Look for a control group that gives fewer processors' time than processors are visible."""
+    granted = min(_quotas(host), default=None)
+    if granted is None or granted >= host.processors:
+        return None
+    return Finding(
+        "warn",
+        "cgroup",
+        f"a quota grants the time of {granted:.3g} of {host.processors} processors: threads wait for it",
+        f"bench run … --threads {max(1, int(granted))}",
+    )
+
+
+def _quotas(host: Host) -> Iterator[float]:
+    """Yield the processors that each control group above us grants; of version 2 and of version 1."""
+    for line in (host.read("proc/self/cgroup") or "").splitlines():
+        _, controllers, path = ([*line.split(":", 2), "", "", ""])[:3]
+        if controllers == "":
+            for folder in _upwards("sys/fs/cgroup", path):
+                most, _, period = (host.read(f"{folder}/cpu.max") or "").partition(" ")
+                if most.isdecimal() and period.isdecimal() and int(period):
+                    yield int(most) / int(period)
+        elif "cpu" in controllers.split(","):
+            for folder in _upwards("sys/fs/cgroup/cpu", path):
+                time = host.number(f"{folder}/cpu.cfs_quota_us")
+                period_us = host.number(f"{folder}/cpu.cfs_period_us")
+                if time and time > 0 and period_us:
+                    yield time / period_us
+
+
+def _upwards(top: str, path: str) -> Iterator[str]:
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for length in range(len(parts), -1, -1):
+        yield "/".join([top, *parts[:length]])
+
+
+def virtual(host: Host) -> Finding | None:
+    """Look for a hypervisor, whose other guests cannot be seen from here."""
+    flags = re.search(r"^flags\s*:.*\bhypervisor\b", host.read("proc/cpuinfo") or "", re.MULTILINE)
+    if flags is None:
+        return None
+    name = host.read("sys/class/dmi/id/product_name")
+    return Finding(
+        "warn",
+        "machine",
+        f"virtual{f' ({name})' if name else ''}: clock and neighbours cannot be seen; repeat at other "
+        "times of the day, and compare",
+        "bench run … --processes 5",
+    )
+
+
+def huge_pages(host: Host) -> Finding | None:
+    """Look whether large arrays may lie in large pages."""
+    text = host.read("sys/kernel/mm/transparent_hugepage/enabled")
+    chosen = re.search(r"\[(\w+)\]", text or "")
+    if chosen is None:
+        return None
+    if chosen[1] != "never":
+        return Finding("ok", "huge pages", chosen[1])
+    return Finding(
+        "warn",
+        "huge pages",
+        "never: large arrays cost more page table walks than elsewhere",
+        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
+    )
+
+
+def numa_balancing(host: Host) -> Finding | None:
+    """Look whether the kernel moves memory between nodes while it is measured."""
+    nodes = list((host.root / "sys/devices/system/node").glob("node[0-9]*"))
+    if len(nodes) < 2 or host.number("proc/sys/kernel/numa_balancing") in (None, 0):
+        return None
+    return Finding(
+        "warn",
+        "NUMA",
+        f"{len(nodes)} nodes, and the kernel moves memory between them",
+        "sudo sysctl kernel.numa_balancing=0",
+    )
+
+
+def clock_source(host: Host) -> Finding | None:
+    """Look whether reading the time is slow."""
+    name = host.read("sys/devices/system/clocksource/clocksource0/current_clocksource")
+    if name not in ("hpet", "acpi_pm", "jiffies", "refined-jiffies"):
+        return None
+    return Finding(
+        "warn",
+        "clock source",
+        f"{name}: reading the time takes about a microsecond",
+        "echo tsc | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource",
+    )
+
+
+def swap(host: Host) -> Finding | None:
+    """Look whether memory has been moved to a disk."""
+    values = dict(re.findall(r"^(\w+):\s+([0-9]{1,15}) kB", host.read("proc/meminfo") or "", re.M))
+    total, free = int(values.get("SwapTotal", 0)), int(values.get("SwapFree", 0))
+    if total == 0:
+        return None
+    if total - free < 1024:
+        return Finding("ok", "swap", "there is some, and it is unused")
+    return Finding(
+        "warn",
+        "swap",
+        f"{(total - free) / 2**20:.1f} GiB are on disk: memory is short, or was",
+        "sudo swapoff --all && sudo swapon --all    # where that much memory is free",
+    )
+
+
+def load(host: Host) -> Finding | None:
+    """Look how many processes have wanted a processor in the last minute."""
+    text = (host.read("proc/loadavg") or "").split()
+    if not text or not re.fullmatch(r"[0-9]{1,6}\.[0-9]+", text[0]):
+        return None
+    average = float(text[0])
+    if average < max(0.5, 0.1 * host.processors):
+        return Finding("ok", "load", f"{average:.2g} in the last minute")
+    return Finding(
+        "warn",
+        "load",
+        f"{average:.2g} in the last minute on {host.processors} processors",
+        "top    # who it is; stop it, or wait",
+    )
+
+
+def threads(host: Host) -> Finding | None:
+    """Look for variables that say how many threads there are, and where."""
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OMP_PROC_BIND",
+        "GOMP_CPU_AFFINITY",
+        "KMP_AFFINITY",
+    )
+    found = [f"{name}={host.environment[name]}" for name in names if name in host.environment]
+    if not found:
+        return None
+    return Finding(
+        "warn",
+        "threads",
+        f"{', '.join(found)}: fine if it is meant",
+        f"unset {' '.join(text.split('=')[0] for text in found)}",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    virtual,
+    governor,
+    turbo,
+    power_limit,
+    throttled,
+    quota,
+    load,
+    swap,
+    huge_pages,
+    numa_balancing,
+    clock_source,
+    threads,
+)
+
+
+def examine(host: Host, checks: tuple[Check, ...] = CHECKS) -> list[Finding]:
+    """Return what the checks find; one that fails is a finding as well."""
+    findings = []
+    for check in checks:
+        try:
+            found = check(host)
+        except Exception as error:
+            topic = check.__name__.replace("_", " ")
+            text = f"could not be looked at: {type(error).__name__}: {error}"
+            found = Finding("warn", topic, text)
+        if found is not None:
+            findings.append(found)
+    return findings
+
+
+def this_host() -> Host:
+    """Return the machine that this process runs on."""
+    available = getattr(os, "sched_getaffinity", None)
+    processors = len(available(0)) if available else os.cpu_count() or 1
+    return Host(Path("/"), os.environ, processors)

@@ -1,0 +1,71 @@
+"""The devices of a comparison: result files by chip, or by file where the chip is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.results.load import load, result_files
+from bench.results.samples import read_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Samples = dict[tuple[str, str], list[list[float]]]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Rows and samples by label, in order, and the path that each label comes from."""
+
+    frames: dict[str, pd.DataFrame]
+    samples: dict[str, Samples]
+    paths: dict[str, Path]
+
+
+def load_sides(paths: Sequence[Path | str], columns: Collection[str] | None = None) -> Sides:
+    """Return the sides of a comparison.
+
+    Each path (a file, folder or glob) is a side, or if it holds several chips, each of them. A side's
+    label is its chip; of sides with the same chip, the file or folder is the label.
+    """
+    found: list[tuple[Path, str, pd.DataFrame]] = []
+    for path in map(Path, paths):
+        frame = load(path, None if columns is None else {*columns, "chip"})
+        chips = list(dict.fromkeys(frame["chip"].astype(str)))
+        if not chips:
+            raise UsageError(f"{path}: has no rows")
+        for chip in chips:
+            found.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
+    chips = [chip for _, chip, _ in found]
+    sides = Sides({}, {}, {})
+    for path, chip, frame in found:
+        label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in found])
+        if label in sides.frames:
+            raise UsageError(f"{path}: {label} is there twice; name each file once")
+        sides.frames[label] = frame.reset_index(drop=True)
+        sides.samples[label] = _samples(path)
+        sides.paths[label] = path
+    return sides
+
+
+def _name(path: Path, chip: str, paths: list[Path]) -> str:
+    """Return what tells a side from others of the same chip: the file, or its folder too."""
+    same = [other for other in paths if other.name == path.name]
+    name = path.stem if len(same) == 1 else str(path.with_suffix(""))
+    return name if len({other for other in paths if other == path}) == 1 else f"{name} {chip}"
+
+
+def _samples(path: Path) -> Samples:
+    """Return the samples behind a side's files; what two files have is left out, being pooled."""
+    found: Samples = {}
+    twice: set[tuple[str, str]] = set()
+    for file in result_files(path):
+        for key, runs in read_samples(file).items():
+            if key in found:
+                twice.add(key)
+            found[key] = runs
+    return {key: runs for key, runs in found.items() if key not in twice}

@@ -1,0 +1,46 @@
+"""Puts the output of commands into the pages that quote them.
+
+    python docs/update.py docs/claims.md
+
+Between `<!-- $ bench … -->` and `<!-- end -->` stands what the command prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+QUOTED = re.compile(
+    r"(?<=^<!-- \$ )bench (?P<arguments>.*?) -->\n.*?(?=^<!-- end -->$)", re.M | re.S
+)
+
+
+def updated(page: str) -> str:
+    """Return a page with the output that its commands give now."""
+    return QUOTED.sub(_rendered, page)
+
+
+def _rendered(found: re.Match[str]) -> str:
+    arguments = found["arguments"]
+    printed = subprocess.run(
+        [sys.executable, "-m", "bench", *shlex.split(arguments)],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    text = printed if "markdown" in arguments else f"```\n$ bench {arguments}\n{printed}```\n"
+    text = "\n".join(line.rstrip() for line in text.splitlines())
+    return f"bench {arguments} -->\n\n{text}\n\n"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Published results by chip; a package so that they travel in the wheel."""

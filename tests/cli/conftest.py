@@ -1,0 +1,37 @@
+"""Runs a command in this process, with its errors as the program would show them: fast enough for many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bench.cli.main import cli
+from bench.errors import BenchError
+
+
+@dataclass
+class Invoke:
+    """Calls `bench` in an empty folder; what is no message to the user is raised."""
+
+    folder: Path
+
+    def __call__(self, *arguments, status=0):
+        done = CliRunner().invoke(cli, [str(word) for word in arguments], standalone_mode=False)
+        error = done.exception
+        if error is not None and not isinstance(error, (BenchError, click.ClickException)):
+            raise error
+        found = (done.return_value or 0) if error is None else error.exit_code
+        said = "" if error is None else getattr(error, "message", str(error))
+        assert found == status, said or done.output
+        return said or done.output
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Invoke(tmp_path)

@@ -1,0 +1,76 @@
+"""`bench claims` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.results.published import published_folder
+from bench.results.writer import ResultFile
+
+BAD = """
+facts: {half: {value: 0.5, source: a book}}
+claims:
+  - {id: a, sentence: s, by: b, on: 2025-05, reading: r, refuted_if: x, expected: 1, formula: halff}
+"""
+
+
+def test_table(invoke):
+    shown = invoke("claims")
+    for word in ("supported", "refuted", "mixed", "untestable", "0.367 to 0.565", "33.3"):
+        assert word in shown
+    assert "→ bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in shown
+
+
+def test_json_has_figures_rows_and_sources(invoke):
+    found = json.loads(invoke("claims", "--format", "json", "--only", "effective-in-products"))
+    (claim,) = found
+    assert claim["verdict"] == "refuted"
+    assert claim["typical"]["low"] < claim["typical"]["value"] < claim["typical"]["high"]
+    assert len(claim["cases"]) == 5
+    for case in claim["cases"]:
+        assert [row["chip"] for row in case["evidence"]] == ["h100-sxm", "ascend-910b2"]
+        assert all("github.com" in row["source"] for row in case["evidence"])
+
+
+def test_results_of_ones_own_are_evidence(invoke):
+    """The chip's file given again makes a claim testable that --no-published leaves without rows."""
+    given = published_folder() / "ascend-910b2.csv"
+    only = ("--only", "utilization-of-the-peak", "--no-published")
+    assert "untestable" in invoke("claims", *only)
+    assert "supported" in invoke("claims", given, *only)
+
+
+def test_rows_of_simulated_devices_are_refused(invoke):
+    from tests.results.conftest import make_row
+
+    path = invoke.folder / "simulated.csv"
+    with ResultFile.create(path) as file:
+        file.append(make_row(simulated=True))
+    said = invoke("claims", path, status=2)
+    assert "1 of 1 rows are of a simulated device" in said
+    invoke("claims", path, "--simulated")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("2025-05-podcst",), "did you mean '2025-05-podcast'"),
+        (("a.yaml", "b.yaml"), "one file of claims at a time"),
+        (("missing.csv",), "missing.csv: no such file"),
+        (("--only", "half-the-parametres"), "did you mean 'half-the-parameters'"),
+        (
+            ("bad.yaml",),
+            "bad.yaml:4: claims[0].formula: unknown fact 'halff' (did you mean 'half'?)",
+        ),
+    ],
+)
+def test_mistakes(invoke, arguments, message):
+    (invoke.folder / "bad.yaml").write_text(BAD)
+    assert message in invoke("claims", *arguments, status=2)
+
+
+def test_a_mistake_ends_in_a_sentence_and_exit_code_2(bench):
+    said = bench("claims", "missing.csv", status=2).stderr
+    assert said == "bench: missing.csv: no such file\n"

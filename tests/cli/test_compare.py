@@ -1,0 +1,150 @@
+"""`bench compare` as a user runs it: tables, formats, exit codes, and files that are no good."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from bench.measure.protocol import Outcome
+from bench.measure.run import pyperf_run
+from bench.results.published import published_folder
+from bench.results.samples import SamplesFile, samples_path
+from bench.results.writer import ResultFile
+from tests.results.conftest import make_failed_row, make_row
+
+
+def slower(row, factor):
+    """The same case on a device that takes so much longer."""
+    changed = dict(row)
+    for name in ("time_median_s", "time_mean_s", "ci_low_s", "ci_high_s"):
+        changed[name] = row[name] * factor
+    for name in ("achieved_tflops", "achieved_gbps", "utilization", "roofline_fraction"):
+        changed[name] = row[name] / factor
+    return changed
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files: `b` is half as fast at the first case and has no partner for another."""
+    rows = [make_row(m, chip="a", host="=h()") for m in (64, 65, 66)]
+    with ResultFile.create(tmp_path / "a.csv") as file:
+        for row in (*rows, make_failed_row("timeout", 70, chip="a")):
+            file.append(row)
+    with ResultFile.create(tmp_path / "b.csv") as file:
+        for row in (slower(rows[0], 2.0), rows[1], make_row(80)):
+            file.append({**row, "chip": "b <b>|b"})
+    return tmp_path
+
+
+def test_the_table_says_who_is_faster_by_how_much_and_what_is_missing(files, invoke):
+    shown = invoke("compare", "a.csv", "b.csv")
+    for text in (
+        "b <b>|b against a: 2 cases of both",
+        "all: every case that both have",
+        "matmul bf16 64×32×16",
+        "0.500",
+        "slower",
+        "a: 1 rows left out: not measured (status is not ok)",
+        "a: 1 cases without a partner: b <b>|b has no such case",
+        "matmul bf16 66×32×16",
+        "b <b>|b: 1 cases without a partner: a has no such case",
+    ):
+        assert text in shown, text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits(files, invoke, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = invoke("compare", "a.csv", "b.csv")
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_json_has_everything_and_no_nan(files, invoke):
+    found = json.loads(invoke("compare", "a.csv", "b.csv", "--format", "json"))
+    assert (found["base"], found["others"]) == ("a", ["b <b>|b"])
+    assert [pair["verdict"] for pair in found["pairs"]] == ["slower", "undecided"]
+    assert found["pairs"][0]["ratio"] == pytest.approx(0.5)
+    assert found["pairs"][0]["energy_ratio"] is None
+    assert {row["set"] for row in found["sets"]} == {"matmul", "all"}
+    assert len(found["unpaired"]) == 2
+
+
+def test_csv_is_never_computed_by_a_spreadsheet(files, invoke):
+    text = invoke("compare", "a.csv", "b.csv", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["verdict"] for row in rows] == ["slower", "undecided"]
+    assert not any(value[:1] in "=+@" for row in rows for value in row.values() if value)
+
+
+def test_markdown_does_not_let_a_name_break_out(files, invoke):
+    text = invoke("compare", "a.csv", "b.csv", "--format", "markdown")
+    assert "<b>" not in text
+    assert "b &lt;b&gt;\\|b against a" in text
+    tables = [line for line in text.splitlines() if line.startswith("| ")]
+    assert tables
+    assert "| matmul bf16 64×32×16 |" in text
+
+
+def test_conditions_for_ci(files, invoke):
+    assert "slower" in invoke("compare", "a.csv", "b.csv", "--fail-on", "slower", status=1)
+    assert "0.500" in invoke("compare", "a.csv", "b.csv", "--fail-below", "0.95", status=1)
+    invoke("compare", "a.csv", "b.csv", "--fail-below", "0.4")
+    invoke("compare", "b.csv", "a.csv", "--fail-on", "slower")
+
+
+def test_the_same_chip_twice_is_called_by_its_file(files, invoke):
+    with ResultFile.create(files / "after.csv") as file:
+        file.append(make_row(64, chip="a"))
+    assert "after against a" in invoke("compare", "a.csv", "after.csv")
+
+
+def test_samples_beside_the_files_are_used(tmp_path, invoke):
+    for name, factor in (("a", 1.0), ("b", 2.0)):
+        row = slower(make_row(64, chip=name), factor)
+        with ResultFile.create(tmp_path / f"{name}.csv") as file:
+            file.append(row)
+        values = [row["time_median_s"] * (1 + 0.001 * place) for place in range(-10, 11)]
+        outcome = Outcome("ok", values_s=values, warm_ups=[], metadata={"loops": 1})
+        samples = SamplesFile(samples_path(tmp_path / f"{name}.csv"), keep=False)
+        samples.add("case", [pyperf_run("case", row, outcome)])
+        samples.write()
+    shown = invoke("compare", "a.csv", "b.csv")
+    assert "95 % intervals: 1 from their samples" in shown
+    assert "slower" in shown
+
+
+def test_the_published_results_compare_on_the_first_day(invoke):
+    folder = published_folder()
+    shown = invoke("compare", folder / "nvidia-h100.csv", folder / "ascend-910b2.csv")
+    assert "ascend-910b2 against h100-sxm: 15 cases of both" in shown
+    assert "0.358 (peak)" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.csv"], "against what?"),
+        (["a.csv", "none.csv"], "none.csv: no such file"),
+        (["a.csv", "*.tsv"], "no file matches"),
+        (["a.csv", "b.csv", "--base", "c"], "no device 'c'; there are: a, b"),
+        (["a.csv", "a.csv"], "name each file once"),
+        (["a.csv", "c.csv"], "no case in common"),
+        (["both.csv", "a.csv"], "both.csv has several chips: say which is the base"),
+        (["a.csv", "broken.csv"], "broken.csv: line 2: time_median_s: expected"),
+        (["a.csv", "samples.csv"], "samples.pyperf.json: not a file of samples"),
+    ],
+)
+def test_mistakes(files, invoke, arguments, message):
+    with ResultFile.create(files / "c.csv") as file:
+        file.append(make_row(99, chip="c"))
+    with ResultFile.create(files / "both.csv") as file:
+        file.append(make_row(64, chip="x"))
+        file.append(make_row(64, chip="y"))
+    content = (files / "b.csv").read_bytes()
+    (files / "broken.csv").write_bytes(content.replace(b",5e-05,", b",-5e-05,", 1))
+    (files / "samples.csv").write_bytes(content)
+    (files / "samples.pyperf.json").write_text("{")
+    assert message in invoke("compare", *arguments, status=2)

@@ -1,0 +1,144 @@
+"""`bench cost` and `bench project` as a user runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.results.published import published_folder
+from bench.results.writer import ResultFile
+from tests.results.conftest import make_failed_row, make_row
+
+PUBLISHED = published_folder()
+H100 = PUBLISHED / "nvidia-h100.csv"
+NPU = PUBLISHED / "ascend-910b2.csv"
+
+
+def write(invoke, name, *rows):
+    with ResultFile.create(invoke.folder / name) as file:
+        for row in rows:
+            file.append(row)
+    return name
+
+
+def test_cost_of_products_and_tokens_beside_list_prices(invoke):
+    shown = invoke("cost", H100, "--price", "h100-sxm=2.99")
+    assert "h100-sxm bfloat16: $0.961 per exaFLOP" in shown
+    assert "at 50 % of the peak" in shown
+    assert "deepseek-v3 on h100-sxm" in shown
+    assert "GPT-4o (2026-05-21)" in shown
+    assert "$2.99, as given" in shown
+    assert "left out: attention over earlier tokens" in shown
+
+
+def test_rents_are_the_default_and_named(invoke):
+    shown = invoke("cost", H100, "--model", "deepseek-v3")
+    assert "the median of these rents" in shown
+    assert "Lambda, 2026-05-18" in shown
+    assert "deepseek-v3 on h100-sxm, bfloat16, 16 tokens" in shown
+    assert "per exaFLOP" not in shown
+
+
+def test_electricity_is_added_where_power_is_known(invoke):
+    write(invoke, "power.csv", make_row(chip="h100-sxm", power_w=1000.0))
+    plain = invoke("cost", "power.csv", "--price", "h100-sxm=1")
+    more = invoke("cost", "power.csv", "--price", "h100-sxm=1", "--energy-price", "1")
+
+    def dollars(text):
+        return float(text.split("$")[1].split()[0].replace(",", ""))
+
+    assert dollars(more) == pytest.approx(2 * dollars(plain), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a result file"),
+        (("missing.csv",), "no such file"),
+        ((NPU,), "no published price of ascend-910b2: give one, --price ascend-910b2=$/H"),
+        ((NPU, "--price", "ascend-910b2=0"), "expected more than 0"),
+        ((NPU, "--price", "ascend-910b2=-1"), "expected more than 0"),
+        ((NPU, "--price", "ascend-910b2=nan"), "expected more than 0"),
+        ((NPU, "--price", "ascend-901b2=1"), "did you mean 'ascend-910b2'"),
+        ((H100, "--energy-price", "0"), "--energy-price: expected more than 0"),
+        ((H100, "--model", "deepseek-v33"), "did you mean 'deepseek-v3'"),
+        ((H100, "--model", "gpt-oss-20b"), "no row of a layer of gpt-oss-20b"),
+        (("simulated.csv",), "1 of 1 rows are of a simulated device"),
+        (("failed.csv",), "no row with a measurement"),
+    ],
+)
+def test_cost_mistakes(invoke, arguments, message):
+    write(invoke, "simulated.csv", make_row(simulated=True))
+    write(invoke, "failed.csv", make_failed_row("timeout"))
+    assert message in invoke("cost", *arguments, status=2)
+
+
+RUN = ("project", "deepseek-v3", "--chip", "h800-sxm", "--chips", "2048")
+
+
+def test_training_with_every_assumption(invoke):
+    arguments = ("--tokens", "14.8e12", "--utilization", "0.25..0.35", "--days", "60")
+    shown = invoke(*RUN, *arguments, "--published", "chip-hours=2.664e6")
+    assert "3,076,059 [2,636,622, 3,691,271]" in shown
+    assert "chips for 60 days" in shown
+    assert "1.15 [0.990, 1.39]" in shown
+    for text in ("6 × 37 billion", "peak 989", "0.300 [0.250, 0.350], assumed", "efficiency 1"):
+        assert text in shown
+
+
+def test_training_by_the_measured_layer(invoke):
+    shown = invoke("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8")
+    assert "measured: one layer in the forward pass at 16384 tokens" in shown
+
+
+def test_inference_and_whether_it_fits(invoke):
+    on = ("project", "deepseek-v3", "--chip", "h100-sxm", "--decode", "256")
+    shown = invoke(*on, "--chips", "32", "--prefill", "8192")
+    assert "prefill, tokens a second and chip" in shown
+    assert "41.94 GB of weights + 0 GB of keys and values of 80 GB: fits" in shown
+    assert "attention over keys and values left out" in shown
+    full = invoke(*on, "--chips", "32", "--context", "4096", "--kv-bytes", "70272")
+    assert "does not fit" in full
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*RUN,), "no row of deepseek-v3 on h800-sxm in bfloat16"),
+        ((*RUN[:-1], "0", "--utilization", "0.3"), "0 is not in the range"),
+        ((*RUN, "--utilization", "nan"), "--utilization: expected more than 0 and at most 1"),
+        ((*RUN, "--utilization", "1.2"), "--utilization: expected more than 0 and at most 1"),
+        ((*RUN, "--utilization", "0.3", "--efficiency", "0"), "--efficiency: expected more than 0"),
+        ((*RUN, "--utilization", "0.3", "--tokens", "-1"), "--tokens: expected more than 0"),
+        ((*RUN, "--utilization", "0.3", "--days", "nan"), "--days: expected more than 0"),
+        ((*RUN, "--utilization", "0.3", "--days", "9"), "--days: needs --tokens"),
+        ((*RUN, "--utilization", "0.3", "--sequence", "9"), "--sequence and --attention-width"),
+        (
+            (*RUN, "--utilization", "0.3", "--published", "hours=1"),
+            "--published: expected WHAT=VALUE",
+        ),
+        ((*RUN, "--utilization", "0.3", "--dtype", "float4"), "no peak in float4 is known"),
+        (("project", "deepseek-v33", *RUN[2:]), "did you mean 'deepseek-v3'"),
+        ((*RUN[:3], "h800-smx", *RUN[4:]), "did you mean 'h800-sxm'"),
+        ((*RUN, "--decode", "64"), "no row of deepseek-v3 on h800-sxm in bfloat16"),
+        ((*RUN, "--decode", "64", "--context", "9"), "--context and --kv-bytes belong together"),
+        ((*RUN, "--results", "simulated.csv"), "1 of 1 rows are of a simulated device"),
+        (
+            ("project", "minimax-m3", *RUN[2:], "--utilization", "0.3"),
+            "active parameters of minimax-m3",
+        ),
+        (
+            ("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8", "--decode", "99999"),
+            "was measured from 1 to 16384 tokens a device, not at 99999",
+        ),
+    ],
+)
+def test_project_mistakes(invoke, arguments, message):
+    write(invoke, "simulated.csv", make_row(simulated=True))
+    assert message in " ".join(invoke(*arguments, status=2).split())
+
+
+@pytest.mark.parametrize("command", [("cost", "missing.csv"), ("project", "x", *RUN[2:])])
+def test_mistakes_end_in_a_sentence_and_exit_code_2(bench, command):
+    said = bench(*command, status=2).stderr
+    assert said.startswith("bench: ")
+    assert "Traceback" not in said

@@ -1,0 +1,187 @@
+"""What is found on hosts of all kinds, laid out as the kernel does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.doctor.host import CHECKS, Host, examine, this_host
+from bench.doctor.neighbours import examine as neighbours
+from bench.doctor.neighbours import judge
+
+CPU = "sys/devices/system/cpu"
+MEMORY = "MemTotal: 100 kB\nSwapTotal: {} kB\nSwapFree: {} kB\n"
+RAPL = "sys/class/powercap/intel-rapl:0/constraint_0_{}_power_uw"
+CLOCK = "sys/devices/system/clocksource/clocksource0/current_clocksource"
+PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
+NODES = {"sys/devices/system/node/node0/x": "", "sys/devices/system/node/node1/x": ""}
+
+
+def look(folder, files, processors=8, **environment):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    found = examine(Host(folder, environment, processors))
+    return {finding.topic: finding for finding in found}
+
+
+def test_of_an_empty_machine_nothing_is_claimed(tmp_path):
+    assert look(tmp_path, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "topic", "level", "text", "mend"),
+    [
+        ({f"{CPU}/cpu0/cpufreq/scaling_governor": "performance\n"}, "governor", "ok", "", None),
+        (
+            {
+                f"{CPU}/cpu0/cpufreq/scaling_governor": "performance",
+                f"{CPU}/cpu1/cpufreq/scaling_governor": "powersave",
+            },
+            "governor",
+            "warn",
+            "performance, powersave",
+            "cpupower frequency-set --governor performance",
+        ),
+        ({f"{CPU}/intel_pstate/no_turbo": "0"}, "turbo", "warn", "on", "echo 1 | sudo tee /sys/"),
+        ({f"{CPU}/intel_pstate/no_turbo": "1"}, "turbo", "ok", "off", None),
+        ({f"{CPU}/cpufreq/boost": "1"}, "turbo", "warn", "on", "echo 0 | sudo tee /sys/"),
+        ({f"{CPU}/cpufreq/boost": "0"}, "turbo", "ok", "off", None),
+        (
+            {
+                RAPL.format("max"): "350000000",
+                RAPL.format("max").replace("max_power", "power_limit"): "200000000",
+            },
+            "power limit",
+            "warn",
+            "200 W, though the processor is made for 350 W",
+            "echo 350000000",
+        ),
+        (
+            {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "12"},
+            "heat",
+            "warn",
+            "12 times",
+            "sensors",
+        ),
+        ({f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "0"}, "heat", "ok", "", None),
+        (
+            {"proc/self/cgroup": "0::/job/task\n", "sys/fs/cgroup/job/cpu.max": "250000 100000"},
+            "cgroup",
+            "warn",
+            "2.5 of 8 processors",
+            "--threads 2",
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/x\n",
+                "sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us": "100000",
+            },
+            "cgroup",
+            "warn",
+            "4 of 8 processors",
+            "--threads 4",
+        ),
+        (
+            {
+                "proc/cpuinfo": "flags\t\t: fpu hypervisor avx\n",
+                "sys/class/dmi/id/product_name": "KVM",
+            },
+            "machine",
+            "warn",
+            "virtual (KVM)",
+            "--processes",
+        ),
+        (
+            {"proc/loadavg": "7.91 3 2 1/100 5"},
+            "load",
+            "warn",
+            "7.9 in the last minute on 8",
+            "top",
+        ),
+        ({"proc/loadavg": "0.10 3 2 1/100 5"}, "load", "ok", "", None),
+        ({"proc/meminfo": MEMORY.format(4 << 20, 2 << 20)}, "swap", "warn", "2.0 GiB", "swapoff"),
+        ({"proc/meminfo": MEMORY.format(4 << 20, 4 << 20)}, "swap", "ok", "unused", None),
+        ({PAGES: "always madvise [never]"}, "huge pages", "warn", "never", "echo madvise"),
+        ({PAGES: "always [madvise] never"}, "huge pages", "ok", "madvise", None),
+        ({**NODES, "proc/sys/kernel/numa_balancing": "1"}, "NUMA", "warn", "2 nodes", "sysctl"),
+        ({CLOCK: "hpet\n"}, "clock source", "warn", "hpet", "echo tsc"),
+    ],
+)
+def test_what_is_found(tmp_path, files, topic, level, text, mend):
+    found = look(tmp_path, files)
+    assert set(found) == {topic}
+    assert found[topic].level == level
+    assert text in found[topic].text
+    assert (found[topic].mend is None) == (mend is None)
+    assert mend is None or mend in (found[topic].mend or "")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000"},
+        {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "800000 100000"},
+        {"proc/cpuinfo": "flags : fpu avx\n"},
+        {"proc/meminfo": MEMORY.format(0, 0)},
+        {**NODES, "proc/sys/kernel/numa_balancing": "0"},
+        {CLOCK: "tsc"},
+    ],
+)
+def test_what_is_well_and_not_worth_a_line(tmp_path, files):
+    assert look(tmp_path, files) == {}
+
+
+def test_threads_that_were_set(tmp_path):
+    found = look(tmp_path, {}, OMP_NUM_THREADS="1", KMP_AFFINITY="compact")["threads"]
+    assert found.mend == "unset OMP_NUM_THREADS KMP_AFFINITY"
+
+
+FILES = [
+    f"{CPU}/cpu0/cpufreq/scaling_governor",
+    f"{CPU}/intel_pstate/no_turbo",
+    f"{CPU}/cpu0/thermal_throttle/core_throttle_count",
+    "proc/self/cgroup",
+    "sys/fs/cgroup/cpu.max",
+    "proc/cpuinfo",
+    "proc/loadavg",
+    "proc/meminfo",
+    PAGES,
+    CLOCK,
+    RAPL.format("max"),
+]
+
+
+@given(
+    st.dictionaries(st.sampled_from(FILES), st.text(max_size=40) | st.from_regex(r"[0-9 a:/\n.]*"))
+)
+def test_whatever_the_kernel_says_nothing_breaks(tmp_path_factory, contents):
+    found = look(tmp_path_factory.mktemp("root"), contents)
+    assert not any("could not be looked at" in finding.text for finding in found.values())
+
+
+def test_a_check_that_fails_is_a_finding():
+    def surprise(host):
+        raise ZeroDivisionError("of all things")
+
+    (found,) = examine(this_host(), (surprise,))
+    assert (found.level, found.topic) == ("warn", "surprise")
+    assert "of all things" in found.text
+
+
+def test_this_host():
+    found = examine(this_host(), CHECKS)
+    assert not any("could not be looked at" in finding.text for finding in found)
+
+
+def test_neighbours():
+    assert judge({1: 0.1, 2: 0.0}, {}).level == "ok"
+    found = judge({1: 0.1, 2: 0.5, 3: 2.0}, {2: "cc1", 3: "python"})
+    assert found.level == "warn"
+    assert "python (3): 2.0, cc1 (2): 0.5" in found.text
+    assert "3 2" in (found.mend or "")
+    many = judge(dict.fromkeys(range(9), 1.0), {})
+    assert "and 6 more" in many.text
+    assert [finding.topic for finding in neighbours(0.01)] == ["processes"]
