@@ -212,12 +212,16 @@ def device_files_forbidden(folder: Path = Path("/dev")) -> bool:
 
 
 def use_tf32(wanted: bool) -> None:
-    """Let float32 products be rounded to tf32, or not; torch 2.9 has a new name for it."""
+    """Let float32 products be rounded to tf32, or not.
+
+    By the older name as long as there is one: torch 2.9 and newer keep the two in step then, and
+    Inductor, which reads the older, refuses a mixture.
+    """
     matmul = torch.backends.cuda.matmul
-    if hasattr(matmul, "fp32_precision"):
-        matmul.fp32_precision = "tf32" if wanted else "ieee"
-    else:
+    if hasattr(matmul, "allow_tf32"):
         matmul.allow_tf32 = wanted
+    else:
+        matmul.fp32_precision = "tf32" if wanted else "ieee"
 
 
 class EventTimer:

@@ -5,6 +5,7 @@ A vendor's backend derives from TorchBackend and says how its devices are found,
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -46,6 +47,9 @@ def unmarked(stage: str) -> None:
 
 class TorchImplementation(Protocol):
     """One way to compute a kernel with torch; found through the group `bench.implementations`.
+
+    One that compiles or tunes at the first execution says so by `compiles = True`; that time is then
+    taken apart from all others.
 
     One whose class says `staged = True` takes a third argument in `build`, and calls it with a
     stage's name whenever a part of that stage has ended.
@@ -169,6 +173,7 @@ class TorchBackend(ABC):
             build = partial(found.build, mark=clock)  # type: ignore[call-arg]
         with torch.inference_mode(not case.backward):
             steps = [build(case, operands) for operands in copies]
+            compile_s = first_seconds(steps[0]) if getattr(found, "compiles", False) else None
             if case.graph:
                 steps = [self.capture(step, device) for step in steps]
         timing = "graph" if case.graph else timer.timing
@@ -180,11 +185,19 @@ class TorchBackend(ABC):
             clock=clock,
             gradients=case.backward,
             translating=self.translating,
+            compile_s=compile_s,
         )
 
     def capture(self, step: Step, device: Device) -> Step:
         """Return a step that replays what `step` launches as one graph; outputs stay in place."""
         raise Unsupported(f"{self.name} devices have no graphs to launch a case with")
+
+
+def first_seconds(step: Step) -> float:
+    """Return the host's time for a first execution, which is nearly all compiling and tuning."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None) -> int:
@@ -272,6 +285,7 @@ class TorchPrepared:
         clock: StageClock | None = None,
         gradients: bool = False,
         translating: Callable[[], AbstractContextManager[None]] = nullcontext,
+        compile_s: float | None = None,
     ) -> None:
         self._steps = steps
         self._clock = clock
@@ -281,6 +295,7 @@ class TorchPrepared:
         self.timing = timing
         self.flush_bytes = flush_bytes
         self._translating = translating
+        self.compile_s = compile_s
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""

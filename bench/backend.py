@@ -96,7 +96,10 @@ class TelemetrySampler(Protocol):
 
 
 class Prepared(Protocol):
-    """A case allocated on a device, ready to be timed."""
+    """A case allocated on a device, ready to be timed.
+
+    One that was compiled or tuned for may have `compile_s`, the seconds that this took.
+    """
 
     timing: str  # how `run` takes the time: host, events, graph
     flush_bytes: int  # the memory that a cold run cycles through or flushes; 0 when hot

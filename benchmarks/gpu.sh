@@ -1,13 +1,43 @@
 #!/usr/bin/env bash
-# Measures one NVIDIA GPU in under ten minutes: bandwidth, products, and DeepSeek-V3's layer, each
-# into a result file of its own in the folder given (default results/local/gpu).
+# Checks and measures one GPU in under ten minutes; result files and tables.md go to a folder.
 #
-#     benchmarks/gpu.sh [FOLDER]
-set -euo pipefail
+#     benchmarks/gpu.sh [FOLDER]              default: results/local/gpu
+#     benchmarks/gpu.sh --dry-run [FOLDER]    the same steps on this processor, with tiny cases
+#
+# BACKEND (cuda) and PYTHON (python3) may be set. A step that fails does not keep the others from
+# running; the exit code says whether one did.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+backend=${BACKEND:-cuda}
+small=()
+budget=1.5
+sizes='1024|4096|8192'
+if [ "${1:-}" = --dry-run ]; then
+    shift
+    backend=cpu small=(--small) budget=0.05 sizes='256'
+fi
 folder=${1:-results/local/gpu}
 mkdir -p "$folder"
-run() { python3 -m bench run --backend cuda --force "$@"; }
+failed=0
+step() { echo "# $*" >&2; timeout 400 "$@" || { failed=1; echo "failed: $*" >&2; }; }
+run() { step "$python" -m bench run "$@" --backend "$backend" --force --quiet; }
 
-run memory --time-budget 2 -o "$folder/memory.csv"
-run matmul --time-budget 1.5 --filter 'layout=nt,k=1024|2048|4096|8192|16384,batch=1,n=1024|2048|4096|8192|16384,m=1024|2048|4096|8192|16384' -o "$folder/matmul.csv"
-run moe-deepseek-v3 --time-budget 2 --implementation all -o "$folder/moe-deepseek-v3.csv" || true
+{
+    step "$python" benchmarks/gpu_timers.py --backend "$backend" "${small[@]}"
+    step "$python" benchmarks/gpu_tables.py "$folder" --backend "$backend" "${small[@]}"
+    exit "$failed" # of this side of the pipe
+} | tee "$folder/tables.md" || failed=1
+
+# Result files to keep: every dtype, and both ways to compile.
+run matmul --time-budget "$budget" -o "$folder/matmul.csv" \
+    --filter "layout=nt,batch=1,m=$sizes,n=$sizes,k=$sizes"
+if [ "$backend" = cuda ]; then
+    run matmul --time-budget 1 --implementation all -o "$folder/implementations.csv" \
+        --filter 'dtype=bfloat16,layout=nt,batch=1,m=4096,n=4096,k=4096'
+    run memory --time-budget 1 --filter 'size_mib=2048' -o "$folder/memory.csv"
+    run moe-deepseek-v3 --time-budget 1 --filter 'tokens=16|64|512|4096' -o "$folder/moe-deepseek-v3.csv"
+    run moe-pangu-ultra --time-budget 1 --filter 'tokens=64|4096' -o "$folder/moe-pangu-ultra.csv"
+    step "$python" -m pytest -q -m cuda tests/backends/test_cuda.py
+fi
+exit "$failed"

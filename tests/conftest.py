@@ -67,9 +67,9 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def plugin_packages(tmp_path_factory) -> Path:
-    """A folder into which pip has installed the example backend and the faulty one."""
+    """A folder into which pip has installed the backends of tests/plugins."""
     target = tmp_path_factory.mktemp("site")
-    for name in ("example_backend", "faulty_backend"):
+    for name in ("example_backend", "faulty_backend", "many_devices"):
         source = tmp_path_factory.mktemp("source") / name
         # A copy, because a build leaves its traces beside what it builds.
         source.mkdir()

@@ -15,7 +15,8 @@ from bench.analysis.statistics import median_interval
 from bench.cli.format import duration, percent, seconds, significant
 from bench.cli.table import half_width
 from bench.launcher import Rank
-from bench.measure.supervisor import Job, Row
+from bench.measure.crew import Job
+from bench.measure.supervisor import Row
 
 
 class Prefixed(io.TextIOBase):
@@ -70,16 +71,16 @@ class PlainProgress(Silent):
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
         self._total = total
-        self._number = 0
+        self._numbers: dict[tuple[str, int, str], int] = {}
 
     def case_started(self, number: int, job: Job) -> None:
-        """Remember which case of how many this is."""
-        self._number = number + 1
+        """Remember which case of how many this is; several devices may have one at a time."""
+        self._numbers[job.key] = number + 1
 
     def case_finished(self, job: Job, row: Row) -> None:
         """Write the case's line."""
         self._console.print(
-            f"[{self._number}/{self._total}] {outcome_line(job, row)}", markup=False
+            f"[{self._numbers[job.key]}/{self._total}] {outcome_line(job, row)}", markup=False
         )
 
 

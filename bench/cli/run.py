@@ -76,6 +76,11 @@ def fraction(
     help="An index, a list 0,1, or `all`. [default: 0, or under srun, mpirun or torchrun the local rank]",
 )
 @click.option(
+    "--parallel",
+    is_flag=True,
+    help="Several devices measure each case at the same time, each for the whole time budget.",
+)
+@click.option(
     "--filter",
     "filter_text",
     metavar="KEY=VALUE,…",
@@ -204,6 +209,7 @@ def command(
             jobs=jobs,
             threads=options["threads"],
             path=path if rank is None else path_of(rank, path, socket.gethostname()),
+            together=options["parallel"],
             resume=options["resume"],
             force=force,
             stages=options["stages"],
@@ -231,9 +237,11 @@ def announce(request: Request, console: Console, verbose: bool) -> None:
     first = next(iter(devices.values()))
     mark = " (SIMULATED)" if first.simulated else ""
     threads = f", {first.threads} threads" if first.threads else ""
+    together = " together" if request.together and len(devices) > 1 else ""
+    cases = len({job.case.case_id for job in request.jobs}) if together else len(request.jobs)
     console.print(
-        f"{request.config.name}: {len(request.jobs)} cases on {request.description.name} "
-        f"{', '.join(map(str, devices))}: {first.name}{threads}{mark}",
+        f"{request.config.name}: {cases} cases on {request.description.name} "
+        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{mark}",
         markup=False,
     )
     if verbose:
@@ -283,6 +291,7 @@ def show(
     """Write the table, or the rows as CSV or JSON, to standard output; the rest to standard error."""
     from rich.console import Console
 
+    from bench.cli.devices import device_lines
     from bench.cli.table import remarks, result_table
 
     if options["form"] == "csv":
@@ -293,7 +302,8 @@ def show(
         shapes = {job.case.case_id: job.case.shape for job in request.jobs}
         out = Console(highlight=False)
         out.print(result_table(finished.rows, shapes))
-        for line in remarks(finished.rows, shapes):
+        names = {job.device.index: job.device.name for job in request.jobs}
+        for line in [*remarks(finished.rows, shapes), *device_lines(finished.rows, shapes, names)]:
             out.print(line, markup=False)
     if options["verbose"]:
         for phase, seconds in where_the_time_went(finished, time.monotonic() - started):

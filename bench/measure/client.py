@@ -86,26 +86,46 @@ class WorkerProcess:
         return [Finding(**data) for data in answer]
 
     def measure(
-        self, request: Measure, timeout_s: float, progress: ProgressHandler | None = None
+        self,
+        request: Measure,
+        timeout_s: float,
+        progress: ProgressHandler | None = None,
+        at_gate: Callable[[], None] | None = None,
     ) -> Outcome:
-        """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then."""
+        """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then.
+
+        A gated request's samples begin when `at_gate` returns; the wait is not counted.
+        """
         message = {"request": "measure", "measure": asdict(request)}
-        return outcome_from_json(self._ask(message, timeout_s, progress))
+        return outcome_from_json(self._ask(message, timeout_s, progress, at_gate))
 
     def _ask(
-        self, message: dict[str, Any], timeout_s: float, progress: ProgressHandler | None
+        self,
+        message: dict[str, Any],
+        timeout_s: float,
+        progress: ProgressHandler | None,
+        at_gate: Callable[[], None] | None = None,
     ) -> Any:
         deadline = time.monotonic() + timeout_s
-        try:
-            os.write(self._requests, encode(message))
-        except BrokenPipeError:
-            raise self._died() from None
+        self._send(message)
         while True:
             answer = decode(self._read_line(deadline))
             if answer["message"] == "done":
                 return answer["answer"]
-            if progress is not None:
+            if answer["message"] == "ready":
+                since = time.monotonic()
+                if at_gate is not None:
+                    at_gate()
+                deadline += time.monotonic() - since
+                self._send({"request": "go"})
+            elif progress is not None:
                 progress(answer["phase"], answer["values"])
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            os.write(self._requests, encode(message))
+        except BrokenPipeError:
+            raise self._died() from None
 
     def _read_line(self, deadline: float) -> bytes:
         while b"\n" not in self._buffer:

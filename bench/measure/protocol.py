@@ -1,8 +1,9 @@
 """What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
 
 Requests are `describe`, `diagnose` and `measure`; a worker answers each with any number of
-`progress` messages and one `done`. The worker's own output goes elsewhere, so nothing that a library
-prints can be mistaken for an answer.
+`progress` messages and one `done`. A `gated` measurement says `ready` after its warm-up, and waits
+for `go`. The worker's own output goes elsewhere, so nothing that a library prints can be mistaken
+for an answer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Measure:
     seed: int
     precision: float
     time_budget_s: float
+    gated: bool = False
     stages: bool = False
 
 
@@ -48,6 +50,7 @@ class Outcome:
     loops: int | None = None
     timing: str | None = None
     flush_bytes: int | None = None
+    compile_s: float | None = None
     stop_reason: str | None = None
     limits: Limits = field(default_factory=Limits)
     telemetry: Telemetry = field(default_factory=Telemetry)

@@ -31,8 +31,11 @@ def make_row(
     *,
     seed: int,
     identity: dict[str, object],
+    together: int = 1,
 ) -> dict[str, object]:
     """Return one row; `outcomes` are those of the processes that measured the case in turn.
+
+    `together` is the number of devices that did so at the same time.
 
     A case is as good as its worst process: the first that is not `ok` decides status and error, and
     the row has no times and rates then.
@@ -44,6 +47,7 @@ def make_row(
         "case_id": case.case_id,
         "seed": seed,
         **_device_columns(device),
+        "devices_together": together,
         **_work_columns(case, work),
         "implementation": worst.implementation,
         "status": worst.status,
@@ -54,6 +58,7 @@ def make_row(
         "compared": worst.compared,
         "timing": worst.timing,
         "flush_bytes": worst.flush_bytes,
+        "compile_s": worst.compile_s,
         "peak_tflops": worst.limits.peak_tflops,
         "peak_gbps": worst.limits.peak_gbps,
         "peak_source": worst.limits.peak_source,

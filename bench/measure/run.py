@@ -14,11 +14,12 @@ import pyperf
 from bench.config import Config, Measurement
 from bench.errors import BenchError
 from bench.measure.client import WorkerProcess
+from bench.measure.crew import Crew, Job
 from bench.measure.environment import identity, new_run_id
 from bench.measure.protocol import BackendDescription, Outcome
-from bench.measure.supervisor import Accounting, Job, Observer, Row, Supervisor
+from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
 from bench.results.samples import SamplesFile, samples_path
-from bench.results.schema import SCHEMA_VERSION
+from bench.results.schema import RUN_AGAIN, SCHEMA_VERSION
 from bench.results.writer import ResultFile, check_same_run
 
 # What has to be equal for two rows to belong into one file.
@@ -35,6 +36,7 @@ class Request:
     jobs: Sequence[Job]
     threads: int | None
     path: Path
+    together: bool = False
     resume: bool = False
     force: bool = False
     stages: bool = False
@@ -78,11 +80,10 @@ class Recording:
             ) from None
 
     def done(self, jobs: Sequence[Job]) -> set[tuple[str, int, str]]:
-        """Return the keys of the jobs that the file has a row for."""
-        there = {(row["case_id"], row["device_index"]) for row in self.file.rows}
-        exactly = {
-            (row["case_id"], row["device_index"], row["implementation"]) for row in self.file.rows
-        }
+        """Return the keys of the jobs that the file has a row for which need not run again."""
+        rows = [row for row in self.file.rows if row["status"] not in RUN_AGAIN]
+        there = {(row["case_id"], row["device_index"]) for row in rows}
+        exactly = {(row["case_id"], row["device_index"], row["implementation"]) for row in rows}
         return {
             job.key
             for job in jobs
@@ -132,7 +133,7 @@ def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended: all rows of the file, where they are, and where the time went."""
+    """How a run ended: the rows that count, where they are, and where the time went."""
 
     rows: list[Row]
     path: Path
@@ -174,30 +175,45 @@ def execute(
         for note in recording.file.notes:
             on_note(note)
         done = recording.done(request.jobs)
+        crew = Crew(
+            request.description.name,
+            request.measurement,
+            request.threads,
+            worker,
+            on_worker_output,
+            stages=request.stages,
+        )
         supervisor = Supervisor(
-            backend=request.description.name,
-            measurement=request.measurement,
-            threads=request.threads,
+            crew=crew,
+            seed=request.measurement.seed,
             identity=columns,
             recorder=recording,
             observer=observer(len(done)),
-            first_worker=worker,
-            stages=request.stages,
-            on_worker_output=on_worker_output,
         )
         try:
             with terminating_signals():
-                supervisor.run(request.jobs, done)
+                supervisor.run(request.jobs, done, together=request.together)
         except KeyboardInterrupt:
             interrupted = True
     kept = samples_path(request.path)
     return Finished(
-        rows=recording.file.rows,
+        rows=current(recording.file.rows),
         path=request.path,
         samples=kept if kept.exists() else None,
         accounting=supervisor.accounting,
         interrupted=interrupted,
     )
+
+
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of a file without those of a lost device that were measured again later."""
+    last_run = {(row["case_id"], row["device_index"]): row["run_id"] for row in rows}
+    return [
+        row
+        for row in rows
+        if row["status"] not in RUN_AGAIN
+        or last_run[row["case_id"], row["device_index"]] == row["run_id"]
+    ]
 
 
 @contextmanager

@@ -1,37 +1,22 @@
-"""Runs cases one after another in worker processes and hands each row on the moment it exists.
+"""Plans the jobs of a run, lets the crew measure them, and hands each row on the moment it exists.
 
 The supervisor imports no vendor's library: it cannot be taken down by what it measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.backend import Device
 from bench.cases import Case
-from bench.config import Measurement
-from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
+from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
-from bench.measure.protocol import Measure, Outcome
+from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
 
 Row = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row to be: a case on a device by an implementation (`best`: the first that can)."""
-
-    case: Case
-    device: Device
-    implementation: str
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What distinguishes this job's row from others of the run."""
-        return self.case.case_id, self.device.index, self.implementation
 
 
 def plan(
@@ -89,116 +74,67 @@ class Accounting:
 
 
 class Supervisor:
-    """Owns the workers of a run."""
+    """Goes through the jobs of a run, and sees to it that each ends as a row."""
 
     def __init__(
-        self,
-        *,
-        backend: str,
-        measurement: Measurement,
-        threads: int | None,
-        identity: Row,
-        recorder: Recorder,
-        observer: Observer,
-        first_worker: WorkerProcess | None = None,
-        stages: bool = False,
-        on_worker_output: Callable[[str], None] = lambda text: None,
+        self, *, crew: Crew, seed: int, identity: Row, recorder: Recorder, observer: Observer
     ) -> None:
-        self._backend = backend
-        self._measurement = measurement
-        self._threads = threads
+        self._crew = crew
+        self._seed = seed
         self._identity = identity
         self._recorder = recorder
         self._observer = observer
-        self._stages = stages
-        self._on_worker_output = on_worker_output
-        self._workers: list[WorkerProcess | None] = [None] * measurement.processes
-        self._workers[0] = first_worker
+        self._lost: dict[int, str] = {}
         self.accounting = Accounting({})
 
-    def run(self, jobs: Sequence[Job], done: Collection[tuple[str, int, str]] = ()) -> None:
-        """Measure every job whose key is not in `done`.
+    def run(
+        self,
+        jobs: Sequence[Job],
+        done: Collection[tuple[str, int, str]] = (),
+        *,
+        together: bool = False,
+    ) -> None:
+        """Measure every job whose key is not in `done`; with `together` all devices of a case at once.
 
-        On KeyboardInterrupt the running job gets a row with status `interrupted`, the workers are
+        On KeyboardInterrupt the running jobs get rows with status `interrupted`, the workers are
         ended, and the exception goes on.
         """
-        lost: dict[int, str] = {}
+        numbered = [(number, job) for number, job in enumerate(jobs) if job.key not in done]
         try:
-            for number, job in enumerate(jobs):
-                if job.key in done:
-                    continue
-                self._observer.case_started(number, job)
-                started_at = utc_now()
-                if job.device.index in lost:
-                    outcomes = [Outcome("device_lost", lost[job.device.index])]
-                else:
-                    outcomes = self._outcomes(job, started_at)
-                if outcomes[-1].status == "device_lost":
-                    lost.setdefault(job.device.index, outcomes[-1].error or "device lost")
-                self._finish(job, started_at, outcomes)
+            for batch in batches(numbered) if together else [[each] for each in numbered]:
+                self._measure(batch)
         finally:
-            self.close()
+            self._crew.close()
 
-    def _outcomes(self, job: Job, started_at: str) -> list[Outcome]:
-        """Let each process measure the job in turn, up to the first that fails."""
-        outcomes: list[Outcome] = []
+    def _measure(self, batch: list[tuple[int, Job]]) -> None:
+        """Measure jobs at the same time, one a device, and write their rows."""
+        for number, job in batch:
+            self._observer.case_started(number, job)
+        started_at = utc_now()
+        running = [job for _, job in batch if job.device.index not in self._lost]
+        progress = self._observer.progress
         try:
-            for index in range(len(self._workers)):
-                outcomes.append(self._measure(index, job))
-                if outcomes[-1].status != "ok":
-                    break
+            if len(running) > 1:
+                found = self._crew.outcomes_together(running, progress)
+            else:
+                seat = running[0].device.index if running and len(batch) > 1 else 0
+                found = [self._crew.outcomes(job, progress, seat) for job in running]
         except KeyboardInterrupt:
-            self._finish(job, started_at, [Outcome("interrupted", "stopped by the user")])
+            for job in running:
+                self._finish(job, started_at, [Outcome("interrupted", "stopped by the user")])
             raise
-        return outcomes
+        outcomes = dict(zip((job.device.index for job in running), found, strict=True))
+        for _, job in batch:
+            index = job.device.index
+            if index in self._lost:
+                outcomes[index] = [Outcome("device_lost", self._lost[index])]
+            elif outcomes[index][-1].status == "device_lost":
+                self._lost[index] = outcomes[index][-1].error or "device lost"
+            self._finish(job, started_at, outcomes[index], len(running) or 1)
 
-    def _measure(self, index: int, job: Job) -> Outcome:
-        worker = self._workers[index]
-        if worker is None:
-            worker = self._workers[index] = WorkerProcess(self._threads)
-        kernel = job.case.kernel
-        request = Measure(
-            kernel=kernel.name,
-            parameters=kernel.parameters(),
-            label=job.case.label,
-            backend=self._backend,
-            implementation=job.implementation,
-            device_index=job.device.index,
-            seed=self._measurement.seed,
-            precision=self._measurement.precision,
-            time_budget_s=self._measurement.time_budget_s / len(self._workers),
-            stages=self._stages,
-        )
-        limit_s = self._measurement.case_timeout_s
-        phase = "start"
-
-        def follow(now_in: str, values_s: list[float]) -> None:
-            nonlocal phase
-            phase = now_in
-            self._observer.progress(now_in, values_s)
-
-        try:
-            outcome = worker.measure(request, limit_s, follow)
-        except WorkerTimeout:
-            text = f"no answer within the case timeout of {limit_s:g} s, during {phase}"
-            return self._replace(index, Outcome("timeout", text))
-        except WorkerDied as death:
-            return self._replace(index, Outcome("crashed", f"{death}, during {phase}"))
-        if outcome.traceback:
-            self._on_worker_output(outcome.traceback)
-        if outcome.status in ("error", "device_lost"):
-            # What raised may have left the device's context unusable; the next case gets a new one.
-            return self._replace(index, outcome)
-        return outcome
-
-    def _replace(self, index: int, outcome: Outcome) -> Outcome:
-        worker, self._workers[index] = self._workers[index], None
-        if worker is not None:
-            self._on_worker_output(worker.output())
-            worker.discard()
-        return outcome
-
-    def _finish(self, job: Job, started_at: str, outcomes: Sequence[Outcome]) -> None:
+    def _finish(
+        self, job: Job, started_at: str, outcomes: Sequence[Outcome], together: int = 1
+    ) -> None:
         # A worker that died could not say which implementation it had chosen; another may have.
         chosen = next((o.implementation for o in outcomes if o.implementation), job.implementation)
         outcomes = [replace(o, implementation=o.implementation or chosen) for o in outcomes]
@@ -206,20 +142,20 @@ class Supervisor:
             job.case,
             job.device,
             outcomes,
-            seed=self._measurement.seed,
+            seed=self._seed,
             identity={**self._identity, "started_at": started_at},
+            together=together,
         )
         self._recorder.record(row, outcomes)
-        for part in make_stage_rows(
-            job.case, job.device, outcomes, row, seed=self._measurement.seed
-        ):
+        for part in make_stage_rows(job.case, job.device, outcomes, row, seed=self._seed):
             self._recorder.record(part, ())
         self.accounting.add(outcomes)
         self._observer.case_finished(job, row)
 
-    def close(self) -> None:
-        """End every worker."""
-        for worker in self._workers:
-            if worker is not None:
-                worker.discard()
-        self._workers = [None] * len(self._workers)
+
+def batches(numbered: Sequence[tuple[int, Job]]) -> list[list[tuple[int, Job]]]:
+    """Return the jobs that differ in nothing but the device, in the order of the first device."""
+    found: dict[tuple[str, str], list[tuple[int, Job]]] = {}
+    for number, job in numbered:
+        found.setdefault((job.case.case_id, job.implementation), []).append((number, job))
+    return list(found.values())

@@ -49,15 +49,16 @@ Progress = Callable[[str, list[float]], None]
 class Worker:
     """Serves requests until the supervisor closes its end."""
 
-    def __init__(self, answers: BinaryIO) -> None:
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests = requests
         self._answers = answers
         self._backends: dict[str, Backend] = {}
         self._sampler: Sampler | None = None
         self._told = 0.0
 
-    def serve(self, requests: BinaryIO) -> None:
+    def serve(self) -> None:
         """Answer every request in turn."""
-        for line in requests:
+        while line := self._requests.readline():
             request = decode(line)
             if request["request"] == "describe":
                 answer: Any = [asdict(self.describe(name)) for name in request["backends"]]
@@ -144,6 +145,7 @@ class Worker:
                 compared=check.compared,
                 timing=prepared.timing,
                 flush_bytes=prepared.flush_bytes,
+                compile_s=getattr(prepared, "compile_s", None),
                 limits=limits,
                 phases_s=phases,
             )
@@ -153,13 +155,19 @@ class Worker:
             if self._sampler is None:
                 self._sampler = Sampler()
             telemetry = _Watched(backend.telemetry(device))
+
+            def before_values() -> None:
+                if request.gated:
+                    self._wait_for_the_others()
+                telemetry.start()
+
             try:
                 samples = self._sampler.sample(
                     request.label,
                     prepared.run,
                     Goal(request.precision, request.time_budget_s),
                     self._progress,
-                    telemetry.start,
+                    before_values,
                 )
             finally:
                 reading = telemetry.stop()
@@ -182,6 +190,11 @@ class Worker:
             )
         finally:
             prepared.close()
+
+    def _wait_for_the_others(self) -> None:
+        """Tell that the device is warm, and go on when the supervisor says so."""
+        self._send({"message": "ready"})
+        self._requests.readline()
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:
@@ -314,7 +327,7 @@ def main() -> None:
     faulthandler.enable()
     _die_with_parent(parent_pid)
     with os.fdopen(request_fd, "rb") as requests, os.fdopen(answer_fd, "wb") as answers:
-        Worker(answers).serve(requests)
+        Worker(requests, answers).serve()
     # Straight out: a library's clean-up at exit must not hang or crash a run that is done.
     os._exit(0)
 

@@ -26,6 +26,9 @@ STATUSES = (
     "device_lost",
 )
 
+# They hold no measurement and nothing that would be the same another time: --resume runs them again.
+RUN_AGAIN = ("interrupted", "device_lost")
+
 # In the order in which a layer goes through them.
 STAGES = ("gate", "dispatch", "experts", "activation", "combine", "shared")
 

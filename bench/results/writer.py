@@ -22,7 +22,7 @@ from types import TracebackType
 from bench.errors import BenchError, UsageError
 from bench.results.cells import format_cell, format_row, parse_cell
 from bench.results.reader import rows_of
-from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, SHA256, Row
+from bench.results.schema import BY_NAME, COLUMNS, NAMES, RUN_AGAIN, SCHEMA_VERSION, SHA256, Row
 
 CRLF = "\r\n"  # RFC 4180, section 2
 BOM = b"\xef\xbb\xbf"
@@ -86,8 +86,9 @@ class ResultFile:
     def resume(cls, path: Path | str) -> ResultFile:
         """Go on with a file.
 
-        Half of a row at its end is taken away at once. Rows with status `interrupted` at its end,
-        which hold no measurement, are no longer counted, and go when the first new row is written.
+        Half of a row at its end is taken away at once. Rows with status `interrupted` or
+        `device_lost` at its end, which hold no measurement, are no longer counted, and go when the
+        first new row is written.
         All else stays as it is, byte for byte. Raises UsageError for what is not a result file with
         these columns in this order.
         """
@@ -127,9 +128,12 @@ class ResultFile:
                 self._write(b"", found.whole)
                 half = "a half-written row at its end" if found.end else "a half-written first line"
                 self.notes.append(f"{self.path}: took away {half}")
-            if found.interrupted:
-                rows = "the row" if found.interrupted == 1 else f"{found.interrupted} rows"
-                self.notes.append(f"{self.path}: measuring {rows} again that had been interrupted")
+            if found.again:
+                rows = "the row" if found.again == 1 else f"{found.again} rows"
+                self.notes.append(
+                    f"{self.path}: measuring {rows} again that had been interrupted, or whose device "
+                    "was lost"
+                )
         except BaseException:
             self.close()
             raise
@@ -157,7 +161,7 @@ class ResultFile:
         return {
             (row["case_id"], row["implementation"], row["device_index"])
             for row in self.rows
-            if row["status"] != "interrupted"
+            if row["status"] not in RUN_AGAIN
         }
 
     def _write(self, data: bytes, start: int) -> None:
@@ -219,13 +223,13 @@ class ResultFile:
 class Recovered:
     """What can be gone on with: the rows, and the bytes that they and whole lines take.
 
-    `end` is where the next row goes: behind the last one that was not `interrupted`.
+    `end` is where the next row goes: behind the last that need not run `again`.
     """
 
     rows: list[Row]
     end: int
     whole: int
-    interrupted: int
+    again: int
     line_end: str
 
 
@@ -249,7 +253,7 @@ def recover(content: bytes, name: str) -> Recovered:
             "another program has written it"
         )
     kept = len(rows)
-    while kept and rows[kept - 1]["status"] == "interrupted":
+    while kept and rows[kept - 1]["status"] in RUN_AGAIN:
         kept -= 1
     end = sum(map(len, lines[: kept + 1]))
     return Recovered(rows[:kept], end, len(whole), len(rows) - kept, line_end)

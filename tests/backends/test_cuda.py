@@ -123,18 +123,22 @@ def test_dtypes_by_capability(monkeypatch, dtype, capability, reason):
     assert said is reason is None or reason in said
 
 
-@pytest.mark.parametrize("old", [True, False])
-def test_tf32_by_either_name(monkeypatch, old):
-    matmul = types.SimpleNamespace(allow_tf32=None)
-    if not old:
-        matmul.fp32_precision = "none"
+@pytest.mark.parametrize("name", ["allow_tf32", "fp32_precision"])
+def test_tf32_by_either_name(monkeypatch, name):
+    matmul = types.SimpleNamespace(**{name: None})
     monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
     use_tf32(True)
-    assert (matmul.allow_tf32, getattr(matmul, "fp32_precision", None)) == (
-        (True, None) if old else (None, "tf32")
-    )
+    assert vars(matmul)[name] in (True, "tf32")
     use_tf32(False)
-    assert matmul.allow_tf32 in (False, None)
+    assert vars(matmul)[name] in (False, "ieee")
+    assert list(vars(matmul)) == [name]
+
+
+def test_the_real_torch_takes_tf32_and_gives_it_back():
+    use_tf32(True)
+    assert torch.backends.cuda.matmul.allow_tf32
+    use_tf32(False)
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 needs_gpu = pytest.mark.skipif(

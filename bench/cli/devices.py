@@ -1,0 +1,45 @@
+"""The end of a run on several devices: how far they are apart, and which is the slowest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.cli.format import percent
+from bench.cli.table import case_text
+
+Row = Mapping[str, object]
+
+# How many devices are listed one by one.
+LISTED = 16
+
+
+def device_lines(
+    rows: Sequence[Row], shapes: Mapping[str, str], names: Mapping[int, str]
+) -> list[str]:
+    """Return the summary, no line where only one device took part; `names` are the devices'."""
+    rows = [row for row in rows if not row.get("stage")]  # stages add up to their layer
+    if len({row["device_index"] for row in rows}) < 2:
+        return []
+    import pandas as pd
+
+    from bench.analysis.devices import device_spread
+
+    columns = ["case_id", "implementation", "device_index", "status", "time_median_s"]
+    frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows])
+    found = device_spread(frame)
+    if found is None:
+        return ["devices: no case was measured on all of them, so they cannot be compared"]
+    slowest, widest = found.slowest, found.widest
+    case = next(row for row in rows if row["case_id"] == widest)
+    relative = found.relative_time
+    lines = [
+        f"devices: {slowest} ({names.get(slowest, 'unknown')}) is the slowest, "
+        f"{percent(relative[slowest] - 1, 1)} over the median device in {len(found.spreads)} "
+        f"case{'s' * (len(found.spreads) > 1)}",
+        f"devices: they differ by {percent(found.spreads[widest], 1)} at most, in "
+        f"{case['kernel']} {case_text(case, shapes)}",
+    ]
+    if len(relative) <= LISTED:
+        each = (f"{device}: {percent(value, 1)}" for device, value in sorted(relative.items()))
+        lines.append(f"devices: time relative to the median device: {', '.join(each)}")
+    return lines
