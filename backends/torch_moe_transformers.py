@@ -36,6 +36,10 @@ BATCHED_BYTES = 4 << 30
 
 def unsupported(case: MoeLayer) -> str | None:
     """Return why no block of transformers computes the layer, or None."""
+    if case.backward:
+        return "transformers' blocks are measured in the forward pass here"
+    if case.capacity is not None:
+        return "transformers' blocks drop no tokens"
     if case.dtype in ("int8", "float8_e4m3"):
         return f"transformers' blocks have no {case.dtype} path without a quantized checkpoint"
     if not case.gated or case.latent:
@@ -219,6 +223,9 @@ class GroupedMm(Eager):
         """Return why the layer cannot be computed, or None."""
         if case.dtype == "float64":
             return "torch's grouped product has no float64"
+        size = DTYPES[case.dtype].bytes
+        if case.width * size % 16 or case.intermediate * size % 16:
+            return "torch's grouped product needs rows that are multiples of 16 bytes"
         return super().unsupported(case, device)
 
 

@@ -18,9 +18,10 @@ from backends.torch_device import to_device, to_host
 from backends.torch_moe import Loop
 from backends.torch_moe_grouped import Grouped
 from bench.inputs import generator
+from bench.kernels import moe_reference
 from bench.kernels.base import Operand
 from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.routed import PLANTED
+from bench.kernels.moe_reference import Part
 
 pytest.importorskip("transformers")
 
@@ -76,13 +77,9 @@ def distance(a, b):
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300))
 
 
-def reference(case, inputs, chosen):
-    return case.reference(inputs, np.arange(case.tokens), chosen)
-
-
-def check_forward(case, family, inputs, chosen):
+def check_forward(case, family, inputs, seed):
     operands = on_device(inputs)
-    ours = reference(case, inputs, chosen)
+    ours = case.reference(inputs, np.arange(case.tokens), seed)
     oracle = to_host(theirs(case, family, operands)).astype(np.float64)
     tolerance = max(case.tolerance(), SCORES_IN_FLOAT32)
     assert distance(oracle, ours) <= tolerance, "our reference against transformers"
@@ -108,7 +105,7 @@ def gradients(run, operands, upstream):
     return dict(zip(wanted, map(to_host, found), strict=True))
 
 
-def check_gradients(case, family, inputs):
+def check_gradients(case, family, inputs, seed):
     operands = on_device(inputs)
     shape = (case.tokens, case.hidden)
     upstream = torch.from_numpy(generator(0, "oracle/upstream").standard_normal(shape))
@@ -119,6 +116,12 @@ def check_gradients(case, family, inputs):
         # A router's gradient is a small difference of large terms, so absolutely when it is small.
         near = 1e-5 * np.linalg.norm(oracle[name]) + 1e-5
         assert np.linalg.norm(ours[name] - oracle[name]) <= near, name
+    everything = Part(np.arange(case.tokens), np.arange(case.local_experts), True, "")
+    inputs = {**inputs, "dy": Operand(upstream.numpy(), "float64")}
+    for name, (gradient, _) in moe_reference.gradients(case, inputs, everything, seed).items():
+        theirs_too = oracle[name.removeprefix("d_")]
+        near = 1e-5 * np.linalg.norm(theirs_too) + 1e-5
+        assert np.linalg.norm(gradient - theirs_too) <= near, name
 
 
 SHAPES = {
@@ -152,17 +155,9 @@ def test_layers(family, dtype, shape, groups, size, open_groups, top_k, normaliz
     assume(top_k <= experts)
     case = layer(family, dtype, experts=experts, top_k=top_k, **shape, **more)
     inputs = case.make_inputs(seed)
-    assert "loop" in check_forward(case, family, inputs, case.chosen(seed))
+    assert "loop" in check_forward(case, family, inputs, seed)
     if dtype == "float64":
-        check_gradients(case, family, inputs)
-
-
-def planted_on(case, chosen):
-    """The case's inputs with the router made to choose these experts."""
-    inputs = case.make_inputs(0)
-    planted = np.full((case.tokens, case.experts), -PLANTED, np.float32)
-    np.put_along_axis(planted, chosen.astype(np.int64), PLANTED, axis=1)
-    return {**inputs, "planted": Operand(planted, "float32")}
+        check_gradients(case, family, inputs, seed)
 
 
 EDGES = {
@@ -175,15 +170,16 @@ EDGES = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("edge", EDGES)
-def test_edges(family, edge):
+def test_edges(family, edge, tmp_path):
     top_k, chosen = EDGES[edge]
-    chosen = np.array(chosen, np.int32)
+    np.savez(tmp_path / "edge.npz", chosen=np.array(chosen))
+    trace = {"routing": "trace", "trace": str(tmp_path / "edge.npz")}
     sizes = {"hidden": 24, "intermediate": 16, "experts": 4, "top_k": top_k, "tokens": len(chosen)}
     for dtype in ("float64", "float32", "bfloat16"):
-        case = layer(family, dtype, **sizes)
-        inputs = planted_on(case, chosen)
-        ran = check_forward(case, family, inputs, chosen)
+        case = layer(family, dtype, **sizes, **trace)
+        inputs = case.make_inputs(0)
+        ran = check_forward(case, family, inputs, 0)
         if dtype == "bfloat16":
             assert {"loop", "grouped"} <= set(ran)
         if dtype == "float64":
-            check_gradients(case, family, inputs)
+            check_gradients(case, family, inputs, 0)
