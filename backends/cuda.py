@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any, ClassVar
 
 import torch
 
 from backends import nvml
-from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
-from bench.backend import Device, Limits, Telemetry
+from backends.torch_device import Step, Tensors, TorchBackend
+from backends.torch_events import EventTimer, launch_seconds
+from bench.backend import Device, Limits, Prepared, Telemetry
 from bench.chips import find_chip
 
 # Formats by the compute capability that first multiplies them in hardware (CUDA programming guide,
@@ -87,7 +87,7 @@ class CudaBackend(TorchBackend):
             )
         return None
 
-    def prepare(self, case: Any, implementation: str, device: Device, inputs: Any) -> TorchPrepared:
+    def prepare(self, case: Any, implementation: str, device: Device, inputs: Any) -> Prepared:
         """Allocate the case with float32 products as the dtype asks: in full, or as tf32."""
         torch.cuda.set_device(device.index)
         torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
@@ -115,7 +115,7 @@ class CudaBackend(TorchBackend):
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""
-        return EventTimer(device.index)
+        return EventTimer(self.torch_device(device))
 
     def limits(self, device: Device, dtype: str) -> Limits:
         """Return the data sheet's rates, and the measured time of an empty launch."""
@@ -125,44 +125,12 @@ class CudaBackend(TorchBackend):
             peak_tflops=known.peak_tflops,
             peak_gbps=known.peak_gbps,
             peak_source=known.peak_source,
-            launch_s=launch_seconds(device.index),
+            launch_s=launch_seconds(self.torch_device(device)),
         )
 
     def telemetry(self, device: Device) -> CudaTelemetry:
         """Return NVML's sampler, with torch's own count of memory."""
         return CudaTelemetry(device.index)
-
-
-class EventTimer:
-    """Device events around the steps; the host waits once, after the last of them."""
-
-    timing = "events"
-
-    def __init__(self, index: int) -> None:
-        self._stream = torch.cuda.Stream(index)
-        self._start = torch.cuda.Event(enable_timing=True)
-        self._end = torch.cuda.Event(enable_timing=True)
-        torch.cuda.synchronize(index)
-
-    def __call__(self, steps: list[Step]) -> float:
-        """Run the steps on our stream; return the seconds between the events."""
-        with torch.cuda.stream(self._stream):
-            self._start.record(self._stream)
-            for step in steps:
-                step()
-            self._end.record(self._stream)
-            self._end.synchronize()
-        return float(self._start.elapsed_time(self._end)) / 1e3
-
-
-@cache
-def launch_seconds(index: int) -> float:
-    """Return the least time of one operator in a sequence that does nothing but be launched."""
-    with torch.inference_mode():
-        one = torch.ones(1, device=torch.device("cuda", index))
-        timer = EventTimer(index)
-        steps: list[Step] = [lambda: {"sum": one.add_(0)}] * 200
-        return min(timer(steps) for _ in range(10)) / len(steps)
 
 
 class CudaTelemetry:

@@ -19,6 +19,7 @@ namespace {
 
 std::mutex lock;
 std::set<int> lost_devices;
+std::map<int, int> failures;  // of a device's tasks: what a synchronization reports
 std::map<int, std::unique_ptr<Stream>> default_streams;
 thread_local int current_device = 0;
 std::string last_error;
@@ -43,7 +44,8 @@ int lose(int device) {
 
 int check(int device) {
     std::lock_guard<std::mutex> guard(lock);
-    return lost_devices.count(device) ? ACL_ERROR_RT_LOST_HEARTBEAT : ACL_SUCCESS;
+    if (lost_devices.count(device)) return ACL_ERROR_RT_LOST_HEARTBEAT;
+    return failures.count(device) ? failures[device] : ACL_SUCCESS;
 }
 
 Stream &stream_of(aclrtStream handle) {
@@ -63,6 +65,10 @@ int submit(aclrtStream handle, Task task) {
     if (int error = check(stream.device)) return error;
     int error = task.execute();
     stream.clock_s += task.seconds;
+    if (error) {
+        std::lock_guard<std::mutex> guard(lock);
+        failures.emplace(stream.device, error);
+    }
     return error;
 }
 

@@ -51,6 +51,6 @@ int fail(int code, const char *text);
 double memory_seconds(double bytes);
 
 // What starting an operator costs the device at least.
-constexpr double LAUNCH_S = 10e-6;
+constexpr double LAUNCH_S = 50e-6;
 
 }  // namespace simulator

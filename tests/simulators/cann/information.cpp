@@ -17,7 +17,7 @@ SIMULATOR_API const char *aclrtGetSocName() { return scenario().chip.name; }
 
 SIMULATOR_API aclError aclGetDeviceCapability(uint32_t, aclDeviceInfo info, int64_t *value) {
     int cores = scenario().chip.cube_cores;
-    *value = info == ACL_DEVICE_INFO_L2_SIZE          ? int64_t{192} << 20
+    *value = info == ACL_DEVICE_INFO_L2_SIZE          ? int64_t(scenario().cache_bytes)
              : info == ACL_DEVICE_INFO_VECTOR_CORE_NUM ? 2 * cores
                                                        : cores;
     return ACL_SUCCESS;

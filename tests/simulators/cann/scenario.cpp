@@ -3,6 +3,7 @@
 //   CANN_SIM_CHIP      Ascend910B1 … Ascend910B4, Ascend910_9392 (one die of a 910C); Ascend910B2
 //   CANN_SIM_DEVICES   how many there are; 1
 //   CANN_SIM_MEMORY    MiB of each; the chip's own
+//   CANN_SIM_L2        MiB of its last-level cache; 192
 //   CANN_SIM_VERSION   of CANN; 9.1.0
 //   CANN_SIM_DRIVER    version of the driver; 25.5.0
 //   CANN_SIM_FAULTS    OPERATOR:FAULT[@N],… from its Nth execution on (1): fail, hang, wrong,
@@ -78,6 +79,17 @@ std::vector<PlannedFault> parse_faults(const std::string &text) {
     return faults;
 }
 
+// CANN shows the devices of ASCEND_RT_VISIBLE_DEVICES only, up to the first that is not there.
+int visible(int present) {
+    const char *wanted = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
+    if (wanted == nullptr) return present;
+    int count = 0;
+    std::stringstream parts(wanted);
+    for (std::string part; std::getline(parts, part, ','); ++count)
+        if (part.empty() || std::atoi(part.c_str()) >= present) break;
+    return count;
+}
+
 Scenario read_scenario() {
     auto file = read_file();
     auto value = [&](const char *name, const char *otherwise) -> std::string {
@@ -86,9 +98,10 @@ Scenario read_scenario() {
     };
     Scenario read;
     read.chip = find_chip(value("CANN_SIM_CHIP", "Ascend910B2"));
-    read.devices = std::atoi(value("CANN_SIM_DEVICES", "1").c_str());
+    read.devices = visible(std::atoi(value("CANN_SIM_DEVICES", "1").c_str()));
     auto mib = value("CANN_SIM_MEMORY", std::to_string(read.chip.memory_gib << 10).c_str());
     read.memory_bytes = std::strtoull(mib.c_str(), nullptr, 10) << 20;
+    read.cache_bytes = std::strtoull(value("CANN_SIM_L2", "192").c_str(), nullptr, 10) << 20;
     read.cann_version = value("CANN_SIM_VERSION", "9.1.0");
     read.driver_version = value("CANN_SIM_DRIVER", "25.5.0");
     read.faults = parse_faults(value("CANN_SIM_FAULTS", ""));

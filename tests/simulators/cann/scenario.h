@@ -30,6 +30,7 @@ struct Scenario {
     Chip chip;
     int devices;
     size_t memory_bytes;
+    size_t cache_bytes;
     std::string cann_version;
     std::string driver_version;
     std::vector<PlannedFault> faults;

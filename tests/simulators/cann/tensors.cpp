@@ -5,7 +5,7 @@
 // whichever is longer, after LAUNCH_S.
 #include "tensors.h"
 
-#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -50,7 +50,8 @@ int execute(const std::string &op, const std::function<void()> &compute) {
         case Fault::none:
             break;
     }
-    at::NoGradGuard no_gradients;
+    // As in the caller's thread: what is made in inference mode may be written in it alone.
+    c10::InferenceMode inference;
     wrong = fault == Fault::wrong;
     try {
         compute();
