@@ -121,9 +121,9 @@ class AscendBackend(TorchBackend):
             return AscendPrepared(super().prepare(case, implementation, device, inputs))
 
     def capture(self, step: Step, device: Device) -> Step:
-        """Return a replay of the step as an NPUGraph; torch-npu 2.6 and CANN 8.1 have the first."""
+        """Return a replay of the step as an NPUGraph."""
         if not hasattr(npu(), "NPUGraph"):
-            raise Unsupported("this torch-npu has no graphs; 2.6 has the first")
+            raise Unsupported("this torch-npu has no graphs; a newer one does")
         stream = npu().Stream(device.index)
         with npu().stream(stream):
             step()  # libraries choose and allocate at the first call, which a capture forbids
