@@ -61,9 +61,9 @@ class Packed:
     name: ClassVar[str] = "packed"
     staged: ClassVar[bool] = True
 
-    def preference(self, device_type: str) -> int:
+    def preference(self, device_type: str) -> int | None:
         """Prefer it on processors; docs/moe.md has the figures."""
-        return 1 if device_type == "cpu" else -2
+        return 1 if device_type == "cpu" else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the weights cannot be packed here, or None."""

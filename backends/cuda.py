@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +13,9 @@ import torch
 from backends import cuda_doctor, nvml
 from backends.cuda_errors import explained, why_no_gpu
 from backends.nvml_sampler import NvmlSampler
-from backends.torch_device import Step, Tensors, TorchBackend, TorchPrepared
-from bench.backend import Device, Finding, Limits, Telemetry
+from backends.torch_device import Step, Tensors, TorchBackend
+from backends.torch_events import EventTimer, launch_seconds
+from bench.backend import Device, Finding, Limits, Prepared, Telemetry
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
 
@@ -105,7 +105,7 @@ class CudaBackend(TorchBackend):
             )
         return None
 
-    def prepare(self, case: Any, implementation: str, device: Device, inputs: Any) -> TorchPrepared:
+    def prepare(self, case: Any, implementation: str, device: Device, inputs: Any) -> Prepared:
         """Allocate the case with float32 products as the dtype asks: in full, or as tf32."""
         torch.cuda.set_device(device.index)
         use_tf32(case.dtype == "tf32")
@@ -133,7 +133,7 @@ class CudaBackend(TorchBackend):
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""
-        return EventTimer(device.index)
+        return EventTimer(self.torch_device(device))
 
     def translated(self, error: Exception) -> Exception:
         """Return what an error means; a GPU that NVML says is gone is lost, whatever CUDA says."""
@@ -148,7 +148,7 @@ class CudaBackend(TorchBackend):
     def limits(self, device: Device, dtype: str) -> Limits:
         """Return the data sheet's rates or computed ones, and the measured time of an empty launch."""
         known = peaks(torch.cuda.get_device_properties(device.index), dtype, _uuid(device.index))
-        return replace(known, launch_s=launch_seconds(device.index))
+        return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
         """Return NVML's sampler, with torch's own count of memory."""
@@ -222,48 +222,6 @@ def use_tf32(wanted: bool) -> None:
         matmul.allow_tf32 = wanted
     else:
         matmul.fp32_precision = "tf32" if wanted else "ieee"
-
-
-class EventTimer:
-    """Device events around the steps; the host waits once, after the last of them."""
-
-    timing = "events"
-
-    def __init__(self, index: int) -> None:
-        self._stream = torch.cuda.Stream(index)
-        self._start = torch.cuda.Event(enable_timing=True)
-        self._end = torch.cuda.Event(enable_timing=True)
-        torch.cuda.synchronize(index)
-
-    def __call__(self, steps: list[Step]) -> float:
-        """Run the steps on our stream; return the seconds between the events."""
-        with torch.cuda.stream(self._stream):
-            self._start.record(self._stream)
-            for step in steps:
-                step()
-            self._end.record(self._stream)
-            self._end.synchronize()
-        return float(self._start.elapsed_time(self._end)) / 1e3
-
-    def now(self) -> torch.cuda.Event:
-        """Return an event on our stream."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record(self._stream)
-        return event
-
-    def between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Return the seconds between two events that have happened."""
-        return float(start.elapsed_time(end)) / 1e3
-
-
-@cache
-def launch_seconds(index: int) -> float:
-    """Return the least time of one operator in a sequence that does nothing but be launched."""
-    with torch.inference_mode():
-        one = torch.ones(1, device=torch.device("cuda", index))
-        timer = EventTimer(index)
-        steps: list[Step] = [lambda: {"sum": one.add_(0)}] * 200
-        return min(timer(steps) for _ in range(10)) / len(steps)
 
 
 class CudaTelemetry:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import plugins
-from bench.backend import Device, Limits, TelemetrySampler
+from bench.backend import Device, Limits, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported, one_of
 from bench.kernels.base import Kernel, Operand
 
@@ -59,8 +59,11 @@ class TorchImplementation(Protocol):
     kernel: ClassVar[str]
     name: ClassVar[str]
 
-    def preference(self, device_type: str) -> int:
-        """Return its rank on torch's devices of a type: of those that can, the highest is `best`."""
+    def preference(self, device_type: str) -> int | None:
+        """Return its rank on torch's devices of a type, None where it is not for them at all.
+
+        Of those that can compute a case, the highest is `best`.
+        """
 
     def unsupported(self, case: Any, device: torch.device) -> str | None:
         """Return why this implementation cannot compute the case, or None."""
@@ -114,9 +117,9 @@ class TorchBackend(ABC):
 
     def implementations(self, kernel: str) -> list[str]:
         """Return the torch implementations of a kernel, best first."""
-        offered = _implementations(kernel)
-        offered.sort(key=lambda found: -found.preference(self.device_type))
-        return [found.name for found in offered]
+        found = [(one.preference(self.device_type), one.name) for one in _implementations(kernel)]
+        offered = [(rank, name) for rank, name in found if rank is not None]
+        return [name for _, name in sorted(offered, key=lambda ranked: -ranked[0])]
 
     def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
         """Return why a case cannot run on the device by that implementation, or None."""
@@ -126,7 +129,7 @@ class TorchBackend(ABC):
 
     def prepare(
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
-    ) -> TorchPrepared:
+    ) -> Prepared:
         """Put the inputs on the device, as often as a cold run needs, and build the steps."""
         with self.translating():
             return self._prepare(case, implementation, device, inputs)

@@ -11,6 +11,12 @@ from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
 
+def has_kernel(operator: str, device: torch.device) -> bool:
+    """Tell whether an operator has a kernel for a device, rather than a detour over the processor."""
+    key = torch._C._dispatch_key_for_device(device.type)
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator, key))
+
+
 class TorchMatmul:
     """torch.mm and torch.bmm; torch._int_mm for int8; torch._scaled_mm for float8."""
 
@@ -26,6 +32,8 @@ class TorchMatmul:
         """Return why torch has no such product, or None."""
         if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
             return f"torch has no batched {case.dtype} product"
+        if case.dtype == "int8" and not has_kernel("aten::_int_mm", device):
+            return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
         if case.dtype == "float8_e4m3":
             if not hasattr(torch, "_scaled_mm"):
                 return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"

@@ -137,7 +137,7 @@ class Crew:
             return self._replace(place, Outcome("crashed", f"{death}, during {phase}"))
         if outcome.traceback:
             self._on_worker_output(outcome.traceback)
-        if outcome.status in ("error", "device_lost"):
+        if outcome.status in ("error", "device_lost", "out_of_memory"):
             # What raised may have left the device's context unusable; the next case gets a new one.
             return self._replace(place, outcome)
         return outcome
