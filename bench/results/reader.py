@@ -1,4 +1,4 @@
-"""Reads result files into rows and data frames; what is wrong is named by line and column.
+"""Reads result files row by row; what is wrong is named by line and column. Frames: frame.py.
 
 Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order.
 """
@@ -6,18 +6,16 @@ Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns
 from __future__ import annotations
 
 import csv
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 
 from bench.errors import UsageError, nearest
 from bench.results.cells import parse_cell
 from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # No record is nearly as long; what is, is no text file, and need not be read into memory.
 LONGEST_LINE = 1 << 20
@@ -57,28 +55,6 @@ def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
         return rows_of(stream, str(path), notice or warn)
 
 
-def load(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
-    """Return the rows of files, and of the files `*.csv` in folders, as one data frame.
-
-    Its columns are those of the files, and `file`. Unknown is NaN in numbers and pd.NA elsewhere;
-    integers are Int64, but `flops` and `bytes`, which may not fit, float64; times have a time zone.
-    """
-    import pandas as pd
-
-    given = [paths] if isinstance(paths, (str, Path)) else paths
-    files = [file for path in given for file in _files(Path(path))]
-    rows, origins = [], []
-    for file in files:
-        found = read_rows(file)
-        rows += found
-        origins += [str(file)] * len(found)
-    series = {
-        column.name: _series(column, [row[column.name] for row in rows]) for column in COLUMNS
-    }
-    frame: pd.DataFrame = pd.DataFrame({**series, "file": pd.Series(origins, dtype="string")})
-    return frame
-
-
 def open_result(path: Path) -> BinaryIO:
     """Open a file to read it. Raises UsageError if it cannot be."""
     try:
@@ -108,20 +84,37 @@ def scan(stream: BinaryIO, name: str, notice: Notice) -> Iterator[tuple[int, Row
     """
     lines = _Lines(stream, name)
     records = _records(lines, notice)
-    _, header = next(records, (0, []))
-    _check_is_result(name, header)
-    places: list[tuple[Column, int]] | None = None
-    for line, cells in records:
-        if places is None:
-            _check_version(name, cells[header.index("schema_version") :][:1])
-            places = _places(name, header, notice)
+    header, first = _head(records, name)
+    places = _places(name, header, notice)
+    for line, cells in itertools.chain(first, records):
         row, problems = _read_record(line, cells, len(header), places)
         if problems and not lines.ended:
             notice(Problem(line, None, CUT_OFF))
             return
         yield line, row, problems
-    if places is None:
-        _places(name, header, notice)
+
+
+def read_header(stream: BinaryIO, name: str, notice: Notice) -> list[str]:
+    """Return the titles of a result file's columns, read up to its first record.
+
+    Raises UsageError for what is not a result file, is of a newer version, or lacks columns.
+    """
+    header, _ = _head(_records(_Lines(stream, name), lambda problem: None), name)
+    _places(name, header, notice)
+    return header
+
+
+Record = tuple[int, list[str]]
+
+
+def _head(records: Iterator[Record], name: str) -> tuple[list[str], list[Record]]:
+    """Return the header, and the first record if there is one."""
+    _, header = next(records, (0, []))
+    _check_is_result(name, header)
+    first = list(itertools.islice(records, 1))
+    for _, cells in first:
+        _check_version(name, cells[header.index("schema_version") :][:1])
+    return header, first
 
 
 class _Lines:
@@ -215,22 +208,3 @@ def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, 
     for title in strange:
         notice(Problem(1, title, "not a column of result files; not read"))
     return [(column, header.index(column.name)) for column in COLUMNS]
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.csv"))
-    if not found:
-        raise UsageError(f"{path}: no .csv file in this folder")
-    return found
-
-
-def _series(column: Column, values: list[object]) -> pd.Series[Any]:
-    import pandas as pd
-
-    if column.type == "time":
-        times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
-        return times.astype("datetime64[us, UTC]")
-    dtype = {"integer": "Int64", "number": "float64", "boolean": "boolean"}.get(column.type)
-    return pd.Series(values, dtype="float64" if column.wide else dtype or "string")

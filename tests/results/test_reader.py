@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.results.cells import LONGEST_TEXT, format_cell, format_row, parse_cell
-from bench.results.reader import load, read_rows
+from bench.results.frame import load
+from bench.results.reader import read_rows
 from bench.results.schema import BY_NAME, COLUMNS, NAMES
 from bench.results.writer import ResultFile, record
 
@@ -273,7 +274,7 @@ def test_data_frame(tmp_path, ok):
     assert kinds["m"] == "Int64"
     assert kinds["flops"] == kinds["time_median_s"] == "float64"
     assert kinds["verified"] == "boolean"
-    assert kinds["status"] == "string"
+    assert kinds["status"] == "category"
     assert kinds["started_at"] == "datetime64[us, UTC]"
     assert frame["flops"][0] == 2.0**70
     assert frame["m"][2] is pandas.NA

@@ -1,0 +1,301 @@
+"""Reads result files into one data frame: pandas' parser first, row by row only where it must be.
+
+Most cells of a column repeat, so in columns of text or integers each distinct cell is parsed once,
+by the same `parse_cell` that reads single rows. Whatever the fast way does not take as sound is left
+to `reader.scan`, which knows the line and the column.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from bench.errors import UsageError, one_of
+from bench.results.cells import parse_cell
+from bench.results.reader import LONGEST_LINE, Problem, open_result, read_header, scan
+from bench.results.schema import BY_NAME, NAMES, Column, Row
+
+# Rows that are in memory as text at once.
+CHUNK = 1 << 16
+
+# Above the data sheet by more than this a row needs a word in `warnings`.
+MOST_UTILIZATION = 1.02
+
+# pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
+_WHOLE = "~"
+_MARK = b",~\n"
+
+# Older versions of pandas are off in a float's last digit unless they are told not to be.
+_EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+
+Paths: TypeAlias = Path | str | Iterable[Path | str]
+
+
+class _Unsound(Exception):
+    """The fast way found something that only the slow one can name."""
+
+
+def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the rows of result files, of the `*.csv` in folders and of globs, as one data frame.
+
+    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`.
+    Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
+    unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
+    cut off, a column that is not known, and a file in a folder that holds no results are left out
+    with a Python warning. Raises UsageError, naming file, line and column, for all else.
+    """
+    wanted = _wanted(columns)
+    parts = [part for file in result_files(paths) for part in _read(file, wanted)]
+    frame: pd.DataFrame = pd.DataFrame(
+        {name: _joined([part[name] for part in parts]) for name in [*wanted, "file"]}
+    )
+    return frame
+
+
+def result_files(paths: Paths) -> list[Path]:
+    """Return the files that are meant: themselves, the `*.csv` of folders, what matches globs."""
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found = [file for path in given for file in _files(Path(path))]
+    return list(dict.fromkeys(found))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        there = sorted(path.glob("*.csv"))
+        if not there:
+            raise UsageError(f"{path}: no .csv file in this folder")
+        files = [file for file in there if _is_result(file)]
+        if not files:
+            raise UsageError(f"{path}: none of the {len(there)} .csv files here is a result file")
+        return files
+    if not path.exists() and glob.has_magic(str(path)):
+        matches = [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207 (any root)
+        if not matches:
+            raise UsageError(f"{path}: no file matches")
+        return matches
+    return [path]
+
+
+def _is_result(file: Path) -> bool:
+    with open_result(file) as stream:
+        if b"schema_version" in stream.readline(1 << 14):
+            return True
+    warnings.warn(f"{file}: not a result file; left out", stacklevel=5)
+    return False
+
+
+def _wanted(columns: Collection[str] | None) -> list[str]:
+    for name in columns or ():
+        if name not in BY_NAME:
+            raise UsageError(f"no column {name!r}{one_of(name, NAMES)}")
+    return [name for name in NAMES if columns is None or name in columns]
+
+
+def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
+    """Yield the parts of a file as frames."""
+    notices: list[Problem] = []
+    with open_result(file) as stream:
+        header = read_header(stream, str(file), notices.append)
+    needed = list(dict.fromkeys([*wanted, "utilization", "warnings"]))
+    try:
+        parts = list(_parsed(file, header, needed, notices))
+    except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+        notices.clear()
+        with open_result(file) as stream:
+            parts = list(_row_by_row(stream, str(file), needed, notices))
+    for problem in notices:
+        warnings.warn(f"{file}: {problem}", stacklevel=4)
+    for part in parts:
+        place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
+        yield part.assign(file=place)
+
+
+def _parsed(
+    file: Path, header: list[str], wanted: list[str], notices: list[Problem]
+) -> Iterator[pd.DataFrame]:
+    """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
+    with open_result(file) as stream:
+        lines = _MarkedLines(stream)
+        kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in wanted}
+        chunks = pd.read_csv(
+            lines,  # type: ignore[call-overload]
+            header=None,
+            names=[*header, _WHOLE],
+            index_col=False,
+            usecols=[*wanted, _WHOLE],
+            dtype={**kinds, _WHOLE: "object"},
+            keep_default_na=False,
+            na_values=[""],
+            **_EXACT,
+            chunksize=CHUNK,
+            low_memory=False,
+            encoding="utf-8",
+        )
+        try:
+            for chunk in chunks:
+                if not (chunk[_WHOLE] == _WHOLE).all():
+                    raise _Unsound
+                yield _typed(chunk.reset_index(drop=True), wanted)
+        except pd.errors.EmptyDataError:
+            pass
+        if lines.rest:
+            yield from _row_by_row(lines.last_line(), str(file), wanted, notices, lines.count)
+
+
+class _MarkedLines:
+    """The records of a file as pandas reads them: marked at their ends, without the header.
+
+    What stands behind the last line end is kept back in `rest`.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._header = stream.readline()
+        self.rest = b""
+        self.count = 1  # lines so far
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next lines, about `size` bytes."""
+        block = self._stream.read(max(size, 1 << 20))
+        if not block:
+            return b""
+        whole, end, rest = (self.rest + block).rpartition(b"\n")
+        self.rest = rest
+        self.count += whole.count(b"\n") + len(end)
+        if len(rest) > LONGEST_LINE:
+            raise _Unsound
+        lines = (whole + end).replace(b"\r\n", b"\n")
+        if b"\0" in lines or b"\r" in lines or lines.startswith(b"\n"):
+            raise _Unsound
+        while b"\n\n" in lines:
+            lines = lines.replace(b"\n\n", b"\n")
+        return lines.replace(b"\n", _MARK) or self.read(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Be a stream, as pandas asks."""
+        return iter(self.read, b"")
+
+    def last_line(self) -> BinaryIO:
+        """Return the header and what stands behind the last line end."""
+        return io.BytesIO(self._header + self.rest)
+
+
+def _row_by_row(
+    stream: BinaryIO, name: str, wanted: list[str], notices: list[Problem], line: int = 0
+) -> Iterator[pd.DataFrame]:
+    """Yield the parts of any file, slowly. Raises UsageError with the line and column of a fault.
+
+    `line` lines stood before the stream's first record, when it is the end of a file.
+    """
+    found: list[Row] = []
+    shift = max(0, line - 1)
+
+    def notice(problem: Problem) -> None:
+        if problem.line > 1 or not shift:
+            notices.append(replace(problem, line=problem.line + shift))
+
+    for _, row, problems in scan(stream, name, notice):
+        if problems:
+            moved = [replace(problem, line=problem.line + shift) for problem in problems]
+            raise UsageError("\n".join(f"{name}: {problem}" for problem in moved))
+        found.append(row)
+        if len(found) == CHUNK:
+            yield _from_rows(found, wanted, name)
+            found = []
+    yield _from_rows(found, wanted, name)
+
+
+def _from_rows(rows: list[Row], wanted: list[str], name: str) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame(
+        {title: _column(BY_NAME[title], [row[title] for row in rows]) for title in wanted}
+    )
+    beyond = _beyond_physics(frame)
+    if beyond.any():
+        row = rows[int(np.flatnonzero(beyond)[0])]
+        raise UsageError(
+            f"{name}: {row['case_id']}: utilization: expected at most {MOST_UTILIZATION} where "
+            f"warnings is empty, found {row['utilization']}"
+        )
+    return frame
+
+
+def _beyond_physics(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return where a row is faster than its data sheet without a word about it."""
+    high = frame["utilization"].to_numpy() > MOST_UTILIZATION
+    silent = frame["warnings"].isna().to_numpy()
+    return np.asarray(high & silent)
+
+
+def _typed(chunk: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Return a parsed chunk with every cell checked. Raises _Unsound if one is wrong."""
+    frame: pd.DataFrame = pd.DataFrame(
+        {name: _checked(BY_NAME[name], chunk[name]) for name in wanted}
+    )
+    if _beyond_physics(frame).any():
+        raise _Unsound
+    return frame
+
+
+def _checked(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
+    if _is_float(column):
+        values = cells.to_numpy()
+        known = values[~np.isnan(values)]
+        low = column.minimum is not None and (known < column.minimum).any()
+        low = low or (column.above is not None and (known <= column.above).any())
+        if low or not (column.infinite or np.isfinite(known).all()):
+            raise _Unsound
+        return cells
+    # Not read as a categorical by pandas: that would take a commit 1234e56 for a number.
+    codes, texts = pd.factorize(cells)
+    if any("\n" in str(text) for text in texts):
+        raise _Unsound  # a line break within a cell, and the mark with it
+    distinct = _column(column, [parse_cell(column, str(text)) for text in texts])
+    if isinstance(distinct.dtype, pd.CategoricalDtype) and len(distinct.cat.categories) == len(
+        texts
+    ):
+        spread: pd.Series[Any] = pd.Series(_from_codes(codes, categories=list(distinct)))
+        return spread
+    taken: pd.Series[Any] = pd.Series(distinct.array.take(codes, allow_fill=True))
+    return taken
+
+
+def _from_codes(codes: np.ndarray[Any, Any], categories: list[Any]) -> Any:
+    """Return a categorical; the stubs of pandas know no codes in an array of NumPy."""
+    return pd.Categorical.from_codes(codes, categories=categories)  # type: ignore[call-overload]
+
+
+def _is_float(column: Column) -> bool:
+    return column.type == "number"
+
+
+def _column(column: Column, values: list[object]) -> pd.Series[Any]:
+    """Return values as a column has them."""
+    if column.type == "time":
+        times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
+        moments: pd.Series[Any] = times.astype("datetime64[us, UTC]")
+        return moments
+    if column.type in ("text", "json"):
+        texts: pd.Series[Any] = pd.Series(pd.Categorical(pd.array(values, dtype="object")))
+        return texts
+    dtype = {"integer": "Int64", "number": "float64", "boolean": "boolean"}[column.type]
+    numbers: pd.Series[Any] = pd.Series(values, dtype="float64" if column.wide else dtype)
+    return numbers
+
+
+def _joined(parts: list[pd.Series[Any]]) -> pd.Series[Any]:
+    """Return the parts of a column, in order."""
+    if isinstance(parts[0].dtype, pd.CategoricalDtype):
+        filled = [part for part in parts if len(part)] or parts[:1]
+        union: pd.Series[Any] = pd.Series(union_categoricals(filled))
+        return union
+    joined: pd.Series[Any] = pd.concat(parts, ignore_index=True)
+    return joined
