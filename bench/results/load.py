@@ -1,280 +1,314 @@
-"""Loads result files into one data frame, a million rows in seconds.
+"""Reads result files into one data frame: pandas' parser first, row by row only where it must be.
 
-pandas' own parser reads the cells; each column is then checked as a whole. Only where that finds
-something wrong is the file read again line by line, to say where it is and what was expected.
+Most cells of a column repeat, so in columns of text or integers each distinct cell is parsed once,
+by the same `parse_cell` that reads single rows. Whatever the fast way does not take as sound is left
+to `reader.scan`, which knows the line and the column.
 """
 
 from __future__ import annotations
 
 import glob
 import io
-import re
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO, TypeAlias
 
-from bench.errors import UsageError
-from bench.results.cells import unescaped
-from bench.results.reader import (
-    CUT_OFF,
-    Problem,
-    is_result_file,
-    open_result,
-    read_header,
-    rows_of,
-)
-from bench.results.schema import BY_NAME, COLUMNS, OWN, SCHEMA_VERSION, Column
+import numpy as np
+import pandas as pd
+from pandas.api.types import union_categoricals
 
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.errors import UsageError, one_of
+from bench.results.cells import parse_cell
+from bench.results.reader import LONGEST_LINE, Problem, open_result, read_header, scan
+from bench.results.schema import BY_NAME, NAMES, Column, Row
 
-# Texts that repeat from row to row are kept once.
-REPEATED_TEXTS = ("text", "json")
+# Rows that are in memory as text at once.
+CHUNK = 1 << 16
 
-# So much of a file at a time is in memory as text.
-CHUNK_ROWS = 100_000
+# Above the data sheet by more than this a row needs a word in `warnings`.
+MOST_UTILIZATION = 1.02
 
-Paths = Path | str | Iterable[Path | str]
+# pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
+_WHOLE = "~"
+_MARK = b",~\n"
+
+# Older versions of pandas are off in a float's last digit unless they are told not to be.
+_EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+
+Paths: TypeAlias = Path | str | Iterable[Path | str]
+
+
+class _Unsound(Exception):
+    """The fast way found something that only the slow one can name."""
 
 
 def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the rows of files, of the result files in folders, and of globs, as one data frame.
+    """Return the rows of result files, of the `*.csv` in folders and of globs, as one data frame.
 
-    Its columns are those of docs/results.md (or of them the given ones), and `file`. Unknown is NaN
-    in numbers and missing elsewhere; integers are Int64, but `flops`, `bytes` and `weight_bytes`,
-    which may not fit, float64; texts are categories; times have a time zone.
-
-    Raises UsageError naming file, line and column of what is wrong. A last line that was cut off is
-    left out with a warning, as are files in folders that are no result files.
+    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`.
+    Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
+    unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
+    cut off, a column that is not known, and a file in a folder that holds no results are left out
+    with a Python warning. Raises UsageError, naming file, line and column, for all else.
     """
-    import pandas as pd
-
-    wanted = [column for column in COLUMNS if columns is None or column.name in columns]
-    frames = []
-    for path in result_files(paths):
-        frame = _load_file(path, wanted)
-        frame["file"] = pd.Series([str(path)] * len(frame), dtype="str").astype("category")
-        frames.append(frame)
-    return concatenate(frames)
-
-
-def concatenate(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return frames below each other; texts stay categories."""
-    import pandas as pd
-    from pandas.api.types import union_categoricals
-
-    frames = list(frames)
-    if len(frames) == 1:
-        return frames[0]
-    joined: dict[str, Any] = {}
-    for name in frames[0].columns:
-        parts = [frame[name] for frame in frames]
-        if isinstance(parts[0].dtype, pd.CategoricalDtype):
-            joined[name] = union_categoricals(parts)
-        else:
-            joined[name] = pd.concat(parts, ignore_index=True)
-    frame: pd.DataFrame = pd.DataFrame(joined)
-    return frame
-
-
-def result_files(paths: Paths) -> list[Path]:
-    """Return the files that paths, folders and globs stand for, each once, in order."""
-    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    found: dict[Path, None] = {}
-    for path in given:
-        for file in _expand(Path(path)):
-            found.setdefault(file)
-    if not found:
-        raise UsageError("no result files: name some, or a folder of them")
-    return list(found)
-
-
-def _expand(path: Path) -> list[Path]:
-    if path.is_dir():
-        there = sorted(path.glob("*.csv"))
-        files = [file for file in there if is_result_file(file)]
-        for other in sorted(set(there) - set(files)):
-            warnings.warn(f"{other}: not a result file; left out", stacklevel=4)
-        if not files:
-            what = f"none of the {len(there)} CSV files" if there else "no .csv file"
-            raise UsageError(f"{path}: {what} in this folder is a result file")
-        return files
-    if any(mark in str(path) for mark in "*?[") and not path.exists():
-        files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - may begin with /
-        if not files:
-            raise UsageError(f"{path}: no file matches")
-        return files
-    return [path]
-
-
-def _load_file(path: Path, wanted: list[Column]) -> pd.DataFrame:
-    def warn(problem: Problem) -> None:
-        warnings.warn(f"{path}: {problem}", stacklevel=5)
-
-    with open_result(path) as stream:
-        header = read_header(stream, str(path))
-        tail = _cut_off_tail(stream)
-    frame = _parse(path, header, wanted, len(tail))
-    if frame is None:
-        # Something is wrong somewhere: this raises, saying what, or finds that it can be read.
-        with open_result(path) as stream:
-            return _from_rows(rows_of(stream, str(path), warn), wanted)
-    if tail:
-        with open_result(path) as stream:
-            text = stream.readline() + tail
-        rows = rows_of(io.BytesIO(text), str(path), lambda problem: None)
-        if not rows:
-            line = len(frame) + 2
-            warn(Problem(line, None, CUT_OFF))
-        else:
-            frame = concatenate([frame, _from_rows(rows, wanted)])
-    return frame
-
-
-def _cut_off_tail(stream: io.BufferedIOBase | Any) -> bytes:
-    """Return what stands after the last line break: a line that was cut off, or lacks its end."""
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - (1 << 20)))
-    end = stream.read()
-    return end[end.rfind(b"\n") + 1 :] if b"\n" in end else b""
-
-
-def _parse(path: Path, header: list[str], wanted: list[Column], tail: int) -> pd.DataFrame | None:
-    """Return the whole lines of a file, None where anything in them is not as it should be."""
-    import pandas as pd
-
-    there = [column for column in wanted if column.name in header]
-    needed = [column.name for column in there]
-    checked = "schema_version"
-    try:
-        with path.open("rb") as stream:
-            whole = _Whole(stream, path.stat().st_size - tail)
-            chunks = pd.read_csv(
-                whole,
-                usecols=sorted({*needed, checked}),
-                dtype={name: _parsed_dtype(BY_NAME[name]) for name in {*needed, checked}},
-                na_values={name: [""] for name in {*needed, checked}},
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                chunksize=CHUNK_ROWS,
-                on_bad_lines="error",
-                true_values=["true", "TRUE", "True"],
-                false_values=["false", "FALSE", "False"],
-            )
-            frames = []
-            for chunk in chunks:
-                if chunk.index.dtype.kind not in "iu":
-                    return None  # lines longer than the header: pandas takes cells for an index
-                frame = _checked(chunk, wanted)
-                if frame is None:
-                    return None
-                frames.append(frame)
-    except (ValueError, OverflowError, pd.errors.ParserError, UnicodeDecodeError):
-        return None
-    return concatenate(frames) if frames else None
-
-
-class _Whole(io.RawIOBase):
-    """A stream that ends where the last whole line does."""
-
-    def __init__(self, stream: Any, size: int) -> None:
-        self._stream = stream
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        size = self._left if size < 0 else min(size, self._left)
-        data: bytes = self._stream.read(size)
-        self._left -= len(data)
-        return data
-
-
-def _parsed_dtype(column: Column) -> str:
-    if column.type in ("integer", "number"):
-        return "float64"
-    return "boolean" if column.type == "boolean" else "str"
-
-
-def _checked(chunk: pd.DataFrame, wanted: list[Column]) -> pd.DataFrame | None:
-    """Return a chunk in the columns' types, None if a cell is out of its column's bounds."""
-    import numpy as np
-    import pandas as pd
-
-    if not (chunk["schema_version"] == SCHEMA_VERSION).all():
-        return None
-    series: dict[str, Any] = {}
-    for column in wanted:
-        if column.name not in chunk:
-            series[column.name] = _empty(column, len(chunk))
-            continue
-        values = chunk[column.name]
-        if column.filled == "always" and column.name not in OWN and values.isna().any():
-            return None
-        if column.type in ("integer", "number"):
-            known = values.to_numpy()[values.notna().to_numpy()]
-            if not column.infinite and not np.isfinite(known).all():
-                return None
-            if column.minimum is not None and (known < column.minimum).any():
-                return None
-            if column.above is not None and (known <= column.above).any():
-                return None
-            if column.type == "integer" and not column.wide:
-                if (known != np.floor(known)).any() or (np.abs(known) >= 2**53).any():
-                    return None
-                values = values.astype("Int64")
-        elif column.type == "boolean":
-            pass
-        elif column.type == "time":
-            values = pd.to_datetime(values, utc=True, format="ISO8601").astype(
-                "datetime64[us, UTC]"
-            )
-        else:
-            texts = _texts(column, values)
-            if texts is None:
-                return None
-            values = texts
-        series[column.name] = values.reset_index(drop=True)
-    frame: pd.DataFrame = pd.DataFrame(series)
-    return frame
-
-
-def _texts(column: Column, values: pd.Series[Any]) -> pd.Series[Any] | None:
-    """Return texts as categories, each looked at once; None if one is not as it should be."""
-    found = values.astype("category")
-    texts = list(found.cat.categories)
-    if column.choices and not set(texts) <= set(column.choices):
-        return None
-    if column.pattern and not all(re.fullmatch(column.pattern, text, re.ASCII) for text in texts):
-        return None
-    meant = {text: unescaped(text) for text in texts}
-    if any(text != value for text, value in meant.items()):
-        return found.map(meant).astype("category")
-    return found
-
-
-def _empty(column: Column, length: int) -> pd.Series[Any]:
-    return _series(column, [None] * length)
-
-
-def _from_rows(rows: list[dict[str, object]], wanted: list[Column]) -> pd.DataFrame:
-    import pandas as pd
-
+    wanted = _wanted(columns)
+    parts = [part for file in result_files(paths) for part in _read(file, wanted)]
     frame: pd.DataFrame = pd.DataFrame(
-        {column.name: _series(column, [row[column.name] for row in rows]) for column in wanted}
+        {name: _joined([part[name] for part in parts]) for name in [*wanted, "file"]}
     )
     return frame
 
 
-def _series(column: Column, values: list[object]) -> pd.Series[Any]:
-    import pandas as pd
+def result_files(paths: Paths) -> list[Path]:
+    """Return the files that are meant: themselves, the `*.csv` of folders, what matches globs."""
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found = [file for path in given for file in _files(Path(path))]
+    return list(dict.fromkeys(found))
 
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        there = sorted(path.glob("*.csv"))
+        if not there:
+            raise UsageError(f"{path}: no .csv file in this folder")
+        files = [file for file in there if _is_result(file)]
+        if not files:
+            raise UsageError(f"{path}: none of the {len(there)} .csv files here is a result file")
+        return files
+    if not path.exists() and glob.has_magic(str(path)):
+        matches = [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207 (any root)
+        if not matches:
+            raise UsageError(f"{path}: no file matches")
+        return matches
+    return [path]
+
+
+def _is_result(file: Path) -> bool:
+    with open_result(file) as stream:
+        if b"schema_version" in stream.readline(1 << 14):
+            return True
+    warnings.warn(f"{file}: not a result file; left out", stacklevel=5)
+    return False
+
+
+def _wanted(columns: Collection[str] | None) -> list[str]:
+    for name in columns or ():
+        if name not in BY_NAME:
+            raise UsageError(f"no column {name!r}{one_of(name, NAMES)}")
+    return [name for name in NAMES if columns is None or name in columns]
+
+
+def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
+    """Yield the parts of a file as frames."""
+    notices: list[Problem] = []
+    with open_result(file) as stream:
+        header = read_header(stream, str(file), notices.append)
+    needed = list(dict.fromkeys([*wanted, "utilization", "warnings"]))
+    try:
+        parts = list(_parsed(file, header, needed, notices))
+    except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+        notices.clear()
+        with open_result(file) as stream:
+            parts = list(_row_by_row(stream, str(file), needed, notices))
+    for problem in notices:
+        warnings.warn(f"{file}: {problem}", stacklevel=4)
+    for part in parts:
+        place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
+        yield part.assign(file=place)
+
+
+def _parsed(
+    file: Path, header: list[str], wanted: list[str], notices: list[Problem]
+) -> Iterator[pd.DataFrame]:
+    """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
+    with open_result(file) as stream:
+        lines = _MarkedLines(stream)
+        there = [name for name in wanted if name in header]
+        kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in there}
+        chunks = pd.read_csv(
+            lines,  # type: ignore[call-overload]
+            header=None,
+            names=[*header, _WHOLE],
+            index_col=False,
+            usecols=[*there, _WHOLE],
+            dtype={**kinds, _WHOLE: "object"},
+            keep_default_na=False,
+            na_values=[""],
+            **_EXACT,
+            chunksize=CHUNK,
+            low_memory=False,
+            encoding="utf-8",
+        )
+        try:
+            for chunk in chunks:
+                if not (chunk[_WHOLE] == _WHOLE).all():
+                    raise _Unsound
+                yield _typed(chunk.reset_index(drop=True), wanted)
+        except pd.errors.EmptyDataError:
+            pass
+        if lines.rest:
+            yield from _row_by_row(lines.last_line(), str(file), wanted, notices, lines.count)
+
+
+class _MarkedLines:
+    """The records of a file as pandas reads them: marked at their ends, without the header.
+
+    What stands behind the last line end is kept back in `rest`.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._header = stream.readline()
+        self.rest = b""
+        self.count = 1  # lines so far
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next lines, about `size` bytes."""
+        block = self._stream.read(max(size, 1 << 20))
+        if not block:
+            return b""
+        whole, end, rest = (self.rest + block).rpartition(b"\n")
+        self.rest = rest
+        self.count += whole.count(b"\n") + len(end)
+        if len(rest) > LONGEST_LINE:
+            raise _Unsound
+        lines = (whole + end).replace(b"\r\n", b"\n")
+        if b"\0" in lines or b"\r" in lines or lines.startswith(b"\n"):
+            raise _Unsound
+        while b"\n\n" in lines:
+            lines = lines.replace(b"\n\n", b"\n")
+        return lines.replace(b"\n", _MARK) or self.read(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Be a stream, as pandas asks."""
+        return iter(self.read, b"")
+
+    def last_line(self) -> BinaryIO:
+        """Return the header and what stands behind the last line end."""
+        return io.BytesIO(self._header + self.rest)
+
+
+def _row_by_row(
+    stream: BinaryIO, name: str, wanted: list[str], notices: list[Problem], line: int = 0
+) -> Iterator[pd.DataFrame]:
+    """Yield the parts of any file, slowly. Raises UsageError with the line and column of a fault.
+
+    `line` lines stood before the stream's first record, when it is the end of a file.
+    """
+    found: list[Row] = []
+    shift = max(0, line - 1)
+
+    def notice(problem: Problem) -> None:
+        if problem.line > 1 or not shift:
+            notices.append(replace(problem, line=problem.line + shift))
+
+    for _, row, problems in scan(stream, name, notice):
+        if problems:
+            moved = [replace(problem, line=problem.line + shift) for problem in problems]
+            raise UsageError("\n".join(f"{name}: {problem}" for problem in moved))
+        found.append(row)
+        if len(found) == CHUNK:
+            yield _from_rows(found, wanted, name)
+            found = []
+    yield _from_rows(found, wanted, name)
+
+
+def _from_rows(rows: list[Row], wanted: list[str], name: str) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame(
+        {title: _column(BY_NAME[title], [row[title] for row in rows]) for title in wanted}
+    )
+    beyond = _beyond_physics(frame)
+    if beyond.any():
+        row = rows[int(np.flatnonzero(beyond)[0])]
+        raise UsageError(
+            f"{name}: {row['case_id']}: utilization: expected at most {MOST_UTILIZATION} where "
+            f"warnings is empty, found {row['utilization']}"
+        )
+    return frame
+
+
+def _beyond_physics(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return where a row is faster than its data sheet without a word about it."""
+    high = frame["utilization"].to_numpy() > MOST_UTILIZATION
+    silent = frame["warnings"].isna().to_numpy()
+    return np.asarray(high & silent)
+
+
+def _typed(chunk: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Return a parsed chunk with every cell checked. Raises _Unsound if one is wrong."""
+    frame: pd.DataFrame = pd.DataFrame(
+        {
+            name: _checked(BY_NAME[name], chunk[name])
+            if name in chunk
+            else _column(BY_NAME[name], [None] * len(chunk))
+            for name in wanted
+        }
+    )
+    if _beyond_physics(frame).any():
+        raise _Unsound
+    return frame
+
+
+def _checked(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
+    if _is_float(column):
+        values = cells.to_numpy()
+        known = values[~np.isnan(values)]
+        low = column.minimum is not None and (known < column.minimum).any()
+        low = low or (column.above is not None and (known <= column.above).any())
+        if low or not (column.infinite or np.isfinite(known).all()):
+            raise _Unsound
+        return cells
+    # Not read as a categorical by pandas: that would take a commit 1234e56 for a number.
+    codes, texts = pd.factorize(cells)
+    if any("\n" in str(text) for text in texts):
+        raise _Unsound  # a line break within a cell, and the mark with it
+    distinct = _column(column, [parse_cell(column, str(text)) for text in texts])
+    if isinstance(distinct.dtype, pd.CategoricalDtype) and len(distinct.cat.categories) == len(
+        texts
+    ):
+        spread: pd.Series[Any] = pd.Series(_from_codes(codes, categories=list(distinct)))
+        return spread
+    taken: pd.Series[Any] = pd.Series(distinct.array.take(codes, allow_fill=True))
+    return taken
+
+
+def _from_codes(codes: np.ndarray[Any, Any], categories: list[Any]) -> Any:
+    """Return a categorical; the stubs of pandas know no codes in an array of NumPy."""
+    return pd.Categorical.from_codes(codes, categories=categories)  # type: ignore[call-overload]
+
+
+def _is_float(column: Column) -> bool:
+    return column.type == "number"
+
+
+def _column(column: Column, values: list[object]) -> pd.Series[Any]:
+    """Return values as a column has them."""
     if column.type == "time":
         times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
-        return times.astype("datetime64[us, UTC]")
-    if column.type in REPEATED_TEXTS:
-        return pd.Series(values, dtype="str").astype("category")
+        moments: pd.Series[Any] = times.astype("datetime64[us, UTC]")
+        return moments
+    if column.type in ("text", "json"):
+        texts: pd.Series[Any] = pd.Series(pd.Categorical(pd.array(values, dtype="object")))
+        return texts
     dtype = {"integer": "Int64", "number": "float64", "boolean": "boolean"}[column.type]
-    return pd.Series(values, dtype="float64" if column.wide else dtype)
+    numbers: pd.Series[Any] = pd.Series(values, dtype="float64" if column.wide else dtype)
+    return numbers
+
+
+def _as_objects(part: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a categorical whose categories have the type that all others' have, were there none."""
+    categories = pd.Index(part.cat.categories, dtype="object")
+    typed: pd.Series[Any] = part.cat.rename_categories(categories)
+    return typed
+
+
+def _joined(parts: list[pd.Series[Any]]) -> pd.Series[Any]:
+    """Return the parts of a column, in order."""
+    if isinstance(parts[0].dtype, pd.CategoricalDtype):
+        filled = [_as_objects(part) for part in parts if len(part)] or parts[:1]
+        union: pd.Series[Any] = pd.Series(union_categoricals(filled))
+        return union
+    joined: pd.Series[Any] = pd.concat(parts, ignore_index=True)
+    return joined

@@ -1,4 +1,4 @@
-"""Reads result files into rows; what is wrong is named by line and column.
+"""Reads result files row by row; what is wrong is named by line and column. Frames: load.py.
 
 Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order.
 """
@@ -6,6 +6,7 @@ Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns
 from __future__ import annotations
 
 import csv
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -66,21 +67,6 @@ def open_result(path: Path) -> BinaryIO:
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
-def is_result_file(path: Path) -> bool:
-    """Tell whether a file begins as result files do, as far as its heading says."""
-    with open_result(path) as stream:
-        return b"schema_version" in stream.readline(LONGEST_LINE)
-
-
-def read_header(stream: BinaryIO, name: str) -> list[str]:
-    """Return the titles of a result file's columns. Raises UsageError for what is none."""
-    lines = _Lines(stream, name)
-    _, header = next(_records(lines, lambda problem: None), (0, []))
-    _check_is_result(name, header)
-    _places(name, header, lambda problem: None)
-    return header
-
-
 def rows_of(stream: BinaryIO, name: str, notice: Notice) -> list[Row]:
     """Return the rows of a stream; `name` is what messages call it. Raises UsageError."""
     rows = []
@@ -98,20 +84,37 @@ def scan(stream: BinaryIO, name: str, notice: Notice) -> Iterator[tuple[int, Row
     """
     lines = _Lines(stream, name)
     records = _records(lines, notice)
-    _, header = next(records, (0, []))
-    _check_is_result(name, header)
-    places: list[tuple[Column, int]] | None = None
-    for line, cells in records:
-        if places is None:
-            _check_version(name, cells[header.index("schema_version") :][:1])
-            places = _places(name, header, notice)
+    header, first = _head(records, name)
+    places = _places(name, header, notice)
+    for line, cells in itertools.chain(first, records):
         row, problems = _read_record(line, cells, len(header), places)
         if problems and not lines.ended:
             notice(Problem(line, None, CUT_OFF))
             return
         yield line, row, problems
-    if places is None:
-        _places(name, header, notice)
+
+
+def read_header(stream: BinaryIO, name: str, notice: Notice) -> list[str]:
+    """Return the titles of a result file's columns, read up to its first record.
+
+    Raises UsageError for what is not a result file, is of a newer version, or lacks columns.
+    """
+    header, _ = _head(_records(_Lines(stream, name), lambda problem: None), name)
+    _places(name, header, notice)
+    return header
+
+
+Record = tuple[int, list[str]]
+
+
+def _head(records: Iterator[Record], name: str) -> tuple[list[str], list[Record]]:
+    """Return the header, and the first record if there is one."""
+    _, header = next(records, (0, []))
+    _check_is_result(name, header)
+    first = list(itertools.islice(records, 1))
+    for _, cells in first:
+        _check_version(name, cells[header.index("schema_version") :][:1])
+    return header, first
 
 
 class _Lines:
