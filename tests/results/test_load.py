@@ -236,7 +236,7 @@ def test_a_folder_of_other_files(tmp_path, path):
     path.unlink()
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(UsageError, match="none of the 1 .csv files here is a result file"),
+        pytest.raises(UsageError, match=r"none of the 1 \.csv files here is a result file"),
     ):
         load(tmp_path)
     (tmp_path / "other.csv").unlink()

@@ -1,6 +1,6 @@
-"""Makes a million rows in two result files, loads them, and says what it took.
+"""Makes a million rows in two result files, compares them, and says what it took.
 
-    python benchmarks/load.py [--rows 1000000] [--keep FOLDER]
+    python benchmarks/compare.py [--rows 1000000] [--keep FOLDER]
 
 Rows repeat 5,000 cases with their own times, intervals, dates and energies.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 import os
 import random
 import resource
@@ -24,13 +25,6 @@ from bench.kernels.matmul import Matmul
 from bench.results.schema import NAMES
 
 CASES = 5_000
-
-# What holding two chips against each other takes.
-FEW = (
-    "case_id", "chip", "backend", "kernel", "implementation", "dtype", "params", "pass",
-    "routing_sha256", "cache", "status", "simulated", "time_median_s", "ci_low_s", "ci_high_s",
-    "energy_j", "flops", "bytes", "peak_tflops", "peak_gbps", "utilization", "warnings",
-)  # fmt: skip
 
 DISTINCT = ("started_at", "time_median_s", "ci_low_s", "ci_high_s", "energy_j")
 MARK = "<{}>"
@@ -85,7 +79,7 @@ def write(path: Path, rows: int, chip: str) -> None:
 
 
 def main() -> None:
-    """Make the files, load them in processes of their own, print time and memory."""
+    """Make the files, compare them in a process of its own, print time and memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows, in both files together")
     parser.add_argument("--keep", type=Path, help="folder in which the files stay")
@@ -96,18 +90,16 @@ def main() -> None:
         for file, chip in zip(files, ("chip-a", "chip-b"), strict=True):
             if not file.exists():
                 write(file, options.rows // 2, chip)
-        program = (
-            "import sys; from bench.results.load import load; print(len(load(sys.argv[2:], "
-            "sys.argv[1].split(',') if sys.argv[1] else None)))"
+        command = [sys.executable, "-m", "bench", "compare", *map(str, files), "--format", "json"]
+        begun = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        wall_s = time.perf_counter() - begun
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        pairs = json.loads(done.stdout)["pairs"]
+        print(
+            f"{options.rows} rows compared in {wall_s:.1f} s, {used.ru_maxrss * 1024 / 1e9:.2f} GB"
         )
-        for what, columns in (("few", FEW), ("all", ())):
-            command = [sys.executable, "-c", program, ",".join(columns), *map(str, files)]
-            begun = time.perf_counter()
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            wall_s = time.perf_counter() - begun
-            # The largest child so far: the fewest columns come first.
-            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-            print(f"{what} columns: {int(done.stdout)} rows in {wall_s:.1f} s, {memory:.2f} GB")
+        print(f"pairs: {len(pairs)}, each of {pairs[0]['repeats_base']} repeats a side")
         print(f"files: {sum(file.stat().st_size for file in files) / 1e6:.0f} MB")
         print(f"load:  {os.getloadavg()[0]:.1f}, of what else ran here")
 
