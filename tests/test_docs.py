@@ -41,6 +41,7 @@ def prepared(bench):
     """A folder with the files that the README's commands speak of."""
     text = "kernels:\n  - {kernel: matmul, dtype: float32, m: 16, n: 16, k: 16}\n"
     bench.write("my.yaml", text)
+    (bench.folder / "results").symlink_to(ROOT / "results")
     return bench
 
 
@@ -55,8 +56,15 @@ def test_a_command_of_the_readme(prepared, command):
     elif verb == "list":
         assert prepared(verb, *rest).stdout
     else:
-        prepared("run", "my.yaml", "--backend", "cpu", "--time-budget", 0.1, "-o", "my.csv")
-        assert "sound" in prepared(verb, *rest).stdout
+        # The shell expands a glob; here it stands for one file.
+        rest = [word.replace("*", "a") for word in rest]
+        made = rest[rest.index("-o") + 1] if "-o" in rest else None
+        for name in rest:
+            if name.endswith(".csv") and "/published/" not in name and name != made:
+                run = ["run", "my.yaml", "--backend", "cpu", "--time-budget", 0.1, "-o", name]
+                prepared(*run)
+        shown = prepared(verb, *rest).stdout
+        assert "sound" in shown if verb == "validate" else shown
 
 
 def test_the_everyday_round(prepared):
