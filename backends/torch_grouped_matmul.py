@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from backends.torch_device import TORCH_DTYPES, Step, Tensors
+from backends.torch_matmul import has_kernel
 from bench.dtypes import DTYPES
 from bench.kernels.grouped_matmul import GroupedMatmul
 
@@ -38,7 +39,9 @@ class Loop:
         return 0
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
-        """Return None: every torch device has products."""
+        """Return why torch has no such products, or None."""
+        if case.dtype == "int8" and not has_kernel("aten::_int_mm", device):
+            return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
         return None
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:

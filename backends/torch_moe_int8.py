@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from backends.torch_device import Mark, Step, Tensors, unmarked
+from backends.torch_matmul import has_kernel
 from backends.torch_moe import activate
 from backends.torch_moe_gate import choose
 from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
@@ -75,9 +76,9 @@ class Int8:
     name: ClassVar[str] = "int8"
     staged: ClassVar[bool] = True
 
-    def preference(self, device_type: str) -> int:
-        """Return 0: the only one for its format."""
-        return 0
+    def preference(self, device_type: str) -> int | None:
+        """Return 0, as the only one for its format; None where torch has no int8 product."""
+        return 0 if has_kernel("aten::_int_mm", torch.device(device_type)) else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why torch has no such products, or None."""

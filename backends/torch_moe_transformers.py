@@ -183,9 +183,9 @@ class Eager:
     name: ClassVar[str] = "transformers-eager"
     variant: ClassVar[str] = "eager"
 
-    def preference(self, device_type: str) -> int:
-        """Return less than any of ours: a baseline is measured when it is asked for."""
-        return -10
+    def preference(self, device_type: str) -> int | None:
+        """Return less than any of ours, None on devices that these blocks were not tried on."""
+        return -10 if device_type in ("cpu", "cuda") else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the layer cannot be computed, or None; imports nothing."""

@@ -31,6 +31,9 @@ LEAST_SPAN_S = 0.5
 STEADY = 0.02
 WARM_UP_SHARE = 0.2
 
+# A sample that warm-up has shown to be too short is calibrated anew, so many times in all.
+MOST_CALIBRATIONS = 3
+
 # A case whose single executions outlast the budget is given up to this many budgets for six samples.
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
@@ -82,21 +85,20 @@ class Sampler:
         called between warm-up and the first value.
         """
         started = time.monotonic()
-        progress("calibrate", [])
-        calibration = self._batch(run, loops=0, values=1)
-        loops = calibration.get_loops()
-        warm_ups = list(calibration.warmups or ())
-        calibrated = time.monotonic()
-
-        progress("warm up", [])
-        best, steady = warm_ups[-1][1], 0
-        spent = time.monotonic() - calibrated
-        while steady < 2 and spent + best * loops < WARM_UP_SHARE * goal.time_budget_s:
-            value = self._batch(run, loops=loops, values=1).values[0]
-            steady = steady + 1 if value > (1 - STEADY) * best else 0
-            best = min(best, value)
-            warm_ups.append((loops, value))
-            spent = time.monotonic() - calibrated
+        warm_ups: list[tuple[int, float]] = []
+        calibrate_s = 0.0
+        for _ in range(MOST_CALIBRATIONS):
+            progress("calibrate", [])
+            began = time.monotonic()
+            calibration = self._batch(run, loops=0, values=1)
+            loops = calibration.get_loops()
+            warm_ups += calibration.warmups or ()
+            calibrate_s += time.monotonic() - began
+            progress("warm up", [])
+            steady = self._warm_up(run, loops, warm_ups, goal)
+            # One slow execution at the start is no reason to take samples too short to be trusted.
+            if steady * loops >= MIN_SAMPLE_S / 2:
+                break
 
         before_values()
         warmed = time.monotonic()
@@ -114,10 +116,24 @@ class Sampler:
             run=pyperf.Run(values, warmups=warm_ups, metadata=metadata, collect_metadata=False),
             loops=loops,
             stop_reason=reason,
-            calibrate_s=calibrated - started,
-            warm_up_s=warmed - calibrated,
+            calibrate_s=calibrate_s,
+            warm_up_s=warmed - started - calibrate_s,
             sample_s=time.monotonic() - warmed,
         )
+
+    def _warm_up(
+        self, run: TimeFunction, loops: int, warm_ups: list[tuple[int, float]], goal: Goal
+    ) -> float:
+        """Run until two samples in a row are no faster; return the best seconds of one execution."""
+        began = time.monotonic()
+        best, steady, spent = warm_ups[-1][1], 0, 0.0
+        while steady < 2 and spent + best * loops < WARM_UP_SHARE * goal.time_budget_s:
+            value = self._batch(run, loops=loops, values=1).values[0]
+            steady = steady + 1 if value > (1 - STEADY) * best else 0
+            best = min(best, value)
+            warm_ups.append((loops, value))
+            spent = time.monotonic() - began
+        return best
 
     def _batch(self, run: TimeFunction, *, loops: int, values: int) -> pyperf.Run:
         """Let pyperf take some values, or calibrate the number of loops when `loops` is 0."""

@@ -94,3 +94,15 @@ def test_six_quiet_samples_are_not_enough_when_they_are_short():
     goal = Goal(precision=0.01, time_budget_s=5.0)
     assert stop_reason([0.02] * 6, 0.12, goal) is None
     assert stop_reason([0.02] * 30, 0.6, goal) == "precision"
+
+
+def test_one_slow_execution_at_the_start_does_not_decide_the_length_of_samples(sampler):
+    ran = []
+
+    def run(loops):
+        ran.append(loops)
+        return 1e-5 * loops + (0.05 if len(ran) == 1 else 0.0)
+
+    samples = sampler.sample("slow start", run, Goal(0.05, 5.0), quiet, lambda: None)
+    assert samples.loops * 1e-5 >= MIN_SAMPLE_S
+    assert statistics.median(samples.run.values) == pytest.approx(1e-5)
