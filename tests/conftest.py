@@ -14,6 +14,10 @@ import pytest
 
 from tests.simulators.nvml.player import build_driver
 
+# The tensors of the tests are small: a second thread would mostly wait for the first, for long where
+# other programs keep the processor busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Machines that run tests are shared; how long an example takes says nothing about the code.
 hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")
