@@ -51,6 +51,12 @@ LAYERS = {
     "qwen3-30b-a3b/4": {**get_model("qwen3-30b-a3b").moe_layer(), "expert_parallel": 4},
 }
 TOKENS = (16, 1024, 4096)
+# One compiles for half a minute a layer, the other copies an expert's matrices for every token.
+LEFT_OUT = ("compiled", "transformers-batched")
+HEADER = (
+    "| layer | tokens | implementation | ms | TFLOP/s | of bare | × transformers | of reading |\n"
+    "|---|--:|---|--:|--:|--:|--:|--:|"
+)
 
 Subject = Callable[[], float]  # runs once and returns the seconds
 
@@ -107,14 +113,9 @@ def bare_products(case: MoeLayer, weights: dict[str, Tensor], seed: int) -> dict
 
 def rounds(subjects: dict[str, Subject], count: int) -> dict[str, float]:
     """Return each subject's median seconds; all run once a round, after one round of warming up."""
-    seconds: dict[str, list[float]] = {name: [] for name in subjects}
     with torch.inference_mode():
-        for turn in range(count + 1):
-            for name, subject in subjects.items():
-                taken = subject()
-                if turn:
-                    seconds[name].append(taken)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+        turns = [{name: subject() for name, subject in subjects.items()} for _ in range(count + 1)]
+    return {name: statistics.median(turn[name] for turn in turns[1:]) for name in subjects}
 
 
 def measure(layer: str, tokens: int, count: int, seed: int = 0) -> list[Line]:
@@ -125,7 +126,7 @@ def measure(layer: str, tokens: int, count: int, seed: int = 0) -> list[Line]:
     inputs = case.make_inputs(seed)
     subjects: dict[str, Subject] = {}
     for name in backend.implementations(case.name):
-        if backend.unsupported(case, name, device) is None:
+        if name not in LEFT_OUT and backend.unsupported(case, name, device) is None:
             prepared = backend.prepare(case, name, device, inputs)
             check = case.verify(inputs, prepared.outputs(), seed)
             if not check.passed:
@@ -147,7 +148,7 @@ def measure(layer: str, tokens: int, count: int, seed: int = 0) -> list[Line]:
     products = 2 * case.matrices * (assignments + case.tokens * case.hidden * case.shared_width)
     bare = max(products / seconds[name] for name in seconds if name.startswith("bare"))
     reading = READ_BYTES / seconds.pop("read")
-    peers = [seconds[name] for name in ours if name.startswith(PEER)]
+    peers = [seconds[name] for name in seconds if name.startswith(PEER)]
     lines = []
     for name, taken in seconds.items():
         rate = (work.flops if name in ours else products) / taken
@@ -166,20 +167,13 @@ def measure(layer: str, tokens: int, count: int, seed: int = 0) -> list[Line]:
     return lines
 
 
-def markdown(lines: list[Line]) -> str:
-    """Return the lines as a table, the columns as the module's docstring explains them."""
-    rows = [
-        "| layer | tokens | implementation | ms | TFLOP/s | of bare | × transformers | of reading |",
-        "|---|--:|---|--:|--:|--:|--:|--:|",
-    ]
-    for line in lines:
-        times = "–" if line.times_transformers is None else f"{line.times_transformers:.2f}"
-        rows.append(
-            f"| {line.layer} | {line.tokens} | {line.implementation} | {line.time_s * 1e3:.1f} "
-            f"| {line.tflops:.3f} | {line.share_of_bare:.2f} | {times} "
-            f"| {line.share_of_reading:.2f} |"
-        )
-    return "\n".join(rows)
+def markdown(line: Line) -> str:
+    """Return a row of the table that HEADER heads."""
+    times = "–" if line.times_transformers is None else f"{line.times_transformers:.2f}"
+    return (
+        f"| {line.layer} | {line.tokens} | {line.implementation} | {line.time_s * 1e3:.1f} "
+        f"| {line.tflops:.3f} | {line.share_of_bare:.2f} | {times} | {line.share_of_reading:.2f} |"
+    )
 
 
 def main() -> None:
@@ -193,10 +187,12 @@ def main() -> None:
     if options.rounds < 1 or min(options.tokens or TOKENS) < 1:
         parser.error("--rounds and --tokens take numbers from 1 on")
     lines: list[Line] = []
+    print(HEADER)
     for layer in options.layer or LAYERS:
         for tokens in options.tokens or TOKENS:
-            lines += measure(layer, tokens, options.rounds)
-    print(markdown(lines))
+            found = measure(layer, tokens, options.rounds)
+            print(*map(markdown, found), sep="\n", flush=True)
+            lines += found
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
 

@@ -213,7 +213,7 @@ def test_what_moves_tokens(kernel, capacity, **parameters):
     assert_all_right(kernel(**parameters))
 
 
-@pytest.mark.parametrize("name", ["loop", "grouped", "packed"])
+@pytest.mark.parametrize("name", ["loop", "grouped", "packed", "fused"])
 def test_stages_add_up_to_the_layer(name):
     case = MoeLayer(
         dtype="bfloat16",
@@ -228,7 +228,8 @@ def test_stages_add_up_to_the_layer(name):
         pytest.skip(BACKEND.unsupported(case, name, DEVICE))
     prepared = BACKEND.prepare(case, name, DEVICE, case.make_inputs(0))
     stages = prepared.stages(20)
-    assert list(stages) == list(STAGES)
+    apart = [stage for stage in STAGES if name != "fused" or stage != "activation"]
+    assert list(stages) == apart
     assert all(seconds > 0 for seconds in stages.values())
     times = []
 
