@@ -111,6 +111,27 @@ def test_layers_by_every_implementation(tmp_path):
     assert names == {"npu-fused", "npu-fused-nz", "npu-finalize", "grouped", "loop"}
 
 
+@pytest.mark.slow
+def test_int8_layers(tmp_path):
+    layer = LAYER.replace("bfloat16", "int8")
+    ungated = "gate: softmax, activation: relu2, gated: false, shared_experts: 1}\n"
+    latent = "gate: softmax, expert_hidden: 128}\n"
+    kernels = layer + DEEPSEEK + layer + latent + layer + ungated
+    rows, _ = run(tmp_path, kernels, "--implementation", "all")
+    assert {row["status"] for row in rows if row["implementation"] == "npu-int8"} == {"ok"}
+    fused = [row for row in rows if row["implementation"] == "npu-int8-fused"]
+    *swiglu, other = fused
+    assert {row["status"] for row in swiglu} == {"ok"}
+    assert other["status"] == "unsupported"
+    assert "no activation but SwiGLU" in other["error"]
+    for row in rows:
+        if row["status"] == "ok":
+            assert row["implementation"].startswith("npu-int8")
+            assert row["verified"] == "true"
+            # Rounding to 127 steps shows: nothing was computed in another format instead.
+            assert 0.003 < float(row["rel_error"]) < float(row["tolerance"])
+
+
 def cut_down(block):
     """Return a block of a shipped config in sizes that a simulated chip computes at once."""
     small = {**block, "cache": "hot"}
