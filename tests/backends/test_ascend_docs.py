@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,8 +18,7 @@ def table():
     start = next(i for i, line in enumerate(lines) if line.startswith("| API |"))
     heading, _, *rest = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines[start:]
-        if line.startswith("|")
+        for line in takewhile(lambda line: line.startswith("|"), lines[start:])
     ]
     return [dict(zip(heading, row, strict=True)) for row in rest]
 

@@ -83,3 +83,11 @@ def test_without_cann():
     assert "CANN is not found" in done.stderr
     assert "set_env.sh" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_device_that_another_process_holds(tmp_path):
+    row = run(tmp_path, COPY, status=1, FAULTS="aclrtSetDevice:fail")[0][0]
+    assert row["status"] == "error"
+    assert "another process may hold it" in row["error"]
+    assert "507033" in row["error"]
