@@ -77,7 +77,7 @@ def test_layers_by_every_implementation(tmp_path):
     layer = LAYER + "dtype: bfloat16, "
     int8 = LAYER + "dtype: int8, "
     kernels = layer + DEEPSEEK + layer + PANGU + layer + SOFTMAX
-    kernels += int8 + DEEPSEEK + int8 + latent + int8 + ungated
+    kernels += int8 + DEEPSEEK.replace("balanced, ", "") + int8 + latent + int8 + ungated
     product = "  - {kernel: matmul, m: 16, n: 32, k: 64, cache: hot, dtype: "
     kernels += product + "[float16, bfloat16, int8]}\n" + product + "int8, layout: nt}\n"
     rows, _ = run(tmp_path, kernels, "--implementation", "all", CALLS=tmp_path / "calls")
