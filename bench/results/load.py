@@ -19,9 +19,17 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from bench.errors import UsageError, one_of
+from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
-from bench.results.reader import LONGEST_LINE, Problem, open_result, read_header, scan
+from bench.results.reader import (
+    DECIMAL_COMMAS,
+    LONGEST_LINE,
+    Problem,
+    open_result,
+    read_header,
+    scan,
+    separator_of,
+)
 from bench.results.schema import BY_NAME, NAMES, Column, Row
 
 # Rows that are in memory as text at once.
@@ -89,7 +97,7 @@ def _is_result(file: Path) -> bool:
     with open_result(file) as stream:
         if b"schema_version" in stream.readline(1 << 14):
             return True
-    warnings.warn(f"{file}: not a result file; left out", stacklevel=5)
+    warnings.warn(f"{file}: not a result file; left out", InputWarning, stacklevel=5)
     return False
 
 
@@ -113,7 +121,7 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
         with open_result(file) as stream:
             parts = list(_row_by_row(stream, str(file), needed, notices))
     for problem in notices:
-        warnings.warn(f"{file}: {problem}", stacklevel=4)
+        warnings.warn(f"{file}: {problem}", InputWarning, stacklevel=4)
     for part in parts:
         place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
         yield part.assign(file=place)
@@ -125,6 +133,8 @@ def _parsed(
     """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
     with open_result(file) as stream:
         lines = _MarkedLines(stream)
+        if separator_of(lines.header.decode("utf-8-sig")) != ",":
+            raise _Unsound
         there = [name for name in wanted if name in header]
         kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in there}
         chunks = pd.read_csv(
@@ -150,6 +160,8 @@ def _parsed(
             pass
         if lines.rest:
             yield from _row_by_row(lines.last_line(), str(file), wanted, notices, lines.count)
+            if any(problem.message == DECIMAL_COMMAS for problem in notices):
+                raise _Unsound  # the lines before may have points
 
 
 class _MarkedLines:
@@ -160,7 +172,7 @@ class _MarkedLines:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._header = stream.readline()
+        self.header = stream.readline()
         self.rest = b""
         self.count = 1  # lines so far
 
@@ -187,7 +199,7 @@ class _MarkedLines:
 
     def last_line(self) -> BinaryIO:
         """Return the header and what stands behind the last line end."""
-        return io.BytesIO(self._header + self.rest)
+        return io.BytesIO(self.header + self.rest)
 
 
 def _row_by_row(
