@@ -63,14 +63,15 @@ def command(
 
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")
-    keys = _split(sort)
-    _check("--sort", [key.removeprefix("-") for key in keys])
+    order = _split(sort)
+    keys = [key.removeprefix("-") for key in order]
+    _check("--sort", keys)
     names = _split(columns)
     _check("--columns", names)
     chosen = parse_filter(expression) if expression else None
     loaded = load(results)
     frame = loaded if chosen is None else selection.select(loaded, chosen)
-    frame = selection.sort(frame, keys)
+    frame = selection.sort(frame, order)
     if form in ("csv", "json"):
         wanted = names or list(NAMES)
         rows = frame_rows(frame[wanted])

@@ -30,13 +30,16 @@ from bench.results.reader import (
     scan,
     separator_of,
 )
-from bench.results.schema import BY_NAME, NAMES, Column, Row
+from bench.results.schema import BY_NAME, COLUMNS, NAMES, Column, Row
 
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16
 
 # Above the data sheet by more than this a row needs a word in `warnings`.
 MOST_UTILIZATION = 1.02
+
+# Held against their columns whatever is asked for: a file with impossible rates is no good for anything.
+CHECKED = ("schema_version", *(column.name for column in COLUMNS if column.group == "rates"))
 
 # pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
 _WHOLE = "~"
@@ -55,7 +58,8 @@ class _Unsound(Exception):
 def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows of result files, of the `*.csv` in folders and of globs, as one data frame.
 
-    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`.
+    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`;
+    cells of other columns are not checked, but for rates.
     Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
     unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
     cut off, a column that is not known, and a file in a folder that holds no results are left out
@@ -78,7 +82,7 @@ def result_files(paths: Paths) -> list[Path]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        there = sorted(path.glob("*.csv"))
+        there = sorted(file for file in path.glob("*.csv") if file.is_file())
         if not there:
             raise UsageError(f"{path}: no .csv file in this folder")
         files = [file for file in there if _is_result(file)]
@@ -113,7 +117,7 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
     notices: list[Problem] = []
     with open_result(file) as stream:
         header = read_header(stream, str(file), notices.append)
-    needed = list(dict.fromkeys([*wanted, "utilization", "warnings"]))
+    needed = list(dict.fromkeys([*wanted, *CHECKED, "utilization", "warnings"]))
     try:
         parts = list(_parsed(file, header, needed, notices))
     except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
