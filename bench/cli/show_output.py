@@ -119,8 +119,7 @@ def print_table(page: Page) -> None:
     for line in more:
         console.print(Text(line, style="dim"))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    if not page.names:
-        table.add_column("case", overflow="fold", ratio=1)
+    table.add_column("" if page.names else "case", overflow="fold", ratio=None if page.names else 1)
     for shown in columns:
         table.add_column(
             shown.title,
@@ -129,15 +128,18 @@ def print_table(page: Page) -> None:
             no_wrap=not shown.is_text,
         )
     for title, rows in page.sections.items():
-        table.add_row(
-            Text(title, style="bold cyan", justify="left", no_wrap=True, overflow="ellipsis")
-        )
+        heading = Text(title, style="bold cyan")
+        if not page.names:
+            table.add_row(heading)
         before: Row | None = None
         for row in rows:
-            cells: list[str | Text] = [printable(shown.text(row)) for shown in columns]
-            if not page.names:
-                cells = [f" {_case(row, before)}", *cells[:-1], status_text(row)]
-            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+            cells = [Text(printable(shown.text(row))) for shown in columns]
+            if page.names:
+                first_cell = heading if before is None else Text()
+            else:
+                first_cell = Text(f" {_case(row, before)}")
+                cells[-1] = status_text(row)
+            table.add_row(first_cell, *cells)
             before = row
     if page.rows:
         console.print(table)
@@ -204,8 +206,9 @@ def _device(row: Row) -> str:
         return f"{row['device_name']} ({row['chip']}), published: {row['source']}"
     when = str(row["started_at"] or "").partition("T")[0]
     versions = [f"{name} {row[name]}" for name in ("torch", "driver", "runtime") if row[name]]
-    chip = "" if row["chip"] == row["device_name"] else f"{row['chip']}, "
-    where = f"{row['device_name']} ({chip}{row['backend']})"
+    names = dict.fromkeys((row["device_name"], row["chip"], row["backend"]))
+    name, *more = map(str, names)
+    where = f"{name} ({', '.join(more)})" if more else name
     return ", ".join(filter(None, (where, str(row["host"] or ""), *versions, when)))
 
 
@@ -236,12 +239,14 @@ def _chosen(name: str) -> Shown:
 
 
 def _value(name: str, column: Column | None, row: Row) -> str:
-    """Return a value as people read it: times with a unit, numbers with four digits, integers whole."""
+    """Return a value as people read it: spans with a unit, moments to the second, four digits."""
     value: Any = row[name]
     if value is None:
         return UNKNOWN
     if column is not None and column.unit == "s":
         return seconds(value)
+    if column is not None and column.type == "time":
+        return str(value)[:19].replace("T", " ")
     if isinstance(value, bool):
         return str(value).lower()
     return significant(value, 4) if isinstance(value, float) else str(value)
@@ -253,11 +258,11 @@ def _whole(value: object) -> str:
 
 def _check_room(page: Page, columns: Sequence[Shown], width: int) -> None:
     """Refuse a table that would be squeezed until nobody can read it."""
-    needed = 0
+    needed = NARROWEST_TEXT
     for shown in columns if page.names else ():
         longest = max([len(shown.title), *(len(shown.text(row)) for row in page.rows)])
         needed += 1 + (min(longest, NARROWEST_TEXT) if shown.is_text else longest)
-    if needed > width + 1:
+    if needed > width:
         raise UsageError(
             f"--columns: these {len(columns)} need {needed} characters a line, and there are {width}: "
             "name fewer, widen the window, or take --format csv"
