@@ -55,6 +55,7 @@ def test_every_name_that_is_promised_is_there_and_documented():
         assert name.startswith("__") or value.__doc__
 
 
+@pytest.mark.slow
 def test_the_names_are_typed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
