@@ -13,8 +13,9 @@ import torch
 from backends import cuda_doctor, nvml
 from backends.cuda_errors import explained, why_no_gpu
 from backends.nvml_sampler import NvmlSampler
-from backends.torch_device import Step, Tensors, TorchBackend
+from backends.torch_device import Step, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
+from backends.torch_graphs import recorded
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
@@ -116,20 +117,9 @@ class CudaBackend(TorchBackend):
         torch.cuda.reset_peak_memory_stats(device.index)
         return super().prepare(case, implementation, device, inputs)
 
-    def capture(self, step: Step, device: Device) -> Step:
-        """Return a replay of the step as a CUDA graph."""
-        stream = torch.cuda.Stream(device.index)
-        with torch.cuda.stream(stream):
-            step()  # libraries choose and allocate at the first call, which a capture forbids
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=stream):
-                outputs = step()
-
-        def replay() -> Tensors:
-            graph.replay()
-            return outputs
-
-        return replay
+    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+        """Return replays of the steps as CUDA graphs."""
+        return recorded(steps, self.torch_device(device), torch.cuda.CUDAGraph)
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""
@@ -138,11 +128,11 @@ class CudaBackend(TorchBackend):
     def translated(self, error: Exception) -> Exception:
         """Return what an error means; a GPU that NVML says is gone is lost, whatever CUDA says."""
         if isinstance(error, RuntimeError):
-            for uuid in map(_uuid, range(torch.cuda.device_count())):
-                try:
-                    nvml.check_present(uuid)
-                except DeviceLost as lost:
-                    return lost
+            # Only the GPU at work: what happens to a neighbour is told by the worker that has it.
+            try:
+                nvml.check_present(_uuid(torch.cuda.current_device()))
+            except DeviceLost as lost:
+                return lost
         return explained(error)
 
     def limits(self, device: Device, dtype: str) -> Limits:

@@ -60,6 +60,12 @@ DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
         "the GPU is gone; `dmesg | grep Xid` says more",
     ),
     (
+        r"when stream is capturing|error during capture|legacy stream depend on a capturing",
+        RuntimeError,
+        "the implementation waits for the GPU in the middle of an execution, which a graph cannot "
+        "record",
+    ),
+    (
         r"uncorrectable ECC error|uncorrectable NVLink",
         RuntimeError,
         "the GPU met an uncorrectable memory error (ECC); `nvidia-smi -q -d ECC` counts them, and "

@@ -37,7 +37,7 @@ class Grouped:
         """Return why torch cannot group these products, or None."""
         if case.capacity is not None:
             return "grouped computes every assignment; it cannot drop those beyond a capacity"
-        return grouped_mm_unsupported(case.dtype, case.width, case.intermediate)
+        return grouped_mm_unsupported(case, device, case.width, case.intermediate)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer; weights are joined beforehand, as a model would do when it is loaded."""

@@ -11,15 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch_device import Mark, Step, Tensors, unmarked
-from backends.torch_matmul import has_kernel
+from backends.torch_device import Mark, Step, Tensors, reads_back, unmarked
+from backends.torch_matmul import has_kernel, int8_product, int8_unsupported
 from backends.torch_moe import activate
 from backends.torch_moe_gate import choose
 from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe_layer import MoeLayer
-
-# cuBLASLt's int8 product, which torch._int_mm is on CUDA, takes no fewer rows (torch 2.6 to 2.13).
-LEAST_ROWS_ON_CUDA = 17
 
 
 def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,10 +34,7 @@ class Linear:
 
     def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
         """Return [rows, out] float32 for x [rows, in] int8 with scales [rows, 1]."""
-        rows = len(x)
-        if x.device.type == "cuda" and rows < LEAST_ROWS_ON_CUDA:
-            x = torch.cat([x, x.new_zeros(LEAST_ROWS_ON_CUDA - rows, x.shape[1])])
-        product = torch._int_mm(x, self._weight)[:rows]
+        product = int8_product(x, self._weight)
         return product.to(torch.float32).mul_(scale).mul_(self._scale)
 
 
@@ -84,9 +78,10 @@ class Int8:
         """Return why torch has no such products, or None."""
         if case.dtype != "int8":
             return "int8 is for layers in int8"
-        if device.type == "cuda" and (case.width % 8 or case.intermediate % 8):
-            return "torch._int_mm on CUDA needs widths that are multiples of 8"
-        return None
+        if case.graph:
+            return reads_back(self.name)
+        widths = case.hidden, case.width, case.intermediate, case.shared_width
+        return int8_unsupported(device, *widths)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer; the gate and up matrices are joined beforehand."""
