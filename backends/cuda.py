@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import pynvml
 import torch
 
-from backends import cuda_doctor, nvml
+from backends import amdsmi_sampler, cuda_doctor, nvml
+from backends.amdsmi_sampler import AmdSampler
 from backends.cuda_errors import explained, why_no_gpu
 from backends.nvml_sampler import NvmlSampler
 from backends.torch_device import Step, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
 from backends.torch_graphs import recorded
-from bench.backend import Device, Finding, Limits, Prepared, Telemetry
+from bench.backend import Device, Finding, Limits, Prepared, Telemetry, TelemetrySampler
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
 
@@ -29,6 +30,10 @@ FIRST_CAPABILITY = {
     "int8": (7, 5),
     "float8_e4m3": (8, 9),
 }
+
+
+# AMD's targets whose matrix units take OCP's float8: CDNA 4, RDNA 4.
+ROCM_FLOAT8 = ("gfx950", "gfx1200", "gfx1201")
 
 
 class CudaBackend(TorchBackend):
@@ -79,7 +84,7 @@ class CudaBackend(TorchBackend):
             chip=chip.id if chip else properties.name,
             memory_bytes=properties.total_memory,
             cache_bytes=getattr(properties, "L2_cache_size", None),
-            driver=nvml.driver_version(),
+            driver=_driver_version(properties),
             runtime=toolkit,
         )
 
@@ -96,8 +101,11 @@ class CudaBackend(TorchBackend):
         """Return why the GPU does not multiply in a dtype, or None."""
         if dtype == "hf32":
             return "hf32 is a format of Ascend NPUs; the like of it here is tf32"
+        if torch.version.hip:
+            target = compile_target(torch.cuda.get_device_properties(device.index))
+            return rocm_unsupported(dtype, target)
         needed = FIRST_CAPABILITY.get(dtype)
-        if torch.version.hip or needed is None:
+        if needed is None:
             return None
         capability = torch.cuda.get_device_capability(device.index)
         if capability < needed:
@@ -141,7 +149,7 @@ class CudaBackend(TorchBackend):
         return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
-        """Return NVML's sampler, with torch's own count of memory."""
+        """Return NVML's or amdsmi's sampler, with torch's own count of memory."""
         return CudaTelemetry(device.index)
 
 
@@ -175,6 +183,31 @@ def compile_target(properties: Any) -> str:
     if rocm.startswith("gfx"):
         return str(rocm.split(":")[0])
     return f"sm_{properties.major}{properties.minor}"
+
+
+def rocm_unsupported(dtype: str, target: str) -> str | None:
+    """Return why an AMD GPU of a compile target does not multiply in a dtype, or None.
+
+    CDNA 3 has float8 in the fnuz form only, whose numbers are others, and is the only one with tf32,
+    for which torch looks at an environment variable (AMD, ROCm data types and precision support;
+    at::Context::allowTF32CuBLAS of torch 2.6 to 2.13).
+    """
+    if dtype == "float8_e4m3" and target not in ROCM_FLOAT8:
+        if target == "gfx942":
+            return f"{target} has float8 in its fnuz form only, whose numbers are others"
+        return f"{target} does not multiply float8_e4m3"
+    if dtype == "tf32":
+        if target != "gfx942":
+            return f"{target} does not multiply tf32"
+        if os.environ.get("HIPBLASLT_ALLOW_TF32") != "1":
+            return "ROCm's torch multiplies tf32 only where HIPBLASLT_ALLOW_TF32=1 is set"
+    return None
+
+
+def _driver_version(properties: Any) -> str | None:
+    if torch.version.hip:
+        return amdsmi_sampler.driver_version(amdsmi_sampler.bdf(properties))
+    return nvml.driver_version()
 
 
 def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
@@ -219,20 +252,18 @@ class CudaTelemetry:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        uuid = _uuid(index)
-        self._sensors = NvmlSampler(uuid) if uuid and not torch.version.hip else None
+        self._sensors: TelemetrySampler
+        if torch.version.hip:
+            address = amdsmi_sampler.bdf(torch.cuda.get_device_properties(index))
+            self._sensors = AmdSampler(address)
+        else:
+            self._sensors = NvmlSampler(_uuid(index))
 
     def start(self) -> None:
         """Begin to watch."""
-        if self._sensors is not None:
-            self._sensors.start()
+        self._sensors.start()
 
     def stop(self) -> Telemetry:
         """Return what was seen."""
-        seen = self._sensors.stop() if self._sensors is not None else Telemetry()
-        return Telemetry(
-            **{
-                **vars(seen),
-                "memory_peak_bytes": torch.cuda.max_memory_allocated(self._index),
-            }
-        )
+        peak = torch.cuda.max_memory_allocated(self._index)
+        return replace(self._sensors.stop(), memory_peak_bytes=peak)

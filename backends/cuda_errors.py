@@ -42,7 +42,7 @@ NO_GPU = (
         r"operation not permitted|OS call failed|permission",
         "this user may not open the GPU; see `ls -l /dev/nvidia*`",
     ),
-    (r"no CUDA-capable device|No CUDA GPUs are available", "no GPU is visible to CUDA"),
+    (r"no CUDA-capable device|No (CUDA|HIP) GPUs are available", "no GPU is visible to CUDA"),
 )
 
 # What a text tells about how a case ended: the exception that stands for the status, and a sentence.
