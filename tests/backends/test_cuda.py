@@ -12,6 +12,7 @@ from backends import (
     cuda,
     torch_matmul,
     torch_moe,
+    torch_moe_float8,
     torch_moe_grouped,
     torch_moe_int8,
     torch_moe_transformers,
@@ -158,6 +159,9 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
     [
         (torch_moe.Loop, "bfloat16", (9, 0), "loop reads back"),
         (torch_moe_int8.Int8, "int8", (9, 0), "int8 reads back"),
+        (torch_moe_float8.Float8, "float8_e4m3", (9, 0), "float8 reads back"),
+        (torch_moe_float8.Float8Grouped, "float8_e4m3", (9, 0), None),
+        (torch_moe_float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9 and 10 only"),
         (torch_moe_transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),
         (torch_moe_grouped.Grouped, "bfloat16", (9, 0), None),
         (torch_moe_grouped.Grouped, "bfloat16", (10, 0), None),
@@ -167,6 +171,7 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
 )
 def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, capability, reason):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch_moe_float8, "has_kernel", lambda operator, device: True)
     said = implementation().unsupported(MoeLayer(dtype=dtype, graph=True, **LAYER), GPU)
     assert said is reason is None or reason in said
     if implementation is torch_moe_grouped.Grouped:
