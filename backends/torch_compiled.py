@@ -14,6 +14,14 @@ from backends.torch_device import Step, Tensors
 from bench.kernels.matmul import Matmul
 
 
+def compiler_missing(device: torch.device) -> str | None:
+    """Return what torch.compile lacks to make kernels for a device, or None."""
+    if device.type == "cpu":
+        compiler = os.environ.get("CXX", "g++")
+        return None if shutil.which(compiler) else f"torch.compile needs a C++ compiler: {compiler}"
+    return None if find_spec("triton") else "torch.compile needs the package triton on GPUs"
+
+
 class Compiled:
     """torch.mm or torch.bmm compiled with max-autotune, once for all input sets of a case."""
 
@@ -33,14 +41,7 @@ class Compiled:
         """Return why torch cannot compile the product here, or None."""
         if case.dtype in ("int8", "float8_e4m3"):
             return f"compiled takes floating-point products of 16 bits and more, not {case.dtype}"
-        if device.type == "cpu":
-            compiler = os.environ.get("CXX", "g++")
-            return (
-                None
-                if shutil.which(compiler)
-                else f"torch.compile needs a C++ compiler: {compiler}"
-            )
-        return None if find_spec("triton") else "torch.compile needs the package triton on GPUs"
+        return compiler_missing(device)
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
         """Return the product; the first execution compiles it."""

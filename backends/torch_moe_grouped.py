@@ -7,6 +7,7 @@ lets the whole layer be captured into a graph.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -29,7 +30,7 @@ class Grouped:
     name: ClassVar[str] = "grouped"
     staged: ClassVar[bool] = True
 
-    def preference(self, device_type: str) -> int:
+    def preference(self, device_type: str) -> int | None:
         """Prefer it on accelerators; on a processor it runs expert by expert with more copies."""
         return -1 if device_type == "cpu" else 1
 
@@ -49,9 +50,10 @@ class Grouped:
                 else operands["up"]
             ),
         }
+        forward = self.layer(case, mark)
         if not case.backward:
-            return lambda: {"y": grouped(case, joined, mark)}
-        step = with_gradients(joined, lambda leaves: grouped(case, leaves, unmarked))
+            return lambda: {"y": forward(joined)}
+        step = with_gradients(joined, forward)
 
         def split() -> Tensors:
             outputs = dict(step())
@@ -62,6 +64,10 @@ class Grouped:
             return {**outputs, "d_gate": d_gate, "d_up": d_up}
 
         return split
+
+    def layer(self, case: MoeLayer, mark: Mark) -> Callable[[Tensors], Tensor]:
+        """Return the function from operands, gate and up joined as `first`, to y."""
+        return lambda operands: grouped(case, operands, mark)
 
 
 def group_ends(case: MoeLayer, order: Order) -> Tensor:

@@ -13,12 +13,15 @@ import torch
 
 from backends.cpu import CpuBackend
 from backends.torch_compiled import Compiled
+from backends.torch_moe_compiled import Compiled as CompiledLayer
 from backends.torch_triton import TritonMatmul
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
+from bench.kernels.moe_layer import MoeLayer
 
 DEVICE = Device(index=0, name="test", chip="test")
 CPU = torch.device("cpu")
+LAYER = {"hidden": 64, "intermediate": 32, "experts": 4, "top_k": 2, "tokens": 24}
 
 
 @pytest.mark.slow
@@ -34,8 +37,21 @@ def test_a_compiled_product_is_right_and_its_compile_time_is_apart():
     assert plain.compile_s is None
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on processors")
+@pytest.mark.parametrize("direction", ["forward", "forward_backward"])
+def test_a_compiled_layer_is_right_and_compiles_once(direction):
+    backend = CpuBackend()
+    case = MoeLayer(dtype="bfloat16", shared_experts=1, **LAYER, **{"pass": direction})
+    inputs = case.make_inputs(0)
+    prepared = backend.prepare(case, "compiled", DEVICE, inputs)
+    assert case.verify(inputs, prepared.outputs(), 0).passed
+    assert prepared.compile_s > prepared.run(1), "an execution does not compile again"
+
+
 TRITON = """
 import torch
+from backends.torch_moe_compiled import Compiled as CompiledLayer
 from backends.torch_triton import TritonMatmul
 from backends.torch_device import to_device
 from bench.kernels.matmul import Matmul
@@ -70,6 +86,7 @@ def test_the_triton_kernel_in_the_interpreter():
     ("implementation", "case", "reason"),
     [
         (Compiled(), Matmul(dtype="int8", m=8, n=8, k=8), "not int8"),
+        (CompiledLayer(), MoeLayer(dtype="float32", **LAYER), "bfloat16 only"),
         (TritonMatmul(), Matmul(dtype="float16", m=8, n=8, k=8), "GPUs only|not installed"),
     ],
 )
@@ -79,11 +96,18 @@ def test_what_is_not_supported_says_why(monkeypatch, implementation, case, reaso
     assert any(part in said for part in reason.split("|"))
 
 
-def test_no_compiler_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("implementation", "case"),
+    [
+        (Compiled(), Matmul(dtype="float32", m=8, n=8, k=8)),
+        (CompiledLayer(), MoeLayer(dtype="bfloat16", **LAYER)),
+    ],
+)
+def test_no_compiler_is_named(monkeypatch, implementation, case):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    said = Compiled().unsupported(Matmul(dtype="float32", m=8, n=8, k=8), CPU)
-    assert "no-such-compiler" in said
+    assert "no-such-compiler" in implementation.unsupported(case, CPU)
 
 
-def test_the_best_does_not_compile():
-    assert CpuBackend().implementations("matmul")[0] == "torch"
+@pytest.mark.parametrize("kernel", ["matmul", "moe_layer"])
+def test_the_best_does_not_compile(kernel):
+    assert not CpuBackend().implementations(kernel)[0].startswith(("compiled", "triton"))

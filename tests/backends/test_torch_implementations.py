@@ -135,6 +135,20 @@ def test_layers(
     assert_all_right(case, seed)
 
 
+@pytest.mark.parametrize(
+    ("more", "seed"),
+    [
+        ({"dtype": "float64", "intermediate": 18, "groups": 2, "topk_groups": 1}, 71),
+        ({"dtype": "float32", "intermediate": 9, "expert_parallel": 3}, 0),
+    ],
+)
+def test_a_gradient_of_the_gate_that_cancels(more, seed):
+    # The weight's gradient is a sum of 17 products of which 1 % is left, at a sigmoid of 0.95.
+    layer = {"hidden": 17, "experts": 6, "top_k": 1, "tokens": 1, "routing": "power_law"}
+    gate = {"gated": False, "gate": "sigmoid", "normalize": False, "pass": "forward_backward"}
+    assert_all_right(MoeLayer(**layer, **gate, **more), seed)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
 def test_gradients_by_every_implementation(dtype, more):
@@ -274,7 +288,7 @@ def test_what_moves_tokens(kernel, capacity, **parameters):
     assert_all_right(kernel(**parameters))
 
 
-@pytest.mark.parametrize("name", ["loop", "grouped", "packed"])
+@pytest.mark.parametrize("name", ["loop", "grouped", "packed", "fused"])
 def test_stages_add_up_to_the_layer(name):
     case = MoeLayer(
         dtype="bfloat16",
@@ -289,7 +303,8 @@ def test_stages_add_up_to_the_layer(name):
         pytest.skip(BACKEND.unsupported(case, name, DEVICE))
     prepared = BACKEND.prepare(case, name, DEVICE, case.make_inputs(0))
     stages = prepared.stages(20)
-    assert list(stages) == list(STAGES)
+    apart = [stage for stage in STAGES if name != "fused" or stage != "activation"]
+    assert list(stages) == apart
     assert all(seconds > 0 for seconds in stages.values())
     times = []
 
