@@ -102,6 +102,8 @@ class AscendBackend(TorchBackend):
             return "tf32 is a format of NVIDIA GPUs; the like of it here is hf32"
         if dtype == "float64":
             return "no unit of an NPU computes in float64"
+        if dtype == "float4_e2m1":
+            return "torch-npu has no float4_e2m1 product in the forms that are measured here"
         if dtype == "float8_e4m3" and not device.name.startswith("Ascend950"):
             return f"float8 needs an Ascend 950, this is an {device.name}"
         if dtype in ("bfloat16", "hf32") and device.name in FIRST_GENERATION:

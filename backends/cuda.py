@@ -29,6 +29,7 @@ FIRST_CAPABILITY = {
     "tf32": (8, 0),
     "int8": (7, 5),
     "float8_e4m3": (8, 9),
+    "float4_e2m1": (10, 0),
 }
 
 
@@ -196,6 +197,8 @@ def rocm_unsupported(dtype: str, target: str) -> str | None:
         if target == "gfx942":
             return f"{target} has float8 in its fnuz form only, whose numbers are others"
         return f"{target} does not multiply float8_e4m3"
+    if dtype == "float4_e2m1":
+        return "block-scaled products are made on NVIDIA GPUs only"
     if dtype == "tf32":
         if target != "gfx942":
             return f"{target} does not multiply tf32"

@@ -50,6 +50,8 @@ class TorchMatmul:
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch has no such product, or None."""
+        if case.dtype == "float4_e2m1":
+            return "float4_e2m1 takes scales for blocks: nvfp4"
         if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
             return f"torch has no batched {case.dtype} product"
         if case.dtype == "int8":

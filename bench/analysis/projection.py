@@ -26,9 +26,6 @@ Attention = Literal["none", "causal", "full"]
 SECONDS_A_DAY = 86400.0
 LAYER_KERNELS = ("moe_layer", "moe_experts")
 
-# Formats that only published rows have.
-OTHER_BYTES = {"float4_e2m1": 0.5}
-
 
 @dataclass(frozen=True)
 class Training:
@@ -215,7 +212,7 @@ def published(size_b: float | None, what: str, model: str) -> float:
 
 def bytes_each(dtype: str) -> float:
     """Return the bytes of a weight."""
-    return DTYPES[dtype].bytes if dtype in DTYPES else OTHER_BYTES[dtype]
+    return DTYPES[dtype].bits / 8
 
 
 def _best(rows: Iterable[Row], rate: str, peak: str) -> float:

@@ -74,6 +74,8 @@ class MoeLayer(GatedKernel):
     def _consistent(self) -> MoeLayer:
         if self.activation == "swigluoai" and not self.gated:
             raise ValueError("activation: swigluoai is a gated activation, but gated is false")
+        if self.dtype == "float4_e2m1":
+            raise ValueError("dtype: moe_layer has no float4_e2m1 form")
         if self.backward and self.dtype in SCALED:
             raise ValueError(f"pass: there are no gradients in {self.dtype}")
         return self

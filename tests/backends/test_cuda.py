@@ -122,6 +122,7 @@ def test_a_failed_start_is_explained(monkeypatch, text):
         ("bfloat16", (7, 5), "bfloat16 needs compute capability 8.0, this GPU has 7.5"),
         ("float8_e4m3", (8, 6), "float8_e4m3 needs compute capability 8.9"),
         ("float8_e4m3", (9, 0), None),
+        ("float4_e2m1", (9, 0), "float4_e2m1 needs compute capability 10.0, this GPU has 9.0"),
         ("float64", (7, 0), None),
         ("hf32", (9, 0), "the like of it here is tf32"),
     ],
