@@ -123,8 +123,8 @@ def test_inference_and_whether_it_fits(invoke):
         ((*RUN, "--decode", "64", "--context", "9"), "--context and --kv-bytes belong together"),
         ((*RUN, "--results", "simulated.csv"), "1 of 1 rows are of a simulated device"),
         (
-            ("project", "minimax-m3", *RUN[2:], "--utilization", "0.3"),
-            "active parameters of minimax-m3",
+            ("project", "kimi-k3", *RUN[2:], "--utilization", "0.3"),
+            "active parameters of kimi-k3",
         ),
         (
             ("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8", "--decode", "99999"),
