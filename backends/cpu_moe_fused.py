@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
 from backends.cpu_native import native_library, native_missing
 from backends.cpu_topology import cpu_topology
@@ -49,7 +48,7 @@ class GroupedLinear:
         else:
             odd = blocks.shape[1] % 2
             pairs = F.pad(blocks, (0, 0, 0, 0, 0, 0, 0, odd)).unflatten(1, (-1, 2))
-        self._weights = in_huge_pages(pairs.transpose(2, 3))
+        self._weights = pairs.transpose(2, 3).contiguous()
 
     def __call__(self, x: Tensor, starts: Tensor, out: Tensor) -> Tensor:
         """Write the products of x [rows, k] into out [rows, n]; starts [groups + 1] int64."""
