@@ -18,8 +18,9 @@ from tests.simulators.nvml.player import build_driver
 # other programs keep the processor busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Machines that run tests are shared; how long an example takes says nothing about the code.
-hypothesis.settings.register_profile("shared", deadline=None)
+# Machines that run tests are shared; how long an example takes says nothing about the code. Continuous
+# integration judges a change by the same examples each time; new ones are looked for elsewhere.
+hypothesis.settings.register_profile("shared", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -95,6 +95,17 @@ def test_every_parameter_is_documented(kernel: type[Kernel]):
         assert f"`{name}`" in CONFIG_DOC, name
 
 
+def test_every_field_of_a_model_is_documented():
+    from bench import attention_kinds as kinds
+    from bench.models import Model
+
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    every = (kinds.GroupedQuery, kinds.Latent, kinds.Compressed, kinds.Linear, kinds.Mamba2)
+    for shape in (Model, *every):
+        for name in shape.model_fields:
+            assert f"`{name}`" in text, f"{shape.__name__}.{name}"
+
+
 def test_links_lead_somewhere():
     for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
@@ -110,10 +121,10 @@ def update():
     return module
 
 
-@pytest.mark.parametrize("name", ["claims.md", "cost.md", "show.md"])
+@pytest.mark.parametrize("name", ["claims.md", "cost.md", "models.md", "show.md"])
 def test_quoted_output_is_up_to_date(update, name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert "<!-- $ bench " in text
+    assert "<!-- $ " in text
     assert update.updated(text) == text, f"run python docs/update.py docs/{name}"
 
 

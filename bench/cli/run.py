@@ -228,6 +228,7 @@ def default_path(config: str, backend: str) -> Path:
 def announce(request: Request, console: Console, verbose: bool) -> None:
     """Say what is about to be measured, and on what."""
     from bench.cli.format import duration
+    from bench.models import assumed_shapes
 
     devices = {job.device.index: job.device for job in request.jobs}
     first = next(iter(devices.values()))
@@ -240,6 +241,8 @@ def announce(request: Request, console: Console, verbose: bool) -> None:
         f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{mark}",
         markup=False,
     )
+    for sentence in assumed_shapes(job.case.model for job in request.jobs):
+        console.print(f"note: {sentence}", markup=False)
     if verbose:
         most = len(request.jobs) * request.measurement.time_budget_s
         console.print(
