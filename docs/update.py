@@ -1,6 +1,6 @@
-"""Puts the output of commands into the pages that quote them.
+"""Puts the output of commands into the pages that quote them, and of cells into notebooks.
 
-    python docs/update.py docs/claims.md
+    python docs/update.py docs/claims.md docs/compare.ipynb
 
 Between `<!-- $ bench … -->` and `<!-- end -->` stands what the command prints; `<!-- $ python docs/… -->`
 does the same for a script of this folder that prints Markdown.
@@ -44,7 +44,23 @@ def _rendered(found: re.Match[str]) -> str:
     return f"{command} -->\n\n{text}\n\n"
 
 
+def executed(notebook: str) -> str:
+    """Return a notebook with the outputs that its cells give now, in the folder of the docs."""
+    import nbclient
+    import nbformat
+
+    found = nbformat.reads(notebook, as_version=4)
+    resources = {"metadata": {"path": str(ROOT / "docs")}}
+    nbclient.NotebookClient(found, kernel_name="python3", resources=resources).execute()
+    # What differs from machine to machine says nothing about the page.
+    found.metadata = {"kernelspec": found.metadata["kernelspec"]}
+    for cell in found.cells:
+        cell.metadata = {}
+    return str(nbformat.writes(found)) + "\n"
+
+
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        update = executed if path.suffix == ".ipynb" else updated
+        path.write_text(update(path.read_text(encoding="utf-8")), encoding="utf-8")
