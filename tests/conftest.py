@@ -91,8 +91,9 @@ def plugin_packages(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bench(tmp_path) -> Bench:
-    """The program in an empty folder, in 100 columns, without colours."""
-    return Bench(tmp_path, {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"})
+    """The program in an empty folder, in 100 columns, without colours, and without kept ceilings."""
+    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    return Bench(tmp_path, {**os.environ, **home, "COLUMNS": "100", "NO_COLOR": "1"})
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from bench.errors import BenchError, InputWarning, one_of
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
     "show": "Show the rows of a result file: sorted, filtered, as a table, Markdown, CSV or JSON.",
+    "ceiling": "Find the highest rates that a device reaches, for later runs to be held against.",
     "compare": "Say which of two devices is faster, at what, and how certain that is.",
     "claims": "Hold published claims against measurements; say which they support.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
