@@ -20,6 +20,7 @@ COMMANDS = {
     "project": "Project a model's training or inference from results.",
     "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
     "merge": "Make one result file of many, such as those of the ranks of a cluster.",
+    "report": "Write a page with charts about result files.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
     "validate": "Check that a result file is sound.",
     "validate-config": "Check a config without running it.",

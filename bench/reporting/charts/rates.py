@@ -1,0 +1,89 @@
+"""Rates against sizes: matrix products by their size, layers by their tokens."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from bench.reporting import theme
+from bench.reporting.figure import Figure
+from bench.reporting.rows import best, layer_names, measured
+
+PHASES = {"decode": "decode (up to 512 tokens)", "prefill": "prefill (more than 512 tokens)"}
+
+
+def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
+    """Return a figure a dtype: TFLOP/s against ∛(batch·m·n·k); a line joins the square products."""
+    found = best(measured(rows))
+    found = found[(found["kernel"] == "matmul") & found[["m", "n", "k"]].notna().all(axis=1)].copy()
+    batch = found["batch"].astype("float64").fillna(1)
+    volume = found[["m", "n", "k"]].astype("float64").prod(axis=1)
+    found["size"] = (volume * batch) ** (1 / 3)
+    square = (found["m"] == found["n"]) & (found["n"] == found["k"]) & (batch == 1)
+    other = found["cache"].isin(["hot"]) | found["layout"].isin(["nt", "tn", "tt"])
+    found["joined"] = square.astype(bool) & ~other
+    return [
+        Figure(f"matmul {dtype}", str(dtype), _against_size(group), wide=False)
+        for dtype, group in found.groupby("dtype", sort=False, observed=True)
+    ]
+
+
+def moe_rates(rows: pd.DataFrame) -> list[Figure]:
+    """Return a figure for each layer and phase: tokens/s against tokens."""
+    found = best(measured(rows))
+    found = found[(found["kernel"] == "moe_layer") & found["tokens_per_s"].notna()].copy()
+    found["layer"] = layer_names(found)
+    found["series"] = [_series(row) for row in found.to_dict("records")]
+    return [
+        Figure(f"moe {layer} {phase}", f"{layer}: {title}", _against_tokens(group), wide=False)
+        for layer, layers in found.groupby("layer", sort=False)
+        for phase, title in PHASES.items()
+        if len(group := layers[layers["phase"] == phase])
+    ]
+
+
+def _series(row: dict[str, object]) -> str:
+    """Return what apart from tokens tells the cases of one layer from each other."""
+    words = [row["dtype"], row["routing"], row["pass"], row["cache"]]
+    usual = ("forward", "cold")
+    return " ".join(word for word in words if isinstance(word, str) and word not in usual)
+
+
+def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    x = alt.X(
+        "size:Q",
+        scale=alt.Scale(type="log", nice=False, padding=14),
+        axis=theme.log_axis("size, ∛(batch·m·n·k)"),
+    )
+    y = alt.Y("achieved_tflops:Q", axis=alt.Axis(title="TFLOP/s", tickCount=5, grid=True))
+    columns = ("row", "side", "size", "achieved_tflops")
+    joined = alt.Chart(theme.plain(cases[cases["joined"]], *columns))
+    points = alt.Chart(theme.plain(cases, *columns))
+    colour = theme.side_colour(cases)
+    return alt.layer(
+        joined.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=colour),
+        points.mark_point(filled=True, size=60, opacity=0.75).encode(
+            x=x, y=y, color=colour, shape=theme.side_shape(cases), tooltip=theme.ROW
+        ),
+    )
+
+
+def _against_tokens(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    x = alt.X(
+        "tokens:Q",
+        scale=alt.Scale(type="log", base=2, nice=False, padding=14),
+        axis=alt.Axis(title="tokens", tickCount=6, format="d"),
+    )
+    y = alt.Y("tokens_per_s:Q", axis=alt.Axis(title="tokens/s", tickCount=5, format="~s"))
+    columns = ("row", "side", "tokens", "tokens_per_s", "series")
+    data = alt.Chart(theme.plain(cases, *columns))
+    names = list(dict.fromkeys(cases["series"]))
+    legend = alt.Legend(symbolType="stroke", symbolStrokeColor=theme.MUTED)
+    dash = alt.StrokeDash("series:N", sort=names, legend=legend if len(names) > 1 else None)
+    colour = theme.side_colour(cases)
+    return alt.layer(
+        data.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=colour, strokeDash=dash),
+        data.mark_point(filled=True, size=60, opacity=0.75).encode(
+            x=x, y=y, color=colour, shape=theme.side_shape(cases), tooltip=theme.ROW
+        ),
+    )
