@@ -24,7 +24,7 @@ def claims_section(claims: Claims, findings: Iterable[Finding]) -> Section:
         for said, group in by_sentence(findings)
     ]
     lead = f"{claims.title}. Held against these results and published ones."
-    return Section("claims", "What was claimed", lead, tables=tables, empty="No claim was judged.")
+    return Section("claims", "What was claimed", lead, tables=tables)
 
 
 def _line(finding: Finding) -> tuple[str, ...]:

@@ -11,6 +11,18 @@ import altair as alt
 
 from bench.reporting.theme import CONFIG, HEIGHT, WIDTH
 
+# Columns of sentences, or of what is nearly as long.
+LONG = (
+    "case",
+    "cases",
+    "set of cases",
+    "warnings",
+    "reason",
+    "read as",
+    "rests on",
+    "why it is not here",
+)
+
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
 
@@ -51,10 +63,16 @@ class Table:
     filters: bool = False
     caption: str = ""
 
+    def style(self, place: int) -> str:
+        """Return the class of a column's cells: numbers stand right, sentences need room."""
+        if place in self.numeric:
+            return "number"
+        return "long" if self.header[place] in LONG else "short"
+
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what one sees below it, and `empty`: what it takes where there is nothing."""
+    """A heading, what one sees below it, and `empty`: why there is nothing, where that is so."""
 
     name: str
     title: str

@@ -31,6 +31,7 @@
       text.textContent = typeof cell === "number" ? Number(cell.toPrecision(6)) : cell;
     }
     tip.append(list);
+    tip.classList.toggle("many", list.children.length > 40);
     tip.hidden = false;
     const margin = 12;
     const { width, height } = tip.getBoundingClientRect();

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.analysis.compare import Comparison, Samples
+from bench.cli.format import percent
 from bench.reporting.charts.bars import effectiveness_bars, energy, stage_profiles
 from bench.reporting.charts.rates import matmul_rates, moe_rates
 from bench.reporting.charts.roofline import rooflines
 from bench.reporting.charts.samples import sample_strips
 from bench.reporting.charts.utilization import heat_maps
-from bench.reporting.figure import Section
+from bench.reporting.figure import Section, Table
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 
 
@@ -20,7 +21,7 @@ def sections(
     rows: pd.DataFrame, samples: Mapping[str, Samples], comparison: Comparison | None
 ) -> list[Section]:
     """Return the sections about what `prepare` returned; `comparison` is of the same sides."""
-    return [
+    found = [
         *([] if comparison is None else [_effectiveness(rows, comparison)]),
         Section(
             "roofline",
@@ -58,7 +59,8 @@ def sections(
         Section(
             "stages",
             "Stages of the layer",
-            "Where a layer's time goes.",
+            "Where a layer's time goes. The stroke is the time of the whole layer, which fused or "
+            "overlapping stages can make shorter than their sum.",
             stage_profiles(rows),
             empty="These files have no stages: bench run --stages measures each stage of a layer.",
         ),
@@ -76,9 +78,11 @@ def sections(
             sample_strips(rows, samples),
             empty="The samples are not beside the result files (NAME.pyperf.json beside NAME.csv).",
         ),
-        Section("rows", "Every row", "", tables=[every_row(rows)]),
-        _missing(rows, comparison),
     ]
+    shown = [section for section in found if section.figures or section.tables]
+    empty = [section for section in found if section not in shown]
+    every = Section("rows", "Every row", "", tables=[every_row(rows)])
+    return [*shown, every, _missing(rows, comparison, empty)]
 
 
 def _effectiveness(rows: pd.DataFrame, found: Comparison) -> Section:
@@ -97,21 +101,23 @@ def _effectiveness(rows: pd.DataFrame, found: Comparison) -> Section:
         f"The geometric mean of the ratio of rates, in units of {found.base}, over the cases of a "
         "named set that both measured, each by its fastest implementation. Thin line: the range of "
         "the cases. Thick line: the 95 % interval of the mean over exactly these cases. Diamond: what "
-        f"the data sheets predict. Differences below {found.threshold:.0%} do not matter.{doubt}",
+        f"the data sheets predict. Differences below {percent(found.threshold)} do not matter.{doubt}",
         effectiveness_bars(found, rows),
         tables,
         "No case was measured on two of these devices: run the same config on each.",
     )
 
 
-def _missing(rows: pd.DataFrame, comparison: Comparison | None) -> Section:
-    table = not_measured(rows, comparison)
-    ceilings = rows["ceiling_tflops"].notna().any() or rows["ceiling_gbps"].notna().any()
-    lead = "" if ceilings else "No row has a measured ceiling: shares are of data-sheet peaks only."
+def _missing(rows: pd.DataFrame, comparison: Comparison | None, empty: list[Section]) -> Section:
+    """Return what these files lack: whole sections, ceilings, rates of cases, partners to compare."""
+    lacking: list[tuple[str, ...]] = [(section.title, section.empty) for section in empty]
+    if not (rows["ceiling_tflops"].notna().any() or rows["ceiling_gbps"].notna().any()):
+        lacking.append(("Ceilings", "No row has a measured ceiling: shares are of peaks only."))
+    cases = not_measured(rows, comparison)
+    tables = [Table(("what", "why it is not here"), lacking)] if lacking else []
     return Section(
         "missing",
         "What was not measured",
-        lead,
-        tables=[table] if table else [],
-        empty=f"Every case of these files was measured. {lead}".strip(),
+        "" if tables or cases else "Every case of these files was measured.",
+        tables=[*tables, *([cases] if cases else [])],
     )

@@ -11,7 +11,6 @@ from bench.reporting.rows import measured, short_dtype
 from bench.reporting.theme import colours, sides
 
 CONDITIONS = (
-    ("device", "device_name"),
     ("backend", "backend"),
     ("host", "host"),
     ("driver", "driver"),
@@ -53,6 +52,7 @@ class Card:
     """A device at a glance."""
 
     side: str
+    device: str
     colour: str
     facts: list[Fact]
     conditions: list[tuple[str, str]]
@@ -79,7 +79,8 @@ def _card(side: str, colour: str, rows: pd.DataFrame) -> Card:
         found.append(("throttled", f"{throttled} of {len(rows)} rows"))
     found += [(f"peak {dtype}", text) for dtype, text in _peaks(rows)]
     conditions = [(label, text) for label, text in found if text]
-    return Card(side, colour, _facts(measured(rows)), conditions)
+    name = _values(rows["device_name"])
+    return Card(side, "" if name == side else name, colour, _facts(measured(rows)), conditions)
 
 
 def _facts(cases: pd.DataFrame) -> list[Fact]:
@@ -95,10 +96,18 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
         rate = float(top[column])
         value = f"{rate:,.0f}" if rate >= 1000 else significant(rate)
         part = "" if pd.isna(top[share]) else f"{percent(float(top[share]))} of peak"
-        case = str(top["case"]).removeprefix(f"{kernel} {short_dtype(str(dtype))} ")
-        note = " · ".join(text for text in (part, case) if text)
+        note = " · ".join(text for text in (part, _shape(top)) if text)
         facts.append(Fact(f"{value} {unit}", f"{kernel} {short_dtype(str(dtype))}", note))
     return facts
+
+
+def _shape(row: pd.Series) -> str:
+    """Return what most tells a case of a kernel from others."""
+    if pd.notna(row["tokens"]):
+        return f"{row['model']} {row['tokens']} tokens" if pd.notna(row["model"]) else ""
+    if pd.notna(row["m"]):
+        return f"{row['m']}×{row['n']}×{row['k']}"
+    return str(row["operation"]) if pd.notna(row["operation"]) else ""
 
 
 def _peaks(rows: pd.DataFrame) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ turn back to black on white in print; a picture that is written to a file keeps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
@@ -22,6 +23,12 @@ WIDTH, HEIGHT = 620, 300
 
 # Of rows with a label above each: the heights of a label and of a bar.
 LABEL, BAR = 19, 15
+
+# A label of an axis as people write it: 2,000,000 and 0.05.
+EVERYDAY = "format(datum.value, abs(datum.value) >= 1000 ? ',.0f' : '.3~g')"
+
+# Up to so many decades 2 and 5 are labelled too.
+FEW_DECADES = 2.5
 
 CONFIG: dict[str, Any] = {
     "font": "Liberation Sans, Helvetica, Arial, sans-serif",
@@ -89,9 +96,24 @@ def _legend(rows: pd.DataFrame) -> alt.Legend | None:
     return alt.Legend() if len(sides(rows)) > 1 else None
 
 
-def log_axis(title: str, **more: Any) -> alt.Axis:
-    """Return the axis of a logarithmic scale: a label a decade or so, in everyday numbers."""
-    return alt.Axis(title=title, tickCount=5, format=",~g", **more)
+def log_axis(title: str, values: Iterable[float], **more: Any) -> alt.Axis:
+    """Return the axis of a logarithmic scale over these values: few lines, at everyday numbers."""
+    return alt.Axis(title=title, values=round_values(values), labelExpr=EVERYDAY, **more)
+
+
+def round_values(values: Iterable[float]) -> list[float]:
+    """Return the powers of ten between the least and the greatest, and if they are few, 2 and 5 times them.
+
+    Where there is none between, the values' own ends.
+    """
+    known = [value for value in values if value > 0 and math.isfinite(value)]
+    if not known:
+        return []
+    low, high = min(known), max(known)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1,) if math.log10(high / low) > FEW_DECADES else (1, 2, 5)
+    found = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return [value for value in found if low <= value <= high] or sorted({low, high})
 
 
 def labelled_rows(field: str, order: Sequence[str], bars: int = 1) -> tuple[alt.Y, int]:

@@ -26,7 +26,10 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
     y, height = theme.labelled_rows("what:N", order, len(found.others))
     offset = alt.YOffset("side:N", sort=list(found.others))
     axis = alt.Axis(title=f"rate in units of {found.base}", grid=True, tickCount=6)
-    chart = alt.Chart(data).encode(y=y, yOffset=offset)
+
+    def chart(frame: pd.DataFrame) -> alt.Chart:
+        return alt.Chart(frame).encode(y=y, yOffset=offset)
+
     tooltip = [
         alt.Tooltip("side:N", title="device"),
         alt.Tooltip("meaning:N", title="over"),
@@ -38,24 +41,25 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
         alt.Tooltip("most:Q", title="highest case", format=".4g"),
         alt.Tooltip("expected:Q", title="expected by data sheets", format=".4g"),
     ]
-    bars = chart.mark_bar(height={"band": 0.75}, opacity=0.85).encode(
-        x=alt.X("ratio:Q", scale=alt.Scale(zero=True), axis=axis), color=colour, tooltip=tooltip
-    )
-    ranges = chart.mark_rule(color=theme.MUTED, strokeWidth=1).encode(x="least:Q", x2="most:Q")
-    intervals = (
-        chart.mark_rule(color=theme.INK, strokeWidth=4)
-        .encode(x="low:Q", x2="high:Q")
-        .transform_filter("isValid(datum.low)")
-    )
-    expected = (
-        chart.mark_point(shape="diamond", filled=False, color=theme.INK, size=40)
-        .encode(x="expected:Q")
-        .transform_filter("isValid(datum.expected)")
-    )
-    text = chart.mark_text(align="left", dx=6).encode(x="most:Q", text="label:N")
+    bars = chart(data).mark_bar(height={"band": 0.75}, opacity=0.85)
+    ranges = chart(data).mark_rule(color=theme.MUTED, strokeWidth=1)
+    labels = chart(data).mark_text(align="left", dx=6)
+    layers = [
+        bars.encode(
+            x=alt.X("ratio:Q", scale=alt.Scale(zero=True), axis=axis), color=colour, tooltip=tooltip
+        ),
+        ranges.encode(x="least:Q", x2="most:Q"),
+        labels.encode(x="most:Q", text="label:N"),
+    ]
+    if len(known := data[data["low"].notna()]):
+        intervals = chart(known).mark_rule(color=theme.INK, strokeWidth=4)
+        layers.append(intervals.encode(x="low:Q", x2="high:Q"))
+    if len(known := data[data["expected"].notna()]):
+        predicted = chart(known).mark_point(shape="diamond", color=theme.INK, size=40)
+        layers.append(predicted.encode(x="expected:Q"))
     par = alt.Chart(pd.DataFrame({"one": [1.0]})).mark_rule(color=theme.MUTED, strokeDash=[4, 3])
-    layers = alt.layer(bars, ranges, intervals, expected, text, par.encode(x="one:Q"))
-    return [Figure("effectiveness", f"Rate in units of {found.base}", layers, height)]
+    layers.append(par.encode(x="one:Q"))
+    return [Figure("effectiveness", f"Rate in units of {found.base}", alt.layer(*layers), height)]
 
 
 def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
@@ -70,11 +74,12 @@ def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
     names = [name for name in names if name in set(data["stage"])]
     data["place"] = [names.index(name) for name in data["stage"]]
     y, height = theme.labelled_rows("bar:N", list(dict.fromkeys(data["bar"])))
-    chart = (
+    x = alt.X("milliseconds:Q", title="ms", axis=alt.Axis(grid=True, tickCount=6))
+    bars = (
         alt.Chart(data)
         .mark_bar()
         .encode(
-            x=alt.X("milliseconds:Q", title="ms", axis=alt.Axis(grid=True, tickCount=6)),
+            x=x,
             y=y,
             color=alt.Color(
                 "stage:N",
@@ -85,7 +90,19 @@ def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
             tooltip=theme.ROW,
         )
     )
-    return [Figure("stages", "Time of each stage", chart, height)]
+    whole = theme.plain(whole_layers(rows, found), "row", "bar", "time_median_s")
+    whole["milliseconds"] = whole["time_median_s"] * 1e3
+    ticks = alt.Chart(whole).mark_tick(color=theme.INK, thickness=3, size=theme.BAR + 6)
+    layers = alt.layer(bars, ticks.encode(x=x, y=y, tooltip=theme.ROW))
+    return [Figure("stages", "Time of each stage", layers, height)]
+
+
+def whole_layers(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the layers that the bars of `stages` are of."""
+    layers = measured(rows)
+    key = ["file", "run_id", "started_at", "case_id", "implementation", "device_index"]
+    bars = stages.drop_duplicates("bar")[[*key, "bar"]]
+    return layers.merge(bars, on=key)
 
 
 def bars_of(stages: pd.DataFrame) -> pd.Series:
@@ -120,7 +137,9 @@ def energy(rows: pd.DataFrame) -> list[Figure]:
             x=alt.X(
                 "pj_per_flop:Q",
                 scale=alt.Scale(type="log", padding=12),
-                axis=theme.log_axis("pJ per operation (less is better)", grid=True),
+                axis=theme.log_axis(
+                    "pJ per operation (less is better)", data["pj_per_flop"], grid=True
+                ),
             ),
             y=y,
             yOffset=alt.YOffset("side:N", sort=here),

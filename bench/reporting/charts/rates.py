@@ -11,6 +11,9 @@ from bench.reporting.rows import best, layer_names, measured
 
 PHASES = {"decode": "decode (up to 512 tokens)", "prefill": "prefill (more than 512 tokens)"}
 
+# What is a layer, and what its figure's title adds to the name of the layer.
+KERNELS = {"moe_layer": "", "moe_experts": ", experts only"}
+
 
 def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
     """Return a figure a dtype: TFLOP/s against ∛(batch·m·n·k); a line joins the square products."""
@@ -29,10 +32,16 @@ def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
 
 
 def moe_rates(rows: pd.DataFrame) -> list[Figure]:
-    """Return a figure for each layer and phase: tokens/s against tokens."""
+    """Return a figure for each layer and phase: tokens/s against tokens.
+
+    Published results are often of the experts alone, without gate and combine: a kernel, and so a
+    figure, of its own.
+    """
     found = best(measured(rows))
-    found = found[(found["kernel"] == "moe_layer") & found["tokens_per_s"].notna()].copy()
-    found["layer"] = layer_names(found)
+    layers = found["kernel"].isin(KERNELS)
+    found = found[layers & (found["tokens"] > 0) & found["tokens_per_s"].notna()].copy()
+    suffix = found["kernel"].map(KERNELS).astype("object")
+    found["layer"] = layer_names(found) + suffix
     found["series"] = [_series(row) for row in found.to_dict("records")]
     return [
         Figure(f"moe {layer} {phase}", f"{layer}: {title}", _against_tokens(group), wide=False)
@@ -53,9 +62,11 @@ def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     x = alt.X(
         "size:Q",
         scale=alt.Scale(type="log", nice=False, padding=14),
-        axis=theme.log_axis("size, ∛(batch·m·n·k)"),
+        axis=theme.log_axis("size, ∛(batch·m·n·k)", cases["size"]),
     )
-    y = alt.Y("achieved_tflops:Q", axis=alt.Axis(title="TFLOP/s", tickCount=5, grid=True))
+    y = alt.Y(
+        "achieved_tflops:Q", axis=alt.Axis(title="TFLOP/s", tickCount=5, labelExpr=theme.EVERYDAY)
+    )
     columns = ("row", "side", "size", "achieved_tflops")
     joined = alt.Chart(theme.plain(cases[cases["joined"]], *columns))
     points = alt.Chart(theme.plain(cases, *columns))
@@ -74,7 +85,9 @@ def _against_tokens(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         scale=alt.Scale(type="log", base=2, nice=False, padding=14),
         axis=alt.Axis(title="tokens", tickCount=6, format="d"),
     )
-    y = alt.Y("tokens_per_s:Q", axis=alt.Axis(title="tokens/s", tickCount=5, format="~s"))
+    y = alt.Y(
+        "tokens_per_s:Q", axis=alt.Axis(title="tokens/s", tickCount=5, labelExpr=theme.EVERYDAY)
+    )
     columns = ("row", "side", "tokens", "tokens_per_s", "series")
     data = alt.Chart(theme.plain(cases, *columns))
     names = list(dict.fromkeys(cases["series"]))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 import pandas as pd
 
+from bench.cli.format import significant
 from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import measured
 
-LIMITS = {"peak": ("peak_tflops", "peak_gbps"), "ceiling": ("ceiling_tflops", "ceiling_gbps")}
+# Of each roof the rate, and the bandwidths of which the first known one counts.
+LIMITS = {
+    "peak": ("peak_tflops", ("peak_gbps", "ceiling_gbps")),
+    "ceiling": ("ceiling_tflops", ("ceiling_gbps", "peak_gbps")),
+}
 
 
 def rooflines(rows: pd.DataFrame) -> list[Figure]:
@@ -17,7 +24,7 @@ def rooflines(rows: pd.DataFrame) -> list[Figure]:
     cases = measured(rows)
     cases = cases[(cases["arithmetic_intensity"] > 0) & (cases["achieved_tflops"] > 0)]
     return [
-        Figure(f"roofline {dtype}", str(dtype), _roofline(group), height=340)
+        Figure(f"roofline {dtype}", str(dtype), _roofline(group), wide=False)
         for dtype, group in cases.groupby("dtype", sort=False, observed=True)
     ]
 
@@ -26,18 +33,21 @@ def _roofline(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     points = theme.plain(
         cases, "row", "side", "arithmetic_intensity", "achieved_tflops", "kernel", "case"
     )
+    roofs = roof_lines(cases)
+    both = [*points.to_dict("records"), *roofs.to_dict("records")]
     x = alt.X(
         "arithmetic_intensity:Q",
         scale=alt.Scale(type="log", nice=False, padding=12),
-        axis=theme.log_axis("FLOP per byte of memory traffic"),
+        axis=theme.log_axis(
+            "FLOP per byte of memory traffic", (row["arithmetic_intensity"] for row in both)
+        ),
     )
     y = alt.Y(
         "achieved_tflops:Q",
-        scale=alt.Scale(type="log", padding=12),
-        axis=theme.log_axis("TFLOP/s"),
+        scale=alt.Scale(type="log", nice=False, padding=12),
+        axis=theme.log_axis("TFLOP/s", (row["achieved_tflops"] for row in both), grid=True),
     )
     layers: list[alt.Chart] = []
-    roofs = roof_lines(cases)
     if len(roofs):
         colour = theme.side_colour(cases)
         line = alt.Chart(roofs).encode(x=x, y=y, color=colour, detail=["limit:N", "side:N"])
@@ -68,21 +78,23 @@ def _roofline(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
 def roof_lines(cases: pd.DataFrame) -> pd.DataFrame:
     """Return the corners of each side's roofs by peak and by ceiling; the last one has the label.
 
-    A roof without a known bandwidth is flat.
+    Where a peak bandwidth is unknown the measured one takes its place, and the other way round, as in
+    the rows' own bounds; a roof without either is flat.
     """
-    least, most = cases["arithmetic_intensity"].min() / 2, cases["arithmetic_intensity"].max() * 2
+    intensities = cases["arithmetic_intensity"].astype("float64")
+    least, most = intensities.min() / 2, intensities.max() * 2
     lines = []
     for side, group in cases.groupby("side", observed=True):
-        for limit, (rate, bandwidth) in LIMITS.items():
-            tflops, gbps = group[rate].max(), group[bandwidth].max()
+        for limit, (rate, bandwidths) in LIMITS.items():
+            tflops = group[rate].max()
+            known = (group[name].max() for name in bandwidths)
+            gbps = next((value for value in known if pd.notna(value)), math.inf)
             if pd.isna(tflops):
                 continue
-            corners = [least, most]
-            if pd.notna(gbps) and least < (ridge := tflops * 1e3 / gbps) < most:
-                corners.insert(1, ridge)
-            for x in corners:
-                height = tflops if pd.isna(gbps) else min(tflops, x * gbps / 1e3)
-                label = f"{limit} {height:.3g}" if x == most else ""
-                lines.append((side, limit, x, height, label))
+            ridge = tflops * 1e3 / gbps
+            for x in sorted({least, most, ridge} if least < ridge < most else {least, most}):
+                height = min(tflops, x * gbps / 1e3)
+                label = f"{limit} {significant(float(height))}" if x == most else ""
+                lines.append((str(side), limit, x, height, label))
     columns = ["side", "limit", "arithmetic_intensity", "achieved_tflops", "label"]
     return pd.DataFrame(lines, columns=columns)

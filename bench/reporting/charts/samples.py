@@ -33,8 +33,10 @@ def sample_strips(rows: pd.DataFrame, samples: Mapping[str, Samples]) -> list[Fi
         .encode(
             x=alt.X(
                 "relative:Q",
-                scale=alt.Scale(type="log", padding=8),
-                axis=theme.log_axis("time of a sample / median of the case", grid=True),
+                scale=alt.Scale(type="log", nice=False, padding=8),
+                axis=theme.log_axis(
+                    "time of a sample / median of the case", data["relative"], grid=True
+                ),
             ),
             y=y,
             color=theme.side_colour(data),
