@@ -37,14 +37,18 @@ class Figure:
     wide: bool = True
 
     def spec(self, *, responsive: bool) -> dict[str, Any]:
-        """Return the Vega-Lite specification: as wide as its place in a page, or for a picture."""
+        """Return the Vega-Lite specification: as wide as its place in a page, or for a picture.
+
+        The page has one key of the sides for all charts, a picture a legend of its own.
+        """
         width: Any = "container" if responsive else WIDTH
         chart = self.chart.properties(width=width, height=self.height)
         with alt.data_transformers.enable("default", max_rows=None):
             spec: dict[str, Any] = chart.to_dict()
         if responsive:
             fit = {"type": "fit-x", "contains": "padding"}
-            return {**spec, "config": CONFIG, "autosize": fit}
+            bare: dict[str, Any] = _without_key_of_sides(spec)
+            return {**bare, "config": CONFIG, "autosize": fit}
         return {
             **spec,
             "config": {**CONFIG, "background": "white", "padding": 16},
@@ -80,6 +84,21 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     empty: str = ""
+
+
+def _without_key_of_sides(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_key_of_sides(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    # What a result file says is data, and stays as it is.
+    found = {
+        key: value if key == "datasets" else _without_key_of_sides(value)
+        for key, value in part.items()
+    }
+    if found.get("field") == "side" and "legend" in found:
+        found["legend"] = None
+    return found
 
 
 def with_distinct_names(sections: Iterable[Section]) -> list[Section]:

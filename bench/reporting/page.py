@@ -18,6 +18,16 @@ from bench.reporting.summary import Card
 
 VEGA_LITE = "6.4"
 
+# The shapes of theme.py as paths, for the key at the head of the page.
+MARKS = {
+    "circle": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
+    "square": "M-4.5 -4.5h9v9h-9z",
+    "triangle-up": "M0 -5.5l5.5 10h-11z",
+    "diamond": "M0 -6l5 6l-5 6l-5 -6z",
+    "cross": "M-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
+    "triangle-down": "M0 5.5l5.5 -10h-11z",
+}
+
 
 def page(rows: pd.DataFrame, title: str, cards: list[Card], sections: list[Section]) -> str:
     """Return the page. Whatever comes from a result file is escaped: as HTML, and within scripts."""
@@ -28,6 +38,7 @@ def page(rows: pd.DataFrame, title: str, cards: list[Card], sections: list[Secti
         title=title,
         version=bench.__version__,
         cards=cards,
+        marks=MARKS,
         sections=sections,
         count=len(rows),
         ok=int((rows["status"] == "ok").sum()),

@@ -27,7 +27,7 @@ def sections(
             "roofline",
             "Roofline",
             "Each mark is a case, the line what compute and memory allow: solid by the data sheet, "
-            "dashed as measured on the device. A mark far below its line has time to win.",
+            "dashed as measured on the device. How far a mark is below its line is what software could still win.",
             rooflines(rows),
             empty="No case with floating-point operations was measured.",
         ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.cli.format import percent, significant
 from bench.reporting.rows import measured, short_dtype
-from bench.reporting.theme import colours, sides
+from bench.reporting.theme import colours, shapes, sides
 
 CONDITIONS = (
     ("backend", "backend"),
@@ -40,9 +40,10 @@ BYTES = ("achieved_gbps", "GB/s", "bandwidth_share")
 
 @dataclass(frozen=True)
 class Fact:
-    """The best rate of a kernel and dtype: the rate, of what, and its share of the peak or its case."""
+    """The best rate of a kernel and dtype: the rate, of what, its share of the peak, and its case."""
 
     value: str
+    unit: str
     what: str
     note: str
 
@@ -54,6 +55,7 @@ class Card:
     side: str
     device: str
     colour: str
+    shape: str
     facts: list[Fact]
     conditions: list[tuple[str, str]]
 
@@ -62,12 +64,12 @@ def cards(rows: pd.DataFrame) -> list[Card]:
     """Return a card for each side."""
     names = sides(rows)
     return [
-        _card(name, colour, rows[rows["side"] == name])
-        for name, colour in zip(names, colours(names), strict=True)
+        _card(name, colour, shape, rows[rows["side"] == name])
+        for name, colour, shape in zip(names, colours(names), shapes(names), strict=True)
     ]
 
 
-def _card(side: str, colour: str, rows: pd.DataFrame) -> Card:
+def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
     found = [(label, _values(rows[column])) for label, column in CONDITIONS]
     moments = rows["started_at"].dropna()
     if len(moments):
@@ -80,7 +82,9 @@ def _card(side: str, colour: str, rows: pd.DataFrame) -> Card:
     found += [(f"peak {dtype}", text) for dtype, text in _peaks(rows)]
     conditions = [(label, text) for label, text in found if text]
     name = _values(rows["device_name"])
-    return Card(side, "" if name == side else name, colour, _facts(measured(rows)), conditions)
+    return Card(
+        side, "" if name == side else name, colour, shape, _facts(measured(rows)), conditions
+    )
 
 
 def _facts(cases: pd.DataFrame) -> list[Fact]:
@@ -97,7 +101,7 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
         value = f"{rate:,.0f}" if rate >= 1000 else significant(rate)
         part = "" if pd.isna(top[share]) else f"{percent(float(top[share]))} of peak"
         note = " · ".join(text for text in (part, _shape(top)) if text)
-        facts.append(Fact(f"{value} {unit}", f"{kernel} {short_dtype(str(dtype))}", note))
+        facts.append(Fact(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
     return facts
 
 

@@ -39,7 +39,7 @@ def every_row(rows: pd.DataFrame) -> Table:
         ("energy", found["energy_j"], _joules),
         ("warnings", found["warnings"], None),
     ]
-    return _table([column for column in columns if column[1].notna().any()])
+    return _table(columns)
 
 
 def every_pair(found: Comparison) -> Table | None:
@@ -65,7 +65,7 @@ def every_pair(found: Comparison) -> Table | None:
         ("utilization ×", pairs["utilization_ratio"], significant),
         ("energy ×", pairs["energy_ratio"], significant),
     ]
-    return _table([column for column in columns if column[1].notna().any()])
+    return _table(columns)
 
 
 def sets_table(found: Comparison) -> Table | None:
@@ -116,7 +116,11 @@ def not_measured(rows: pd.DataFrame, found: Comparison | None) -> Table | None:
 
 
 def _table(columns: list[tuple[str, pd.Series, Show | None]]) -> Table:
-    """Return a table that sorts and filters; a column with a way to show it is one of numbers."""
+    """Return a table that sorts and filters, without columns that hold nothing.
+
+    A column with a way to show it is one of numbers.
+    """
+    columns = [column for column in columns if (column[1].notna() & (column[1] != "")).any()]
     texts: list[list[str]] = []
     keys: list[Sequence[object]] = []
     for _, values, show in columns:

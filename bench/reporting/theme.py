@@ -27,6 +27,9 @@ LABEL, BAR = 19, 15
 # A label of an axis as people write it: 2,000,000 and 0.05.
 EVERYDAY = "format(datum.value, abs(datum.value) >= 1000 ? ',.0f' : '.3~g')"
 
+# Up to so many sides are below each other in the legend of a picture.
+FEW_SIDES = 3
+
 # Up to so many decades 2 and 5 are labelled too.
 FEW_DECADES = 2.5
 
@@ -67,6 +70,11 @@ def colours(names: Sequence[str]) -> list[str]:
     return [PALETTE[place % len(PALETTE)] for place in range(len(names))]
 
 
+def shapes(names: Sequence[str]) -> list[str]:
+    """Return a shape for each name; with the colours so many pairs that hardly two are the same."""
+    return [SHAPES[place % len(SHAPES)] for place in range(len(names))]
+
+
 def sides(rows: pd.DataFrame) -> list[str]:
     """Return the report's sides in order, whether `rows` has some of each or not."""
     return list(rows["side"].cat.categories)
@@ -74,15 +82,12 @@ def sides(rows: pd.DataFrame) -> list[str]:
 
 def side_colour(rows: pd.DataFrame) -> alt.Color:
     """Return the encoding of the side by colour: the same on every chart of a report."""
-    names = sides(rows)
-    return alt.Color("side:N", scale=_scale(rows, colours(names)), legend=_legend(rows))
+    return alt.Color("side:N", scale=_scale(rows, colours(sides(rows))), legend=_legend(rows))
 
 
 def side_shape(rows: pd.DataFrame) -> alt.Shape:
     """Return the encoding of the side by shape: for eyes and printers that see no colour."""
-    names = sides(rows)
-    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(names))]
-    return alt.Shape("side:N", scale=_scale(rows, shapes), legend=_legend(rows))
+    return alt.Shape("side:N", scale=_scale(rows, shapes(sides(rows))), legend=_legend(rows))
 
 
 def _scale(rows: pd.DataFrame, values: list[str]) -> alt.Scale:
@@ -93,7 +98,9 @@ def _scale(rows: pd.DataFrame, values: list[str]) -> alt.Scale:
 
 
 def _legend(rows: pd.DataFrame) -> alt.Legend | None:
-    return alt.Legend() if len(sides(rows)) > 1 else None
+    many = len(set(rows["side"])) > FEW_SIDES
+    legend = alt.Legend(columns=4, labelLimit=130) if many else alt.Legend()
+    return legend if len(sides(rows)) > 1 else None
 
 
 def log_axis(title: str, values: Iterable[float], **more: Any) -> alt.Axis:

@@ -17,14 +17,21 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
     if found.sets.empty:
         return []
     data = found.sets.assign(side=found.sets["device"].astype(rows["side"].dtype))
-    data["label"] = [f"{ratio:.3g}" for ratio in data["ratio"]]
+    # With the name: more devices than colours must not look alike.
+    named = len(found.others) > 1
+    data["label"] = [
+        f"{ratio:.3g}" + (f" {side}" if named else "")
+        for ratio, side in zip(data["ratio"], data["side"], strict=True)
+    ]
+    data["end"] = data[["high", "most"]].max(axis=1)
     data["what"] = data["set"]
     colour = theme.side_colour(data)
-    numbers = ("ratio", "low", "high", "least", "most", "expected", "cases")
+    numbers = ("ratio", "low", "high", "least", "most", "expected", "cases", "end")
     data = theme.plain(data, "what", "side", "meaning", "label", *numbers)
     order = list(dict.fromkeys(data["what"]))
     y, height = theme.labelled_rows("what:N", order, len(found.others))
-    offset = alt.YOffset("side:N", sort=list(found.others))
+    gap = alt.Scale(paddingInner=0.25)
+    offset = alt.YOffset("side:N", sort=list(found.others), scale=gap)
     axis = alt.Axis(title=f"rate in units of {found.base}", grid=True, tickCount=6)
 
     def chart(frame: pd.DataFrame) -> alt.Chart:
@@ -41,7 +48,7 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
         alt.Tooltip("most:Q", title="highest case", format=".4g"),
         alt.Tooltip("expected:Q", title="expected by data sheets", format=".4g"),
     ]
-    bars = chart(data).mark_bar(height={"band": 0.75}, opacity=0.85)
+    bars = chart(data).mark_bar(opacity=0.85)
     ranges = chart(data).mark_rule(color=theme.MUTED, strokeWidth=1)
     labels = chart(data).mark_text(align="left", dx=6)
     layers = [
@@ -49,7 +56,7 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
             x=alt.X("ratio:Q", scale=alt.Scale(zero=True), axis=axis), color=colour, tooltip=tooltip
         ),
         ranges.encode(x="least:Q", x2="most:Q"),
-        labels.encode(x="most:Q", text="label:N"),
+        labels.encode(x="end:Q", text="label:N"),
     ]
     if len(known := data[data["low"].notna()]):
         intervals = chart(known).mark_rule(color=theme.INK, strokeWidth=4)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import altair as alt
 import pandas as pd
 
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, layer_names, measured
+from bench.reporting.rows import best, layer_names, measured, short_dtype
 
 PHASES = {"decode": "decode (up to 512 tokens)", "prefill": "prefill (more than 512 tokens)"}
 
 # What is a layer, and what its figure's title adds to the name of the layer.
 KERNELS = {"moe_layer": "", "moe_experts": ", experts only"}
+
+# Parameters whose value says what it is of.
+SELF_EVIDENT = ("dtype", "routing", "pass", "cache")
 
 
 def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
@@ -42,7 +47,6 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
     found = found[layers & (found["tokens"] > 0) & found["tokens_per_s"].notna()].copy()
     suffix = found["kernel"].map(KERNELS).astype("object")
     found["layer"] = layer_names(found) + suffix
-    found["series"] = [_series(row) for row in found.to_dict("records")]
     return [
         Figure(f"moe {layer} {phase}", f"{layer}: {title}", _against_tokens(group), wide=False)
         for layer, layers in found.groupby("layer", sort=False)
@@ -51,11 +55,19 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def _series(row: dict[str, object]) -> str:
-    """Return what apart from tokens tells the cases of one layer from each other."""
-    words = [row["dtype"], row["routing"], row["pass"], row["cache"]]
-    usual = ("forward", "cold")
-    return " ".join(word for word in words if isinstance(word, str) and word not in usual)
+def series_names(cases: pd.DataFrame) -> list[str]:
+    """Return for each case the parameters, apart from tokens, in which these cases differ."""
+    params = [json.loads(text) for text in cases["params"].astype(str)]
+    names = dict.fromkeys(name for found in params for name in found if name != "tokens")
+    differing = [name for name in names if len({str(found.get(name)) for found in params}) > 1]
+    return [
+        " ".join(_word(name, found[name]) for name in differing if name in found)
+        for found in params
+    ]
+
+
+def _word(name: str, value: object) -> str:
+    return short_dtype(str(value)) if name in SELF_EVIDENT else f"{name}={value}"
 
 
 def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
@@ -83,13 +95,13 @@ def _against_tokens(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     x = alt.X(
         "tokens:Q",
         scale=alt.Scale(type="log", base=2, nice=False, padding=14),
-        axis=alt.Axis(title="tokens", tickCount=6, format="d"),
+        axis=alt.Axis(title="tokens", tickCount=6, labelExpr=theme.EVERYDAY),
     )
     y = alt.Y(
         "tokens_per_s:Q", axis=alt.Axis(title="tokens/s", tickCount=5, labelExpr=theme.EVERYDAY)
     )
-    columns = ("row", "side", "tokens", "tokens_per_s", "series")
-    data = alt.Chart(theme.plain(cases, *columns))
+    cases = cases.assign(series=series_names(cases))
+    data = alt.Chart(theme.plain(cases, "row", "side", "tokens", "tokens_per_s", "series"))
     names = list(dict.fromkeys(cases["series"]))
     legend = alt.Legend(symbolType="stroke", symbolStrokeColor=theme.MUTED)
     dash = alt.StrokeDash("series:N", sort=names, legend=legend if len(names) > 1 else None)

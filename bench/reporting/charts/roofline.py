@@ -12,6 +12,9 @@ from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import measured
 
+# More labels than these would lie upon each other; the lines' tooltips say the same.
+MOST_LABELS = 4
+
 # Of each roof the rate, and the bandwidths of which the first known one counts.
 LIMITS = {
     "peak": ("peak_tflops", ("peak_gbps", "ceiling_gbps")),
@@ -56,11 +59,20 @@ def _roofline(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
             scale=alt.Scale(domain=["peak", "ceiling"], range=[[1, 0], [5, 4]]),
             legend=None,
         )
-        layers.append(line.mark_line(strokeWidth=1.5, opacity=0.75).encode(strokeDash=dash))
+        tooltip = [
+            alt.Tooltip("side:N", title="device"),
+            alt.Tooltip("limit:N", title="limit"),
+            alt.Tooltip("tflops:Q", title="TFLOP/s", format=".4~g"),
+            alt.Tooltip("gbps:Q", title="GB/s", format=".4~g"),
+        ]
         layers.append(
-            line.transform_filter("datum.label !== ''")
+            line.mark_line(strokeWidth=1.5, opacity=0.75).encode(strokeDash=dash, tooltip=tooltip)
+        )
+    if 0 < len(labelled := roofs[roofs["label"] != ""]) <= MOST_LABELS:
+        layers.append(
+            alt.Chart(labelled)
             .mark_text(align="right", dy=-7, fontSize=11)
-            .encode(text="label:N")
+            .encode(x=x, y=y, color=theme.side_colour(cases), text="label:N")
         )
     mark = alt.Chart(points).mark_point(filled=True, size=60, opacity=0.8)
     layers.append(
@@ -89,12 +101,21 @@ def roof_lines(cases: pd.DataFrame) -> pd.DataFrame:
             tflops = group[rate].max()
             known = (group[name].max() for name in bandwidths)
             gbps = next((value for value in known if pd.notna(value)), math.inf)
+            bandwidth = None if math.isinf(gbps) else gbps
             if pd.isna(tflops):
                 continue
             ridge = tflops * 1e3 / gbps
             for x in sorted({least, most, ridge} if least < ridge < most else {least, most}):
                 height = min(tflops, x * gbps / 1e3)
                 label = f"{limit} {significant(float(height))}" if x == most else ""
-                lines.append((str(side), limit, x, height, label))
-    columns = ["side", "limit", "arithmetic_intensity", "achieved_tflops", "label"]
+                lines.append((str(side), limit, x, height, label, tflops, bandwidth))
+    columns = [
+        "side",
+        "limit",
+        "arithmetic_intensity",
+        "achieved_tflops",
+        "label",
+        "tflops",
+        "gbps",
+    ]
     return pd.DataFrame(lines, columns=columns)

@@ -16,6 +16,9 @@ LIMITS = {"peak": "Highest share of the peak", "ceiling": "Highest share of the 
 # More names than these do not fit below the columns unless they are turned.
 MOST_LEVEL = 3
 
+# So many columns have room for their figures beside another map.
+MOST_NARROW = 6
+
 
 def heat_maps(rows: pd.DataFrame) -> list[Figure]:
     """Return a figure each for the peak and the ceiling, where any row knows its own."""
@@ -25,7 +28,8 @@ def heat_maps(rows: pd.DataFrame) -> list[Figure]:
         if len(cells):
             height = 48 + 34 * cells["what"].nunique()
             name = f"utilization {limit}"
-            figures.append(Figure(name, title, _heat_map(cells), height, wide=False))
+            wide = cells["side"].nunique() > MOST_NARROW
+            figures.append(Figure(name, title, _heat_map(cells), height, wide=wide))
     return figures
 
 
