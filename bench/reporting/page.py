@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from importlib import resources
 
 import jinja2
@@ -31,10 +32,7 @@ MARKS = {
 
 def page(rows: pd.DataFrame, title: str, cards: list[Card], sections: list[Section]) -> str:
     """Return the page. Whatever comes from a result file is escaped: as HTML, and within scripts."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_own("page.html.jinja")).render(
+    return template().render(
         title=title,
         version=bench.__version__,
         cards=cards,
@@ -53,6 +51,15 @@ def page(rows: pd.DataFrame, title: str, cards: list[Card], sections: list[Secti
     )
 
 
+def template() -> jinja2.Template:
+    """Return the page without its content."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_own("page.html.jinja"))
+
+
+@cache
 def vega() -> Markup:
     """Return the code that draws, as `vegaEmbed`, below the licences of its parts."""
     code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)

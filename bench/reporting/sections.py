@@ -27,7 +27,8 @@ def sections(
             "roofline",
             "Roofline",
             "Each mark is a case, the line what compute and memory allow: solid by the data sheet, "
-            "dashed as measured on the device. How far a mark is below its line is what software could still win.",
+            "dashed as measured on the device. How far a mark is below its line is what software could "
+            "still win.",
             rooflines(rows),
             empty="No case with floating-point operations was measured.",
         ),
@@ -59,8 +60,8 @@ def sections(
         Section(
             "stages",
             "Stages of the layer",
-            "Where a layer's time goes. The stroke is the time of the whole layer, which fused or "
-            "overlapping stages can make shorter than their sum.",
+            "Where a layer's time goes. The stroke is the time of the whole layer, measured without "
+            "looking into it.",
             stage_profiles(rows),
             empty="These files have no stages: bench run --stages measures each stage of a layer.",
         ),
