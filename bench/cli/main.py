@@ -15,12 +15,12 @@ import bench
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
     "compare": "Say which of two devices is faster, at what, and how certain that is.",
+    "report": "Write a page with charts about result files.",
     "claims": "Hold published claims against measurements; say which they support.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",
     "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
     "merge": "Make one result file of many, such as those of the ranks of a cluster.",
-    "report": "Write a page with charts about result files.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
     "validate": "Check that a result file is sound.",
     "validate-config": "Check a config without running it.",

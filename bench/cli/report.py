@@ -9,7 +9,7 @@ import click
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command("report")
+@click.command("report", context_settings={"max_content_width": 100})
 @click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "-o",
@@ -41,10 +41,14 @@ def command(
     simulated: bool,
     force: bool,
 ) -> int:
-    """Write one self-contained HTML page about result files, or folders of them.
+    """Write one self-contained HTML page about result files, folders of them, or globs.
 
-    It has the devices and their conditions, rooflines, rates, utilization, energy, samples, and a
-    table of every row. It opens offline and loads nothing from anywhere.
+    It shows devices and conditions, who is faster, rooflines, rates, utilization, energy, samples, every
+    row, and what was not measured and why. It opens offline and loads nothing from anywhere.
+
+    \b
+    bench report h100.csv 910b.csv
+    bench report results/local -o local.html --png pictures
     """
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")

@@ -53,8 +53,15 @@
     place.style.minHeight = "";
   }
 
-  const charts = [...document.querySelectorAll(".chart")];
-  Promise.all(charts.map(draw)).then(() => document.documentElement.classList.add("drawn"));
+  // One after the other, so that the page can be read while the rest of many charts are drawn.
+  async function drawAll() {
+    for (const place of document.querySelectorAll(".chart")) {
+      await draw(place);
+      await new Promise((done) => setTimeout(done));
+    }
+    document.documentElement.classList.add("drawn");
+  }
+  drawAll();
   document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
   for (const table of document.querySelectorAll("table.sortable")) {

@@ -119,7 +119,9 @@ def test_who_wants_no_report_does_not_wait_for_it(code):
     assert done.stderr.strip() == ""
 
 
-def test_the_package_offers_nothing_else():
+def test_a_script_has_it_all_from_the_package(one):
+    frames = {"a": bench.load(one), "b": bench.load(one)}
+    assert len(bench.compare(frames).pairs) == 2
     assert bench.report is report
     with pytest.raises(AttributeError, match="has no attribute 'repport'"):
         _ = bench.repport
