@@ -105,7 +105,8 @@ def _effectiveness(rows: pd.DataFrame, found: Comparison) -> Section:
         f"the data sheets predict. Differences below {percent(found.threshold)} do not matter.{doubt}",
         effectiveness_bars(found, rows),
         tables,
-        "No case was measured on two of these devices: run the same config on each.",
+        f"No other device has a case in common with {found.base}: run the same config on each, or "
+        "name another base (--base).",
     )
 
 

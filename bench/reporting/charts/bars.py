@@ -23,7 +23,7 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
         f"{ratio:.3g}" + (f" {side}" if named else "")
         for ratio, side in zip(data["ratio"], data["side"], strict=True)
     ]
-    data["end"] = data[["high", "most"]].max(axis=1)
+    data["end"] = data[["high", "most", "expected"]].max(axis=1)
     data["what"] = data["set"]
     colour = theme.side_colour(data)
     numbers = ("ratio", "low", "high", "least", "most", "expected", "cases", "end")

@@ -58,7 +58,8 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
 def series_names(cases: pd.DataFrame) -> list[str]:
     """Return for each case the parameters, apart from tokens, in which these cases differ."""
     params = [json.loads(text) for text in cases["params"].astype(str)]
-    names = dict.fromkeys(name for found in params for name in found if name != "tokens")
+    given = [name for found in params for name in found if name != "tokens"]
+    names = [name for name in dict.fromkeys([*SELF_EVIDENT, *given]) if name in given]
     differing = [name for name in names if len({str(found.get(name)) for found in params}) > 1]
     return [
         " ".join(_word(name, found[name]) for name in differing if name in found)
