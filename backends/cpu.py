@@ -66,6 +66,8 @@ class CpuBackend(TorchBackend):
         """Return why a dtype does not exist on processors, or None."""
         if dtype in ("tf32", "hf32"):
             return f"{dtype} is a format of accelerators; a processor multiplies float32 in full"
+        if dtype == "float4_e2m1":
+            return "no processor multiplies float4_e2m1"
         return None
 
     def timer(self, device: Device) -> HostTimer:

@@ -17,16 +17,17 @@
 typedef uint16_t bf16;
 
 /* Rows multiplied at a time, outputs a block, rows that share a chunk of weights, values of k in a
-   chunk, and how far ahead memory is asked where nothing is shared, in bytes. */
-enum { ROWS = 8, LANES = 16, SPAN = 32, CHUNK = 128, AHEAD = 2048 };
+   chunk, and how far ahead memory is asked where nothing is shared, in bytes. Up to FEW rows are
+   through with the weights so soon that the processor's own prefetching is ahead of ours. */
+enum { ROWS = 8, LANES = 16, SPAN = 32, CHUNK = 128, AHEAD = 8192, FEW = 5 };
 enum { PLAIN, SILU, GELU, RELU2, SWIGLUOAI };
 
 typedef float sums_t[2][LANES];
 
-/* Add the products of `rows` rows of x and `twos` pairs of values of k to their sums; meanwhile ask
-   for the weights from `next` on, `stride` bytes a step, into the first cache if they are `near`. */
+/* Add the products of `rows` rows of x and `twos` pairs of values of k to their sums; if `ask`, have
+   the weights from `next` on brought into the second cache meanwhile, `stride` bytes a step. */
 static inline __attribute__((always_inline)) void multiply(
-    const int rows, const int near, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
+    const int rows, const int ask, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
     const char *next, int64_t stride, sums_t *sums)
 {
     __m512 a[ROWS], b[ROWS];
@@ -39,10 +40,7 @@ static inline __attribute__((always_inline)) void multiply(
         const bf16 *here = weights + p * 4 * LANES;
         const __m512bh left = (__m512bh)_mm512_loadu_si512(here);
         const __m512bh right = (__m512bh)_mm512_loadu_si512(here + 2 * LANES);
-        if (near) {
-            _mm_prefetch(next + p * stride, _MM_HINT_T0);
-            _mm_prefetch(next + p * stride + 64, _MM_HINT_T0);
-        } else {
+        if (ask) {
             _mm_prefetch(next + p * stride, _MM_HINT_T1);
             _mm_prefetch(next + p * stride + 64, _MM_HINT_T1);
         }
@@ -62,14 +60,14 @@ static inline __attribute__((always_inline)) void multiply(
 
 #define HEIGHT(rows)                                                                               \
     case rows:                                                                                     \
-        if (near)                                                                                  \
+        if (ask)                                                                                   \
             multiply(rows, 1, x, k, weights, twos, next, stride, sums);                            \
         else                                                                                       \
             multiply(rows, 0, x, k, weights, twos, next, stride, sums);                            \
         break;
 
 static void multiply_tile(
-    int64_t rows, int near, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
+    int64_t rows, int ask, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
     const char *next, int64_t stride, sums_t *sums)
 {
     switch (rows) {
@@ -82,7 +80,8 @@ static void multiply_pair(int64_t rows, const bf16 *x, int64_t k, const bf16 *we
 {
     const int64_t step = LANES * 4 * sizeof(bf16);
     if (rows <= ROWS) {
-        multiply_tile(rows, 1, x, k, weights, k / 2, (const char *)weights + AHEAD, step, sums);
+        const char *next = (const char *)weights + AHEAD;
+        multiply_tile(rows, rows > FEW, x, k, weights, k / 2, next, step, sums);
         return;
     }
     const int64_t tiles = (rows + ROWS - 1) / ROWS, stride = step / tiles;
@@ -95,7 +94,7 @@ static void multiply_pair(int64_t rows, const bf16 *x, int64_t k, const bf16 *we
             const int64_t low = rows * tile / tiles, high = rows * (tile + 1) / tiles;
             const char *next = (const char *)chunk + twos * (step + tile * stride);
             multiply_tile(
-                high - low, 0, x + low * k + done, k, chunk, twos, next, stride, sums + low);
+                high - low, 1, x + low * k + done, k, chunk, twos, next, stride, sums + low);
         }
     }
 }

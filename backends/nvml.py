@@ -5,14 +5,13 @@ Nothing is ever set: clocks, power limits and modes of the card are read only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import pynvml
 
+from backends.sensors import count_others, own_pids
 from bench.errors import DeviceLost
 
 # What a user can do about an error of NVML; all others are given in NVML's own words.
@@ -142,7 +141,7 @@ class Gpu:
     def other_processes(self) -> int | None:
         """Return how many processes of others compute on the device, None where unknown."""
         running = ask("nvmlDeviceGetComputeRunningProcesses", self._own)
-        return None if running is None else count_others([p.pid for p in running], _own_pids())
+        return None if running is None else count_others([p.pid for p in running], own_pids())
 
     def max_clock_mhz(self) -> float | None:
         """Return the highest clock of the SMs."""
@@ -165,24 +164,3 @@ def check_present(uuid: str) -> None:
             ask("nvmlDeviceGetPersistenceMode", Gpu(uuid).board)
     except (pynvml.NVMLError, LookupError):
         return
-
-
-def count_others(running: list[int], own: set[int]) -> int | None:
-    """Return how many of the running processes are not ours.
-
-    In a container the driver reports the host's process ids, or none. Then ours, which has a context
-    and must be among them, cannot be told by its number, and as many as we have are taken off.
-    """
-    if not running:
-        return None
-    others = [pid for pid in running if pid not in own]
-    return len(others) if len(others) < len(running) else max(0, len(running) - len(own))
-
-
-def _own_pids() -> set[int]:
-    """Return this process and its siblings: workers of the same run, which wait for their turn."""
-    try:
-        siblings = psutil.Process(os.getppid()).children()
-    except psutil.Error:  # the parent is outside of a container
-        siblings = []
-    return {os.getpid(), *(process.pid for process in siblings)}

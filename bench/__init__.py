@@ -1,30 +1,38 @@
-"""An accelerator benchmark: matrix products and mixture-of-experts layers, verified and comparable.
+"""An accelerator benchmark: matrix products and mixture-of-experts layers, verified and comparable."""
 
-For scripts and notebooks: `load` reads result files into a data frame, `compare` holds devices against
-a base, `report` writes a page of charts.
-"""
+from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.analysis.compare import compare
+    from bench.analysis.compare import Comparison
+    from bench.api import compare
     from bench.reporting.report import report
     from bench.results.load import load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load", "report"]
 
-# Imported when a script asks for them, so that `import bench` stays quick.
-_MODULES = {
-    "compare": "bench.analysis.compare",
+# Imported when it is asked for, so that `import bench` costs neither pandas nor torch.
+_HOMES = {
+    "Comparison": "bench.analysis.compare",
+    "compare": "bench.api",
     "load": "bench.results.load",
     "report": "bench.reporting.report",
 }
 
+__all__ = ["Comparison", "__version__", "compare", "load", "report"]
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+if not TYPE_CHECKING:  # to a type checker it would say that every name is there
+
+    def __getattr__(name: str) -> Any:
+        """Return a name of the table above."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return what there is, so that a notebook completes it."""
+    return [*globals(), *_HOMES]

@@ -52,27 +52,21 @@ def command(
     """
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")
-    import warnings
-
     from bench.reporting.report import report
 
     if output is None and png is None and svg is None:
         output = Path("report.html")
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always", UserWarning)
-        written = report(
-            results,
-            output,
-            png=png,
-            svg=svg,
-            title=title,
-            base=base,
-            claims=claims,
-            simulated=simulated,
-            force=force,
-        )
-    for text in dict.fromkeys(str(each.message) for each in heard if each.category is UserWarning):
-        click.echo(f"warning: {text}", err=True)
+    written = report(
+        results,
+        output,
+        png=png,
+        svg=svg,
+        title=title,
+        base=base,
+        claims=claims,
+        simulated=simulated,
+        force=force,
+    )
     for path in written:
         click.echo(str(path))
     return 0

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import os
 import socket
 import time
@@ -232,6 +228,7 @@ def default_path(config: str, backend: str) -> Path:
 def announce(request: Request, console: Console, verbose: bool) -> None:
     """Say what is about to be measured, and on what."""
     from bench.cli.format import duration
+    from bench.models import assumed_shapes
 
     devices = {job.device.index: job.device for job in request.jobs}
     first = next(iter(devices.values()))
@@ -244,6 +241,8 @@ def announce(request: Request, console: Console, verbose: bool) -> None:
         f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{mark}",
         markup=False,
     )
+    for sentence in assumed_shapes(job.case.model for job in request.jobs):
+        console.print(f"note: {sentence}", markup=False)
     if verbose:
         most = len(request.jobs) * request.measurement.time_budget_s
         console.print(
@@ -292,12 +291,13 @@ def show(
     from rich.console import Console
 
     from bench.cli.devices import device_lines
+    from bench.cli.rows import rows_as_csv, rows_as_json
     from bench.cli.table import remarks, result_table
 
     if options["form"] == "csv":
-        click.echo(rows_as_csv(finished.rows), nl=False)
+        click.echo("".join(rows_as_csv(finished.rows)), nl=False)
     elif options["form"] == "json":
-        click.echo(rows_as_json(finished.rows))
+        click.echo("".join(rows_as_json(finished.rows)), nl=False)
     elif options["table"]:
         shapes = {job.case.case_id: job.case.shape for job in request.jobs}
         out = Console(highlight=False)
@@ -322,25 +322,3 @@ def where_the_time_went(finished: Finished, wall_s: float) -> list[tuple[str, fl
     measuring = [(name, phases.get(name, 0.0)) for name in MEASURING]
     rest = wall_s - sum(seconds for _, seconds in measuring)
     return [*measuring, ("harness", rest), ("in all", wall_s)]
-
-
-def rows_as_json(rows: list[dict[str, object]]) -> str:
-    """Return rows as a JSON array; JSON has no infinity, so an infinite error is null."""
-
-    def plain(value: object) -> object:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    clean = [{name: plain(value) for name, value in row.items()} for row in rows]
-    return json.dumps(clean, indent=2, allow_nan=False)
-
-
-def rows_as_csv(rows: list[dict[str, object]]) -> str:
-    """Return rows as the result file has them."""
-    from bench.results.cells import format_row
-    from bench.results.schema import COLUMNS
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([column.name for column in COLUMNS])
-    writer.writerows(format_row(row) for row in rows)
-    return text.getvalue()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.cli.cases import case_shape
 from bench.cli.format import percent, significant
 from bench.reporting.rows import measured, short_dtype
 from bench.reporting.theme import colours, shapes, sides
@@ -100,18 +101,9 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
         rate = float(top[column])
         value = f"{rate:,.0f}" if rate >= 1000 else significant(rate)
         part = "" if pd.isna(top[share]) else f"{percent(float(top[share]))} of peak"
-        note = " · ".join(text for text in (part, _shape(top)) if text)
+        note = " · ".join(text for text in (part, case_shape(top.to_dict())) if text)
         facts.append(Fact(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
     return facts
-
-
-def _shape(row: pd.Series) -> str:
-    """Return what most tells a case of a kernel from others."""
-    if pd.notna(row["tokens"]):
-        return f"{row['model']} {row['tokens']} tokens" if pd.notna(row["model"]) else ""
-    if pd.notna(row["m"]):
-        return f"{row['m']}×{row['n']}×{row['k']}"
-    return str(row["operation"]) if pd.notna(row["operation"]) else ""
 
 
 def _peaks(rows: pd.DataFrame) -> list[tuple[str, str]]:

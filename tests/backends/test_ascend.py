@@ -104,10 +104,15 @@ def test_matmul_and_memory(tmp_path):
 def test_layers_by_every_implementation(tmp_path):
     rows, _ = run(tmp_path, LAYER + DEEPSEEK + LAYER + PANGU + LAYER + SOFTMAX,
                   "--implementation", "all")  # fmt: skip
-    for row in rows:
+    done = [row for row in rows if row["implementation"] != "float8"]
+    for row in done:
         assert row["status"] == "ok", row
         assert row["verified"] == "true"
-    names = {row["implementation"] for row in rows}
+    others = [row for row in rows if row not in done]
+    assert {row["status"] for row in others} <= {"unsupported"}, (
+        "float8 is no implementation of bf16"
+    )
+    names = {row["implementation"] for row in done}
     assert names == {"npu-fused", "npu-fused-nz", "npu-finalize", "grouped", "loop"}
 
 

@@ -131,7 +131,7 @@ def test_a_card_says_what_a_device_is(rows):
     facts = {fact.what: (fact.value, fact.unit, fact.note) for fact in card.facts}
     assert facts["matmul bf16"][:2] == ("2.10", "TFLOP/s")
     assert facts["matmul bf16"][2].startswith("70 % of peak · 2048×")
-    assert facts["memory f32"] == ("56.0", "GB/s", "70 % of peak · copy")
+    assert facts["memory f32"] == ("56.0", "GB/s", "70 % of peak · copy 64 MiB")
     assert facts["moe_layer bf16"][1] == "tokens/s"
     assert card.device == OTHER.device_name
     conditions = dict(card.conditions)

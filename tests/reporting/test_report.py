@@ -106,9 +106,7 @@ def test_claims_are_judged_by_these_and_published_results(one, tmp_path):
     assert "to measure it: bench run" in section
 
 
-@pytest.mark.parametrize(
-    "code", ["import bench", "import bench.cli.main", "import bench.cli.report"]
-)
+@pytest.mark.parametrize("code", ["import bench.cli.main", "import bench.cli.report"])
 def test_who_wants_no_report_does_not_wait_for_it(code):
     heavy = "{'altair', 'vl_convert', 'pandas', 'jinja2', 'torch'}"
     program = f"import sys; {code}; sys.exit(str({heavy} & set(sys.modules) or ''))"
@@ -117,11 +115,3 @@ def test_who_wants_no_report_does_not_wait_for_it(code):
     )
     assert done.returncode in (0, 1)
     assert done.stderr.strip() == ""
-
-
-def test_a_script_has_it_all_from_the_package(one):
-    frames = {"a": bench.load(one), "b": bench.load(one)}
-    assert len(bench.compare(frames).pairs) == 2
-    assert bench.report is report
-    with pytest.raises(AttributeError, match="has no attribute 'repport'"):
-        _ = bench.repport
