@@ -28,7 +28,8 @@
       const term = list.appendChild(document.createElement("dt"));
       const text = list.appendChild(document.createElement("dd"));
       term.textContent = name;
-      text.textContent = typeof cell === "number" ? Number(cell.toPrecision(6)) : cell;
+      const fraction = typeof cell === "number" && !Number.isInteger(cell);
+      text.textContent = fraction ? Number(cell.toPrecision(6)) : cell;
     }
     tip.append(list);
     tip.classList.toggle("many", list.children.length > 40);

@@ -16,6 +16,13 @@ from bench.errors import UsageError
 # A page with more rows than this is too slow for a browser, and nobody reads it.
 MOST_ROWS = 20_000
 
+# What a reader looks for in a tooltip stands at its head.
+FIRST = [
+    *("side", "case", "implementation", "stage", "time_median_s", "ci_low_s", "ci_high_s"),
+    *("achieved_tflops", "achieved_gbps", "tokens_per_s", "utilization", "utilization_of_ceiling"),
+    *("roofline_bound", "roofline_fraction", "energy_j", "throttle", "warnings"),
+]
+
 
 def prepare(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of all sides as one frame, with what the report adds to them.
@@ -81,8 +88,7 @@ def short_dtype(name: str) -> str:
 
 def as_json(rows: pd.DataFrame) -> dict[str, Any]:
     """Return the columns that hold anything, and the rows as lists: for the page's tooltips."""
-    first = ["side", "case"]
-    names = first + [name for name in rows if name not in (*first, "row")]
+    names = [*FIRST, *(name for name in rows if name not in (*FIRST, "row"))]
     shown = [name for name in names if rows[name].notna().any()]
     plain = rows[shown].astype("object")
     plain = plain.where(plain.notna(), None)

@@ -52,8 +52,8 @@ def sections(
         Section(
             "moe",
             "Mixture-of-experts layers",
-            "Tokens a second through one layer, on one device, by its fastest implementation. Decode "
-            "reads every expert's weights for few tokens; prefill computes.",
+            "Tokens a second through one layer, on one device, by its fastest implementation. Decode, "
+            "up to 512 tokens, reads every expert's weights for few tokens; prefill computes.",
             moe_rates(rows),
             empty="No layer was measured: bench run moe-deepseek-v3 measures some.",
         ),

@@ -149,7 +149,7 @@ def test_products_are_drawn_by_dtype_and_a_line_joins_the_square_ones(rows):
 
 def test_prefill_and_decode_are_apart(rows):
     decode, prefill = moe_rates(rows)
-    assert (decode.name, prefill.name) == ("moe tiny-moe decode", "moe tiny-moe prefill")
+    assert (decode.name, prefill.name) == ("moe tiny-moe bf16 decode", "moe tiny-moe bf16 prefill")
     assert {row["tokens"] for row in data_of(decode)} == {16, 64}
     assert {row["tokens"] for row in data_of(prefill)} == {1024, 4096}
 

@@ -32,7 +32,7 @@ def test_a_picture_a_chart(one, tmp_path):
     written = report(one, png=tmp_path / "png", svg=tmp_path / "svg")
     assert {path.parent.name for path in written} == {"png", "svg"}
     names = {path.stem for path in written}
-    expected = "roofline-bfloat16 matmul-bfloat16 moe-tiny-moe-prefill stages energy samples"
+    expected = "roofline-bfloat16 matmul-bfloat16 moe-tiny-moe-bf16-prefill stages energy samples"
     assert {*expected.split(), "utilization-peak", "utilization-ceiling"} == names
     for path in written:
         start = path.read_bytes()[:8]

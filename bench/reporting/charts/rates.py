@@ -11,10 +11,13 @@ from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import best, layer_names, measured, short_dtype
 
-PHASES = {"decode": "decode (up to 512 tokens)", "prefill": "prefill (more than 512 tokens)"}
+PHASES = ("decode", "prefill")
 
 # What is a layer, and what its figure's title adds to the name of the layer.
 KERNELS = {"moe_layer": "", "moe_experts": ", experts only"}
+
+# Lines that are told apart from each other, more than a chart should have.
+DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [14, 3], [5, 2, 1, 2, 1, 2], [1, 4], [9, 9])
 
 # Parameters whose value says what it is of.
 SELF_EVIDENT = ("dtype", "routing", "pass", "cache")
@@ -37,7 +40,7 @@ def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
 
 
 def moe_rates(rows: pd.DataFrame) -> list[Figure]:
-    """Return a figure for each layer and phase: tokens/s against tokens.
+    """Return a figure for each layer, dtype and phase: tokens/s against tokens.
 
     Published results are often of the experts alone, without gate and combine: a kernel, and so a
     figure, of its own.
@@ -45,12 +48,12 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
     found = best(measured(rows))
     layers = found["kernel"].isin(KERNELS)
     found = found[layers & (found["tokens"] > 0) & found["tokens_per_s"].notna()].copy()
-    suffix = found["kernel"].map(KERNELS).astype("object")
-    found["layer"] = layer_names(found) + suffix
+    dtypes = pd.Series([f" {short_dtype(str(dtype))}" for dtype in found["dtype"]], found.index)
+    found["layer"] = layer_names(found) + dtypes + found["kernel"].map(KERNELS).astype("object")
     return [
-        Figure(f"moe {layer} {phase}", f"{layer}: {title}", _against_tokens(group), wide=False)
+        Figure(f"moe {layer} {phase}", f"{layer}: {phase}", _against_tokens(group), wide=False)
         for layer, layers in found.groupby("layer", sort=False)
-        for phase, title in PHASES.items()
+        for phase in PHASES
         if len(group := layers[layers["phase"] == phase])
     ]
 
@@ -103,9 +106,14 @@ def _against_tokens(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     )
     cases = cases.assign(series=series_names(cases))
     data = alt.Chart(theme.plain(cases, "row", "side", "tokens", "tokens_per_s", "series"))
-    names = list(dict.fromkeys(cases["series"]))
+    names = sorted(set(cases["series"]))
     legend = alt.Legend(symbolType="stroke", symbolStrokeColor=theme.MUTED)
-    dash = alt.StrokeDash("series:N", sort=names, legend=legend if len(names) > 1 else None)
+    dashes = [DASHES[place % len(DASHES)] for place in range(len(names))]
+    dash = alt.StrokeDash(
+        "series:N",
+        scale=alt.Scale(domain=names, range=dashes),
+        legend=legend if len(names) > 1 else None,
+    )
     colour = theme.side_colour(cases)
     return alt.layer(
         data.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=colour, strokeDash=dash),
