@@ -190,7 +190,9 @@ class _MarkedLines:
         self.count += whole.count(b"\n") + len(end)
         if len(rest) > LONGEST_LINE:
             raise _Unsound
-        lines = (whole + end).replace(b"\r\n", b"\n")
+        lines = whole + end
+        if b"\r" in lines:
+            lines = lines.replace(b"\r\n", b"\n")
         if b"\0" in lines or b"\r" in lines or lines.startswith(b"\n"):
             raise _Unsound
         while b"\n\n" in lines:

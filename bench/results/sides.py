@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from bench.results.samples import read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# More would hold more memory than they save time.
+FILES_AT_ONCE = 2
 
 Samples = dict[tuple[str, str], list[list[float]]]
 
@@ -34,7 +39,11 @@ def load_sides(paths: Sequence[Path | str], columns: Collection[str] | None = No
     label is its chip; of sides with the same chip, the file or folder is the label.
     """
     wanted = None if columns is None else {*columns, "chip"}
-    return _labelled([(path, load(path, wanted)) for path in map(Path, paths)])
+    given = list(map(Path, paths))
+    # pandas' parser lets other threads run while it parses.
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        frames = list(pool.map(partial(load, columns=wanted), given))
+    return _labelled(list(zip(given, frames, strict=True)))
 
 
 def sides_of(frames: Sequence[pd.DataFrame]) -> Sides:

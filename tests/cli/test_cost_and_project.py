@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from bench.errors import InputWarning
 from bench.results.published import published_folder
 from bench.results.writer import ResultFile
 from tests.results.conftest import make_failed_row, make_row
@@ -36,6 +39,16 @@ def test_rents_are_the_default_and_named(invoke):
     assert "Lambda, 2026-05-18" in shown
     assert "deepseek-v3 on h100-sxm, bfloat16, 16 tokens" in shown
     assert "per exaFLOP" not in shown
+
+
+def test_a_folder_that_holds_other_tables_too(invoke):
+    folder = invoke.folder / "mine"
+    folder.mkdir()
+    shutil.copy(H100, folder)
+    (folder / "prices.csv").write_text("chip,usd\nh100,2\n")
+    with pytest.warns(InputWarning, match="prices.csv: not a result file; left out"):
+        shown = invoke("cost", folder)
+    assert shown == invoke("cost", H100)
 
 
 def test_electricity_is_added_where_power_is_known(invoke):
