@@ -14,7 +14,7 @@ from bench.reporting.page import VEGA_LITE, page
 from bench.reporting.rows import prepare
 from bench.reporting.sections import sections
 from bench.reporting.summary import cards
-from bench.results.load import Paths, result_files
+from bench.results.load import Paths
 from bench.results.sides import load_sides
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ def _claims(name: str, paths: Iterable[Path | str], simulated: bool) -> Section:
     from bench.results.published import published_rows
 
     claims = load_claims(name)
-    given = given_rows(result_files(list(paths)), simulated=simulated)
+    given = given_rows(paths, simulated=simulated)
     return claims_section(claims, judge(claims, published_rows(chips_named(claims)) + given))

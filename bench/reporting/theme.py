@@ -99,7 +99,7 @@ def _scale(rows: pd.DataFrame, values: list[str]) -> alt.Scale:
 
 def _legend(rows: pd.DataFrame) -> alt.Legend | None:
     many = len(set(rows["side"])) > FEW_SIDES
-    legend = alt.Legend(columns=4, labelLimit=130) if many else alt.Legend()
+    legend = alt.Legend(columns=4, direction="horizontal", labelLimit=130) if many else alt.Legend()
     return legend if len(sides(rows)) > 1 else None
 
 
