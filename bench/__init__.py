@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.analysis.compare import Comparison
     from bench.api import compare
+    from bench.reporting.report import report
     from bench.results.load import load
 
 __version__ = "0.1.0"
@@ -17,9 +18,10 @@ _HOMES = {
     "Comparison": "bench.analysis.compare",
     "compare": "bench.api",
     "load": "bench.results.load",
+    "report": "bench.reporting.report",
 }
 
-__all__ = ["Comparison", "__version__", "compare", "load"]
+__all__ = ["Comparison", "__version__", "compare", "load", "report"]
 
 
 if not TYPE_CHECKING:  # to a type checker it would say that every name is there

@@ -159,12 +159,14 @@ def test_the_scripts_of_the_api_run(tmp_path, monkeypatch):
         (tmp_path / f"{chip}.csv").write_bytes(sound(*rows))
     monkeypatch.chdir(tmp_path)
     scripts = blocks((ROOT / "docs" / "api.md").read_text(encoding="utf-8"), "python")
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     names: dict[str, object] = {}
     for script in scripts:
         exec(script, names)
     assert len(names["times"]) == 4
     assert list(names["found"].others) == ["b"]
+    assert "in units of b" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {path.suffix for path in names["pictures"]} == {".svg"}
 
 
 def test_the_api_page_names_everything():
@@ -177,6 +179,7 @@ def test_the_api_page_names_everything():
     parameters = {
         *inspect.signature(bench.compare).parameters,
         *inspect.signature(bench.load).parameters,
+        *inspect.signature(bench.report).parameters,
     }
     for name in (*fields, *parameters):
         assert f"`{name}`" in page or f"({name}" in page, name

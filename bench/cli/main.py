@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "Show the rows of a result file: sorted, filtered, as a table, Markdown, CSV or JSON.",
     "ceiling": "Find the highest rates that a device reaches, for later runs to be held against.",
     "compare": "Say which of two devices is faster, at what, and how certain that is.",
+    "report": "Write a page with charts about result files.",
     "claims": "Hold published claims against measurements; say which they support.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",
