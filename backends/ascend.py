@@ -17,6 +17,7 @@ from backends.ascend_node import npu
 from backends.npu_telemetry import NpuSampler
 from backends.torch_device import Step, Tensors, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
+from backends.torch_graphs import recorded
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry
 from bench.chips import find_chip
 from bench.errors import Unsupported
@@ -101,6 +102,8 @@ class AscendBackend(TorchBackend):
             return "tf32 is a format of NVIDIA GPUs; the like of it here is hf32"
         if dtype == "float64":
             return "no unit of an NPU computes in float64"
+        if dtype == "float4_e2m1":
+            return "torch-npu has no float4_e2m1 product in the forms that are measured here"
         if dtype == "float8_e4m3" and not device.name.startswith("Ascend950"):
             return f"float8 needs an Ascend 950, this is an {device.name}"
         if dtype in ("bfloat16", "hf32") and device.name in FIRST_GENERATION:
@@ -126,22 +129,11 @@ class AscendBackend(TorchBackend):
         """Return what is on this node, and what is missing."""
         return npu_doctor.diagnose()
 
-    def capture(self, step: Step, device: Device) -> Step:
-        """Return a replay of the step as an NPUGraph."""
+    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+        """Return replays of the steps as NPUGraphs."""
         if not hasattr(npu(), "NPUGraph"):
             raise Unsupported("this torch-npu has no graphs; a newer one does")
-        stream = npu().Stream(device.index)
-        with npu().stream(stream):
-            step()  # libraries choose and allocate at the first call, which a capture forbids
-            graph = npu().NPUGraph()
-            with npu().graph(graph, stream=stream):
-                outputs = step()
-
-        def replay() -> Tensors:
-            graph.replay()
-            return outputs
-
-        return replay
+        return recorded(steps, self.torch_device(device), npu().NPUGraph)
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""

@@ -66,6 +66,8 @@ class CpuBackend(TorchBackend):
         """Return why a dtype does not exist on processors, or None."""
         if dtype in ("tf32", "hf32"):
             return f"{dtype} is a format of accelerators; a processor multiplies float32 in full"
+        if dtype == "float4_e2m1":
+            return "no processor multiplies float4_e2m1"
         return None
 
     def timer(self, device: Device) -> HostTimer:
@@ -81,6 +83,7 @@ class CpuBackend(TorchBackend):
             peak_tflops=tflops,
             peak_source=self._peak.source(dtype) if tflops is not None else None,
             ceiling_gbps=bandwidth_gbps(),
+            ceiling_source="this run read, copied and added arrays",
             launch_s=launch_seconds(),
         )
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
 from backends.cpu_native import native_library, native_missing
 from backends.cpu_topology import cpu_topology
@@ -48,7 +49,7 @@ class GroupedLinear:
         else:
             odd = blocks.shape[1] % 2
             pairs = F.pad(blocks, (0, 0, 0, 0, 0, 0, 0, odd)).unflatten(1, (-1, 2))
-        self._weights = pairs.transpose(2, 3).contiguous()
+        self._weights = in_huge_pages(pairs.transpose(2, 3))
 
     def __call__(self, x: Tensor, starts: Tensor, out: Tensor) -> Tensor:
         """Write the products of x [rows, k] into out [rows, n]; starts [groups + 1] int64."""

@@ -7,7 +7,7 @@
    act(gate) * up is stored.
 
    Sums are kept in float32 and rounded once. At few rows this streams the weights at the rate of
-   memory; at 8 rows and more the two accumulators a row keep the multiplier busy. */
+   memory; at more, rows share a chunk of weights in the cache while the next one arrives. */
 
 #include <immintrin.h>
 #include <math.h>
@@ -16,23 +16,34 @@
 
 typedef uint16_t bf16;
 
-enum { ROWS = 8, LANES = 16, AHEAD = 2048 };
+/* Rows multiplied at a time, outputs a block, rows that share a chunk of weights, values of k in a
+   chunk, and how far ahead memory is asked where nothing is shared, in bytes. Up to FEW rows are
+   through with the weights so soon that the processor's own prefetching is ahead of ours. */
+enum { ROWS = 8, LANES = 16, SPAN = 32, CHUNK = 128, AHEAD = 8192, FEW = 5 };
 enum { PLAIN, SILU, GELU, RELU2, SWIGLUOAI };
 
+typedef float sums_t[2][LANES];
+
+/* Add the products of `rows` rows of x and `twos` pairs of values of k to their sums; if `ask`, have
+   the weights from `next` on brought into the second cache meanwhile, `stride` bytes a step. */
 static inline __attribute__((always_inline)) void multiply(
-    const int rows, const bf16 *x, int64_t k, const bf16 *weights, float (*sums)[2][LANES])
+    const int rows, const int ask, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
+    const char *next, int64_t stride, sums_t *sums)
 {
-    const int64_t twos = k / 2;
     __m512 a[ROWS], b[ROWS];
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        a[r] = b[r] = _mm512_setzero_ps();
+    for (int r = 0; r < rows; r++) {
+        a[r] = _mm512_loadu_ps(sums[r][0]);
+        b[r] = _mm512_loadu_ps(sums[r][1]);
+    }
     for (int64_t p = 0; p < twos; p++) {
         const bf16 *here = weights + p * 4 * LANES;
         const __m512bh left = (__m512bh)_mm512_loadu_si512(here);
         const __m512bh right = (__m512bh)_mm512_loadu_si512(here + 2 * LANES);
-        _mm_prefetch((const char *)here + AHEAD, _MM_HINT_T0);
-        _mm_prefetch((const char *)here + AHEAD + 64, _MM_HINT_T0);
+        if (ask) {
+            _mm_prefetch(next + p * stride, _MM_HINT_T1);
+            _mm_prefetch(next + p * stride + 64, _MM_HINT_T1);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const __m512bh two = (__m512bh)_mm512_set1_epi32(*(const int32_t *)(x + r * k + 2 * p));
@@ -47,18 +58,44 @@ static inline __attribute__((always_inline)) void multiply(
     }
 }
 
-static void multiply_few(
-    int rows, const bf16 *x, int64_t k, const bf16 *weights, float (*sums)[2][LANES])
+#define HEIGHT(rows)                                                                               \
+    case rows:                                                                                     \
+        if (ask)                                                                                   \
+            multiply(rows, 1, x, k, weights, twos, next, stride, sums);                            \
+        else                                                                                       \
+            multiply(rows, 0, x, k, weights, twos, next, stride, sums);                            \
+        break;
+
+static void multiply_tile(
+    int64_t rows, int ask, const bf16 *x, int64_t k, const bf16 *weights, int64_t twos,
+    const char *next, int64_t stride, sums_t *sums)
 {
     switch (rows) {
-    case 1: multiply(1, x, k, weights, sums); break;
-    case 2: multiply(2, x, k, weights, sums); break;
-    case 3: multiply(3, x, k, weights, sums); break;
-    case 4: multiply(4, x, k, weights, sums); break;
-    case 5: multiply(5, x, k, weights, sums); break;
-    case 6: multiply(6, x, k, weights, sums); break;
-    case 7: multiply(7, x, k, weights, sums); break;
-    default: multiply(8, x, k, weights, sums);
+    HEIGHT(1) HEIGHT(2) HEIGHT(3) HEIGHT(4) HEIGHT(5) HEIGHT(6) HEIGHT(7) HEIGHT(8)
+    }
+}
+
+/* Add the products of rows of x with a pair of blocks to their sums. */
+static void multiply_pair(int64_t rows, const bf16 *x, int64_t k, const bf16 *weights, sums_t *sums)
+{
+    const int64_t step = LANES * 4 * sizeof(bf16);
+    if (rows <= ROWS) {
+        const char *next = (const char *)weights + AHEAD;
+        multiply_tile(rows, rows > FEW, x, k, weights, k / 2, next, step, sums);
+        return;
+    }
+    const int64_t tiles = (rows + ROWS - 1) / ROWS, stride = step / tiles;
+    for (int64_t done = 0; done < k; done += CHUNK) {
+        const int64_t twos = (k - done < CHUNK ? k - done : CHUNK) / 2;
+        const bf16 *chunk = weights + done * 2 * LANES;
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            /* Tiles of about the same height: nine rows are five and four. Each tile asks for its
+               part of the next chunk. */
+            const int64_t low = rows * tile / tiles, high = rows * (tile + 1) / tiles;
+            const char *next = (const char *)chunk + twos * (step + tile * stride);
+            multiply_tile(
+                high - low, 1, x + low * k + done, k, chunk, twos, next, stride, sums + low);
+        }
     }
 }
 
@@ -117,17 +154,14 @@ void grouped_product(
     const int64_t together = units / (16 * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic, together > 0 ? together : 1)
     for (int64_t unit = 0; unit < units; unit++) {
-        const int64_t group = unit / pairs, pair = unit % pairs;
-        const int64_t end = starts[group + 1], rows = end - starts[group];
-        const int64_t tiles = (rows + ROWS - 1) / ROWS;
-        const bf16 *mine = weights + unit * 2 * LANES * k;
-        float sums[ROWS][2][LANES];
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            /* Tiles of about the same height: nine rows are five and four. */
-            const int64_t first = starts[group] + rows * tile / tiles;
-            const int height = (int)(starts[group] + rows * (tile + 1) / tiles - first);
-            multiply_few(height, x + first * k, k, mine, sums);
-            for (int r = 0; r < height; r++) {
+        const int64_t group = unit / pairs, pair = unit % pairs, end = starts[group + 1];
+        /* Many rows keep the multiplier busy by themselves, longest with as few sums as it has. */
+        const int64_t span = end - starts[group] > SPAN ? ROWS : SPAN;
+        for (int64_t first = starts[group]; first < end; first += span) {
+            const int64_t rows = end - first < span ? end - first : span;
+            sums_t sums[SPAN] = {{{0}}};
+            multiply_pair(rows, x + first * k, k, weights + unit * 2 * LANES * k, sums);
+            for (int64_t r = 0; r < rows; r++) {
                 bf16 *row = y + (first + r) * columns;
                 if (activation == PLAIN) {
                     const int64_t column = pair * 2 * LANES;

@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 import pynvml
 import torch
 
-from backends import cuda_doctor, nvml
+from backends import amdsmi_sampler, cuda_doctor, nvml
+from backends.amdsmi_sampler import AmdSampler
 from backends.cuda_errors import explained, why_no_gpu
 from backends.nvml_sampler import NvmlSampler
-from backends.torch_device import Step, Tensors, TorchBackend
+from backends.torch_device import Step, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
-from bench.backend import Device, Finding, Limits, Prepared, Telemetry
+from backends.torch_graphs import recorded
+from bench.backend import Device, Finding, Limits, Prepared, Telemetry, TelemetrySampler
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
 
@@ -27,7 +29,12 @@ FIRST_CAPABILITY = {
     "tf32": (8, 0),
     "int8": (7, 5),
     "float8_e4m3": (8, 9),
+    "float4_e2m1": (10, 0),
 }
+
+
+# AMD's targets whose matrix units take OCP's float8: CDNA 4, RDNA 4.
+ROCM_FLOAT8 = ("gfx950", "gfx1200", "gfx1201")
 
 
 class CudaBackend(TorchBackend):
@@ -78,7 +85,7 @@ class CudaBackend(TorchBackend):
             chip=chip.id if chip else properties.name,
             memory_bytes=properties.total_memory,
             cache_bytes=getattr(properties, "L2_cache_size", None),
-            driver=nvml.driver_version(),
+            driver=_driver_version(properties),
             runtime=toolkit,
         )
 
@@ -95,8 +102,11 @@ class CudaBackend(TorchBackend):
         """Return why the GPU does not multiply in a dtype, or None."""
         if dtype == "hf32":
             return "hf32 is a format of Ascend NPUs; the like of it here is tf32"
+        if torch.version.hip:
+            target = compile_target(torch.cuda.get_device_properties(device.index))
+            return rocm_unsupported(dtype, target)
         needed = FIRST_CAPABILITY.get(dtype)
-        if torch.version.hip or needed is None:
+        if needed is None:
             return None
         capability = torch.cuda.get_device_capability(device.index)
         if capability < needed:
@@ -116,20 +126,9 @@ class CudaBackend(TorchBackend):
         torch.cuda.reset_peak_memory_stats(device.index)
         return super().prepare(case, implementation, device, inputs)
 
-    def capture(self, step: Step, device: Device) -> Step:
-        """Return a replay of the step as a CUDA graph."""
-        stream = torch.cuda.Stream(device.index)
-        with torch.cuda.stream(stream):
-            step()  # libraries choose and allocate at the first call, which a capture forbids
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=stream):
-                outputs = step()
-
-        def replay() -> Tensors:
-            graph.replay()
-            return outputs
-
-        return replay
+    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+        """Return replays of the steps as CUDA graphs."""
+        return recorded(steps, self.torch_device(device), torch.cuda.CUDAGraph)
 
     def timer(self, device: Device) -> EventTimer:
         """Return a pair of events on a stream of our own."""
@@ -138,11 +137,11 @@ class CudaBackend(TorchBackend):
     def translated(self, error: Exception) -> Exception:
         """Return what an error means; a GPU that NVML says is gone is lost, whatever CUDA says."""
         if isinstance(error, RuntimeError):
-            for uuid in map(_uuid, range(torch.cuda.device_count())):
-                try:
-                    nvml.check_present(uuid)
-                except DeviceLost as lost:
-                    return lost
+            # Only the GPU at work: what happens to a neighbour is told by the worker that has it.
+            try:
+                nvml.check_present(_uuid(torch.cuda.current_device()))
+            except DeviceLost as lost:
+                return lost
         return explained(error)
 
     def limits(self, device: Device, dtype: str) -> Limits:
@@ -151,7 +150,7 @@ class CudaBackend(TorchBackend):
         return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
-        """Return NVML's sampler, with torch's own count of memory."""
+        """Return NVML's or amdsmi's sampler, with torch's own count of memory."""
         return CudaTelemetry(device.index)
 
 
@@ -185,6 +184,33 @@ def compile_target(properties: Any) -> str:
     if rocm.startswith("gfx"):
         return str(rocm.split(":")[0])
     return f"sm_{properties.major}{properties.minor}"
+
+
+def rocm_unsupported(dtype: str, target: str) -> str | None:
+    """Return why an AMD GPU of a compile target does not multiply in a dtype, or None.
+
+    CDNA 3 has float8 in the fnuz form only, whose numbers are others, and is the only one with tf32,
+    for which torch looks at an environment variable (AMD, ROCm data types and precision support;
+    at::Context::allowTF32CuBLAS of torch 2.6 to 2.13).
+    """
+    if dtype == "float8_e4m3" and target not in ROCM_FLOAT8:
+        if target == "gfx942":
+            return f"{target} has float8 in its fnuz form only, whose numbers are others"
+        return f"{target} does not multiply float8_e4m3"
+    if dtype == "float4_e2m1":
+        return "block-scaled products are made on NVIDIA GPUs only"
+    if dtype == "tf32":
+        if target != "gfx942":
+            return f"{target} does not multiply tf32"
+        if os.environ.get("HIPBLASLT_ALLOW_TF32") != "1":
+            return "ROCm's torch multiplies tf32 only where HIPBLASLT_ALLOW_TF32=1 is set"
+    return None
+
+
+def _driver_version(properties: Any) -> str | None:
+    if torch.version.hip:
+        return amdsmi_sampler.driver_version(amdsmi_sampler.bdf(properties))
+    return nvml.driver_version()
 
 
 def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
@@ -229,20 +255,18 @@ class CudaTelemetry:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        uuid = _uuid(index)
-        self._sensors = NvmlSampler(uuid) if uuid and not torch.version.hip else None
+        self._sensors: TelemetrySampler
+        if torch.version.hip:
+            address = amdsmi_sampler.bdf(torch.cuda.get_device_properties(index))
+            self._sensors = AmdSampler(address)
+        else:
+            self._sensors = NvmlSampler(_uuid(index))
 
     def start(self) -> None:
         """Begin to watch."""
-        if self._sensors is not None:
-            self._sensors.start()
+        self._sensors.start()
 
     def stop(self) -> Telemetry:
         """Return what was seen."""
-        seen = self._sensors.stop() if self._sensors is not None else Telemetry()
-        return Telemetry(
-            **{
-                **vars(seen),
-                "memory_peak_bytes": torch.cuda.max_memory_allocated(self._index),
-            }
-        )
+        peak = torch.cuda.max_memory_allocated(self._index)
+        return replace(self._sensors.stop(), memory_peak_bytes=peak)

@@ -42,7 +42,7 @@ NO_GPU = (
         r"operation not permitted|OS call failed|permission",
         "this user may not open the GPU; see `ls -l /dev/nvidia*`",
     ),
-    (r"no CUDA-capable device|No CUDA GPUs are available", "no GPU is visible to CUDA"),
+    (r"no CUDA-capable device|No (CUDA|HIP) GPUs are available", "no GPU is visible to CUDA"),
 )
 
 # What a text tells about how a case ended: the exception that stands for the status, and a sentence.
@@ -58,6 +58,12 @@ DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
         r"|unable to determine the device handle|device unavailable",
         DeviceLost,
         "the GPU is gone; `dmesg | grep Xid` says more",
+    ),
+    (
+        r"when stream is capturing|error during capture|legacy stream depend on a capturing",
+        RuntimeError,
+        "the implementation waits for the GPU in the middle of an execution, which a graph cannot "
+        "record",
     ),
     (
         r"uncorrectable ECC error|uncorrectable NVLink",

@@ -13,7 +13,7 @@ from itertools import pairwise
 from backends.dcmi import Dcmi
 from backends.npu_chip import ChipReading, Sensors
 from backends.npu_smi import NpuSmi
-from backends.own_processes import own_pids
+from backends.sensors import own_pids
 from bench.backend import Telemetry
 
 # The clock that a chip keeps up at its thermal design power is the rated one (DCMI API reference,

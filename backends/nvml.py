@@ -11,7 +11,7 @@ from typing import Any
 
 import pynvml
 
-from backends.own_processes import own_pids
+from backends.sensors import count_others, own_pids
 from bench.errors import DeviceLost
 
 # What a user can do about an error of NVML; all others are given in NVML's own words.
@@ -164,15 +164,3 @@ def check_present(uuid: str) -> None:
             ask("nvmlDeviceGetPersistenceMode", Gpu(uuid).board)
     except (pynvml.NVMLError, LookupError):
         return
-
-
-def count_others(running: list[int], own: set[int]) -> int | None:
-    """Return how many of the running processes are not ours.
-
-    In a container the driver reports the host's process ids, or none. Then ours, which has a context
-    and must be among them, cannot be told by its number, and as many as we have are taken off.
-    """
-    if not running:
-        return None
-    others = [pid for pid in running if pid not in own]
-    return len(others) if len(others) < len(running) else max(0, len(running) - len(own))

@@ -39,7 +39,7 @@ class Compiled:
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch cannot compile the product here, or None."""
-        if case.dtype in ("int8", "float8_e4m3"):
+        if case.dtype in ("int8", "float8_e4m3", "float4_e2m1"):
             return f"compiled takes floating-point products of 16 bits and more, not {case.dtype}"
         return compiler_missing(device)
 

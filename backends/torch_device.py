@@ -45,6 +45,11 @@ def unmarked(stage: str) -> None:
     """Take no notice of a stage's end."""
 
 
+def reads_back(implementation: str) -> str:
+    """Return why an implementation whose launches depend on the device's values makes no graph."""
+    return f"{implementation} reads back which rows each expert has; a graph cannot record that"
+
+
 class TorchImplementation(Protocol):
     """One way to compute a kernel with torch; found through the group `bench.implementations`.
 
@@ -178,7 +183,7 @@ class TorchBackend(ABC):
             steps = [build(case, operands) for operands in copies]
             compile_s = first_seconds(steps[0]) if getattr(found, "compiles", False) else None
             if case.graph:
-                steps = [self.capture(step, device) for step in steps]
+                steps = self.recorded(steps, device)
         timing = "graph" if case.graph else timer.timing
         return TorchPrepared(
             steps,
@@ -191,8 +196,8 @@ class TorchBackend(ABC):
             compile_s=compile_s,
         )
 
-    def capture(self, step: Step, device: Device) -> Step:
-        """Return a step that replays what `step` launches as one graph; outputs stay in place."""
+    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+        """Return steps that replay what each launches as one graph; outputs stay in place."""
         raise Unsupported(f"{self.name} devices have no graphs to launch a case with")
 
 

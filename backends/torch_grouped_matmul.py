@@ -7,20 +7,43 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from backends.torch_device import TORCH_DTYPES, Step, Tensors
-from backends.torch_matmul import has_kernel
+from backends.torch_device import TORCH_DTYPES, Step, Tensors, reads_back
+from backends.torch_matmul import LEAST_ROWS_ON_CUDA, int8_product, int8_unsupported
 from bench.dtypes import DTYPES
+from bench.kernels.base import Kernel
 from bench.kernels.grouped_matmul import GroupedMatmul
 
 # torch 2.10 made it public; before, it had an underscore.
 grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
 
 
-def grouped_mm_unsupported(dtype: str, *widths: int) -> str | None:
-    """Return why torch cannot group products of rows of these widths, or None."""
+# The compute capabilities, without the part behind the point, that torch has such kernels for.
+GROUPED_CAPABILITIES = (9, 10)
+
+
+def launched_at_once(device: torch.device) -> bool:
+    """Tell whether a device has a kernel for grouped products; elsewhere the host reads their ends."""
+    if device.type != "cuda":
+        return False
+    if torch.version.hip:
+        # Where ROCm's torch was built with Composable Kernel, which it does not tell.
+        return False
+    return torch.cuda.get_device_capability(device)[0] in GROUPED_CAPABILITIES
+
+
+def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> str | None:
+    """Return why torch cannot group a case's products of rows of these widths, or None."""
     if grouped_mm is None:
         return f"torch {torch.__version__} has no grouped product; 2.8 has the first"
-    if dtype != "bfloat16":
+    if device.type == "cuda" and not launched_at_once(device):
+        if not hasattr(F, "grouped_mm"):
+            return (
+                f"torch {torch.__version__} groups products on compute capability 9 and 10 only; "
+                "2.10 does everywhere"
+            )
+        if case.graph:
+            return reads_back("torch's grouped product on this GPU")
+    if case.dtype != "bfloat16":
         return "torch's grouped product takes bfloat16 only"
     if any(width % 8 for width in widths):
         return "torch's grouped product needs widths that are multiples of 8 (16 bytes)"
@@ -40,9 +63,7 @@ class Loop:
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
         """Return why torch has no such products, or None."""
-        if case.dtype == "int8" and not has_kernel("aten::_int_mm", device):
-            return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
-        return None
+        return int8_unsupported(device, case.k, case.n) if case.dtype == "int8" else None
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
         """Return the products into a preallocated result [m, n]."""
@@ -50,7 +71,6 @@ class Loop:
         out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
         c = torch.empty((case.m, case.n), dtype=out_dtype, device=a.device)
         outputs = {"c": c}
-        multiply = torch._int_mm if case.dtype == "int8" else torch.mm
         starts = [0, *ends[:-1]]
         products = [
             (a[start:end], b[group].T, c[start:end])
@@ -60,10 +80,18 @@ class Loop:
 
         def step() -> Tensors:
             for rows, matrix, out in products:
-                multiply(rows, matrix, out=out)
+                torch.mm(rows, matrix, out=out)
             return outputs
 
-        return step
+        def int8_step() -> Tensors:
+            for rows, matrix, out in products:
+                if a.device.type == "cuda" and len(rows) < LEAST_ROWS_ON_CUDA:
+                    out.copy_(int8_product(rows, matrix))
+                else:
+                    torch._int_mm(rows, matrix, out=out)
+            return outputs
+
+        return int8_step if case.dtype == "int8" else step
 
 
 class Grouped:
@@ -79,7 +107,7 @@ class Grouped:
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
         """Return why torch cannot group these products, or None."""
-        return grouped_mm_unsupported(case.dtype, case.k, case.n)
+        return grouped_mm_unsupported(case, device, case.k, case.n)
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
         """Return the product; torch allocates the result."""

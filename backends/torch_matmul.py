@@ -10,11 +10,31 @@ from backends.torch_device import TORCH_DTYPES, Step, Tensors
 from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
+# cuBLASLt's int8 product, which torch._int_mm is on CUDA, takes no fewer rows (torch 2.6 to 2.13).
+LEAST_ROWS_ON_CUDA = 17
+
 
 def has_kernel(operator: str, device: torch.device) -> bool:
     """Tell whether an operator has a kernel for a device, rather than a detour over the processor."""
     key = torch._C._dispatch_key_for_device(device.type)
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator, key))
+
+
+def int8_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return x · weight [rows, n] int32 for int8 operands, of any number of rows on any device."""
+    rows = len(x)
+    if x.device.type == "cuda" and rows < LEAST_ROWS_ON_CUDA:
+        x = torch.cat([x, x.new_zeros(LEAST_ROWS_ON_CUDA - rows, x.shape[1])])
+    return torch._int_mm(x, weight)[:rows]
+
+
+def int8_unsupported(device: torch.device, *widths: int) -> str | None:
+    """Return why torch cannot multiply int8 matrices of such widths, or None."""
+    if not has_kernel("aten::_int_mm", device):
+        return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
+    if device.type == "cuda" and any(width % 8 for width in widths):
+        return "torch._int_mm on CUDA needs widths that are multiples of 8"
+    return None
 
 
 class TorchMatmul:
@@ -30,10 +50,14 @@ class TorchMatmul:
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch has no such product, or None."""
+        if case.dtype == "float4_e2m1":
+            return "float4_e2m1 takes scales for blocks: nvfp4"
         if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
             return f"torch has no batched {case.dtype} product"
-        if case.dtype == "int8" and not has_kernel("aten::_int_mm", device):
-            return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
+        if case.dtype == "int8":
+            if device.type == "cuda" and case.m < LEAST_ROWS_ON_CUDA:
+                return f"torch._int_mm on CUDA takes {LEAST_ROWS_ON_CUDA} rows and more"
+            return int8_unsupported(device, case.k, case.n)
         if case.dtype == "float8_e4m3":
             if not hasattr(torch, "_scaled_mm"):
                 return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch_device import Mark, Step, Tensors, unmarked
+from backends.torch_device import Mark, Step, Tensors, reads_back, unmarked
 from backends.torch_gradients import with_gradients
 from backends.torch_moe_gate import choose, sum_dtype
 from bench.kernels.moe_layer import MoeLayer
@@ -48,7 +48,7 @@ class Loop:
         """Return why the layer cannot be computed, or None."""
         if case.dtype in ("int8", "float8_e4m3"):
             return f"loop has no {case.dtype} path"
-        return None
+        return reads_back(self.name) if case.graph else None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer as the formula in bench.kernels.moe_layer reads."""

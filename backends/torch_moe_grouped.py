@@ -18,7 +18,7 @@ from backends.torch_gradients import with_gradients
 from backends.torch_grouped_matmul import grouped_mm, grouped_mm_unsupported
 from backends.torch_moe import activate, shared_mlp
 from backends.torch_moe_gate import choose
-from backends.torch_moe_parts import sort_by_expert
+from backends.torch_moe_parts import Order, sort_by_expert
 from bench.kernels.moe_layer import MoeLayer
 
 
@@ -38,7 +38,7 @@ class Grouped:
         """Return why torch cannot group these products, or None."""
         if case.capacity is not None:
             return "grouped computes every assignment; it cannot drop those beyond a capacity"
-        return grouped_mm_unsupported(case.dtype, case.width, case.intermediate)
+        return grouped_mm_unsupported(case, device, case.width, case.intermediate)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer; weights are joined beforehand, as a model would do when it is loaded."""
@@ -70,6 +70,21 @@ class Grouped:
         return lambda operands: grouped(case, operands, mark)
 
 
+def group_ends(case: MoeLayer, order: Order) -> Tensor:
+    """Return where each expert's rows end [local_experts] int32, without asking the host."""
+    experts = torch.arange(case.local_experts, device=order.owners.device)
+    return torch.searchsorted(order.owners, experts, right=True).to(torch.int32)
+
+
+def sum_by_token(case: MoeLayer, rows: Tensor, weight: Tensor, order: Order) -> Tensor:
+    """Return the weighted sums of each token's rows, [tokens, width].
+
+    Back in the order of tokens, a token's top_k rows are a matrix, and the sum a product.
+    """
+    by_token = rows[order.places.flatten()].view(case.tokens, case.top_k, case.width)
+    return torch.bmm(weight.to(rows.dtype)[:, None, :], by_token)[:, 0]
+
+
 def grouped(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
     """Return y [tokens, hidden]."""
     assert grouped_mm is not None
@@ -78,8 +93,7 @@ def grouped(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
     mark("gate")
     z = x @ operands["latent_in"].T if case.latent else x
     order = sort_by_expert(chosen % case.local_experts, None)
-    experts = torch.arange(case.local_experts, device=x.device)
-    ends = torch.searchsorted(order.owners, experts, right=True).to(torch.int32)
+    ends = group_ends(case, order)
     rows = z[order.assignments // case.top_k]
     mark("dispatch")
     first = grouped_mm(rows, operands["first"].transpose(1, 2), offs=ends)
@@ -89,9 +103,7 @@ def grouped(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
     mark("activation")
     out = grouped_mm(acted, operands["down"].transpose(1, 2), offs=ends)
     mark("experts")
-    # Back in the order of tokens, a token's top_k rows are a matrix, and the sum a product.
-    by_token = out[order.places.flatten()].view(case.tokens, case.top_k, case.width)
-    y = torch.bmm(weight.to(x.dtype)[:, None, :], by_token)[:, 0]
+    y = sum_by_token(case, out, weight, order)
     if case.latent:
         y = y @ operands["latent_out"].T
     mark("combine")

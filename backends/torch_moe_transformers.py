@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from backends.torch_device import Step, Tensors
+from backends.torch_device import Step, Tensors, reads_back
+from backends.torch_grouped_matmul import launched_at_once
 from bench.dtypes import DTYPES
 from bench.kernels.moe_layer import MoeLayer
 from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
@@ -197,6 +198,8 @@ class Eager:
                 f"transformers {installed} has no experts_implementation; "
                 f"pip install 'transformers>={FIRST_MAJOR}'"
             )
+        if case.graph and self.variant == "eager":
+            return reads_back(self.name)
         return unsupported(case)
 
     def build(self, case: MoeLayer, operands: Tensors) -> Step:
@@ -223,6 +226,8 @@ class GroupedMm(Eager):
         """Return why the layer cannot be computed, or None."""
         if case.dtype == "float64":
             return "torch's grouped product has no float64"
+        if case.graph and not launched_at_once(device):
+            return reads_back("torch's grouped product on this device")
         size = DTYPES[case.dtype].bytes
         if case.width * size % 16 or case.intermediate * size % 16:
             return "torch's grouped product needs rows that are multiples of 16 bytes"

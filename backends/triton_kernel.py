@@ -30,7 +30,7 @@ if os.environ.get("TRITON_INTERPRET") == "1":
         triton.Config({"BM": bm, "BN": bn, "BK": bk}, num_warps=warps, num_stages=stages)
         for bm, bn, bk, warps, stages in TILES
     ],
-    key=["m", "n", "k"],
+    key=["m", "n", "k", "a_row", "b_row"],  # how operands lie decides which tiles are best
 )
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def _tiles(  # type: ignore[no-untyped-def]

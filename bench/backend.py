@@ -44,6 +44,7 @@ class Limits:
     peak_source: str | None = None
     ceiling_tflops: float | None = None
     ceiling_gbps: float | None = None
+    ceiling_source: str | None = None
     launch_s: float | None = None
 
 

@@ -28,7 +28,7 @@ from bench.validation_text import sentence
 from bench.yaml_source import KeyPath, Source, parse_yaml
 
 # What a table may give rates for: the dtypes of cases, and formats that no kernel has yet.
-FORMATS = (*DTYPES, "float6_e2m3", "float4_e2m1")
+FORMATS = (*DTYPES, "float6_e2m3")
 
 SECTIONS = ("sources", "architectures", "chips")
 

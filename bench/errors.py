@@ -18,6 +18,10 @@ class UsageError(BenchError):
     exit_code = 2
 
 
+class InputWarning(UserWarning):
+    """Something in an input file was passed over or read in another way; the rest is used."""
+
+
 class Unsupported(Exception):
     """A device or implementation cannot run a case; becomes a row with status `unsupported`."""
 
@@ -32,7 +36,9 @@ class DeviceLost(Exception):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the closest of `choices`, or "" when none is close."""
-    close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    known = [str(choice) for choice in choices]
+    longer = [choice for choice in known if len(name) > 2 and choice.startswith(name)]
+    close = longer or difflib.get_close_matches(str(name), known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

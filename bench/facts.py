@@ -109,7 +109,7 @@ def _parameters(value: dict[str, Any]) -> Fact:
     if size is None:
         raise UsageError(f"the {which} parameters of {value['model']} are not published")
     return Fact(
-        exactly(size * 1e9), f"{model.title}: {size:g} billion parameters", model.released, "table"
+        exactly(size * 1e9), f"{model.name}: {size:g} billion parameters", model.released, "table"
     )
 
 

@@ -1,8 +1,8 @@
-"""`--filter`: picks cases by kernel, model and parameters."""
+"""`--filter`: picks cases by kernel, model and parameters; result rows by every column as well."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.cases import Case
@@ -24,12 +24,16 @@ class Filter:
                 raise UsageError(f"--filter: unknown key {key!r}{one_of(key, sorted(known))}")
         chosen = tuple(case for case in cases if self._matches(facts(case)))
         if not chosen:
-            there = "; ".join(
-                f"{key} is {', '.join(sorted({str(facts(c).get(key)) for c in cases})[:12])}"
-                for key in self.wanted
-            )
-            raise UsageError(f"--filter: {self.text!r} selects no case; in this config {there}")
+            there = {key: {str(facts(c).get(key)) for c in cases} for key in self.wanted}
+            raise self.nothing_selected("case", "this config", there)
         return chosen
+
+    def nothing_selected(
+        self, what: str, where: str, there: Mapping[str, Iterable[str]]
+    ) -> UsageError:
+        """Return the error for a filter that nothing meets; `there` are the values by key."""
+        values = "; ".join(f"{key} is {', '.join(sorted(there[key])[:12])}" for key in there)
+        return UsageError(f"--filter: {self.text!r} selects no {what}; in {where} {values}")
 
     def _matches(self, found: Mapping[str, object]) -> bool:
         return all(str(found.get(key)) in values for key, values in self.wanted.items())

@@ -1,8 +1,9 @@
-"""Puts the output of commands into the pages that quote them.
+"""Puts the output of commands into the pages that quote them, and of cells into notebooks.
 
-    python docs/update.py docs/claims.md
+    python docs/update.py docs/claims.md docs/compare.ipynb
 
-Between `<!-- $ bench … -->` and `<!-- end -->` stands what the command prints.
+Between `<!-- $ bench … -->` and `<!-- end -->` stands what the command prints; `<!-- $ python docs/… -->`
+does the same for a script of this folder that prints Markdown.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUOTED = re.compile(
-    r"(?<=^<!-- \$ )bench (?P<arguments>.*?) -->\n.*?(?=^<!-- end -->$)", re.M | re.S
+    r"(?<=^<!-- \$ )(?P<command>(?:bench|python docs/).*?) -->\n.*?(?=^<!-- end -->$)", re.M | re.S
 )
 
 
@@ -26,21 +27,40 @@ def updated(page: str) -> str:
 
 
 def _rendered(found: re.Match[str]) -> str:
-    arguments = found["arguments"]
+    command = found["command"]
+    program, *arguments = shlex.split(command)
+    module = ["-m", "bench"] if program == "bench" else []
     printed = subprocess.run(
-        [sys.executable, "-m", "bench", *shlex.split(arguments)],
+        [sys.executable, *module, *arguments],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
-    text = printed if "markdown" in arguments else f"```\n$ bench {arguments}\n{printed}```\n"
+    is_markdown = program == "python" or "markdown" in command
+    text = printed if is_markdown else f"```\n$ {command}\n{printed}```\n"
     text = "\n".join(line.rstrip() for line in text.splitlines())
-    return f"bench {arguments} -->\n\n{text}\n\n"
+    return f"{command} -->\n\n{text}\n\n"
+
+
+def executed(notebook: str) -> str:
+    """Return a notebook with the outputs that its cells give now, in the folder of the docs."""
+    import nbclient
+    import nbformat
+
+    found = nbformat.reads(notebook, as_version=4)
+    resources = {"metadata": {"path": str(ROOT / "docs")}}
+    nbclient.NotebookClient(found, kernel_name="python3", resources=resources).execute()
+    # What differs from machine to machine says nothing about the page.
+    found.metadata = {"kernelspec": found.metadata["kernelspec"]}
+    for cell in found.cells:
+        cell.metadata = {}
+    return str(nbformat.writes(found)) + "\n"
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        update = executed if path.suffix == ".ipynb" else updated
+        path.write_text(update(path.read_text(encoding="utf-8")), encoding="utf-8")

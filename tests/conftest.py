@@ -18,8 +18,9 @@ from tests.simulators.nvml.player import build_driver
 # other programs keep the processor busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Machines that run tests are shared; how long an example takes says nothing about the code.
-hypothesis.settings.register_profile("shared", deadline=None)
+# Machines that run tests are shared; how long an example takes says nothing about the code. Continuous
+# integration judges a change by the same examples each time; new ones are looked for elsewhere.
+hypothesis.settings.register_profile("shared", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -90,8 +91,9 @@ def plugin_packages(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bench(tmp_path) -> Bench:
-    """The program in an empty folder, in 100 columns, without colours."""
-    return Bench(tmp_path, {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"})
+    """The program in an empty folder, in 100 columns, without colours, and without kept ceilings."""
+    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    return Bench(tmp_path, {**os.environ, **home, "COLUMNS": "100", "NO_COLOR": "1"})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -94,21 +95,52 @@ def test_every_parameter_is_documented(kernel: type[Kernel]):
         assert f"`{name}`" in CONFIG_DOC, name
 
 
+def test_every_field_of_a_model_is_documented():
+    from bench import attention_kinds as kinds
+    from bench.models import Model
+
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    every = (kinds.GroupedQuery, kinds.Latent, kinds.Compressed, kinds.Linear, kinds.Mamba2)
+    for shape in (Model, *every):
+        for name in shape.model_fields:
+            assert f"`{name}`" in text, f"{shape.__name__}.{name}"
+
+
 def test_links_lead_somewhere():
     for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
 
 
-@pytest.mark.parametrize("name", ["claims.md", "cost.md"])
-def test_quoted_output_is_up_to_date(name):
-    page = ROOT / "docs" / name
+@pytest.fixture(scope="module")
+def update():
+    """The script that puts outputs into pages."""
     spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
-    update = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update)
-    text = page.read_text(encoding="utf-8")
-    assert "<!-- $ bench " in text
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["claims.md", "cost.md", "models.md", "show.md"])
+def test_quoted_output_is_up_to_date(update, name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "<!-- $ " in text
     assert update.updated(text) == text, f"run python docs/update.py docs/{name}"
+
+
+def test_the_notebook_runs_and_shows_what_it_gives_now(update):
+    """Every cell runs in a fresh kernel; an error in one is an error here."""
+    page = ROOT / "docs" / "compare.ipynb"
+    shown, now = (
+        [
+            output["data"]["text/plain"]
+            for cell in json.loads(text)["cells"]
+            for output in cell.get("outputs", [])
+        ]
+        for text in (page.read_text(encoding="utf-8"), update.executed(page.read_text("utf-8")))
+    )
+    assert len(shown) >= 5
+    assert now == shown, "run python docs/update.py docs/compare.ipynb"
 
 
 def test_the_example_of_a_file_of_claims():
@@ -116,3 +148,38 @@ def test_the_example_of_a_file_of_claims():
 
     (example,) = blocks((ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), "yaml")
     assert len(build_claims(parse_yaml(example, "docs/claims.md")).claims) == 1
+
+
+def test_the_scripts_of_the_api_run(tmp_path, monkeypatch):
+    from tests.results.bad_files import sound
+    from tests.results.conftest import make_row
+
+    for chip in "ab":
+        rows = [make_row(m, chip=chip) for m in (64, 65)]
+        (tmp_path / f"{chip}.csv").write_bytes(sound(*rows))
+    monkeypatch.chdir(tmp_path)
+    scripts = blocks((ROOT / "docs" / "api.md").read_text(encoding="utf-8"), "python")
+    assert len(scripts) == 3
+    names: dict[str, object] = {}
+    for script in scripts:
+        exec(script, names)
+    assert len(names["times"]) == 4
+    assert list(names["found"].others) == ["b"]
+    assert "in units of b" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {path.suffix for path in names["pictures"]} == {".svg"}
+
+
+def test_the_api_page_names_everything():
+    import inspect
+
+    import bench
+
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    fields = bench.Comparison.__dataclass_fields__
+    parameters = {
+        *inspect.signature(bench.compare).parameters,
+        *inspect.signature(bench.load).parameters,
+        *inspect.signature(bench.report).parameters,
+    }
+    for name in (*fields, *parameters):
+        assert f"`{name}`" in page or f"({name}" in page, name

@@ -54,6 +54,7 @@ def test_it_is_complete(installed, tmp_path):
     files = {path.name for path in installed.rglob("*")}
     assert {"nvidia-h100.csv", "ascend-910b2.csv", "prices.csv", "2025-05-podcast.yaml"} <= files
     assert {"models.yaml", "chips.yaml", "smoke.yaml", "full.yaml", "py.typed"} <= files
+    assert {"page.html.jinja", "page.js", "style.css", "vega-licences.txt"} <= files
     assert not any("test" in name for name in files if name.endswith(".py"))
 
 

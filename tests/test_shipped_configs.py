@@ -4,7 +4,7 @@ import pytest
 
 from bench.config import load_config, shipped_configs
 
-NAMES = {"smoke", "matmul", "memory", "moe-deepseek-v3", "moe-pangu-ultra", "full"}
+NAMES = {"smoke", "matmul", "memory", "moe-deepseek-v3", "moe-parts", "moe-pangu-ultra", "full"}
 
 
 def test_what_ships():
@@ -31,3 +31,20 @@ def test_moe_configs_have_decode_prefill_and_skew(name, hidden):
     assert min(tokens) == 1
     assert max(tokens) >= 4096
     assert {kernel.routing for kernel in kernels} == {"balanced", "uniform", "power_law"}
+
+
+def test_moe_parts_has_every_kernel_of_a_layer():
+    kernels = [case.kernel for case in load_config("moe-parts").cases]
+    assert {kernel.name for kernel in kernels} == {
+        "grouped_matmul",
+        "moe_combine",
+        "moe_dispatch",
+        "moe_gate",
+        "moe_layer",
+    }
+    layers = [kernel for kernel in kernels if kernel.name == "moe_layer"]
+    assert {(layer.dtype, layer.backward) for layer in layers} == {
+        ("int8", False),
+        ("float8_e4m3", False),
+        ("bfloat16", True),
+    }

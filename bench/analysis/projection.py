@@ -1,10 +1,8 @@
 """What a model needs: training days and chip-hours, inference rates, memory; all with intervals.
 
 Training FLOPs a token are 6·N for N active parameters: two a parameter forward and four backward
-(Kaplan et al. 2020, arXiv 2001.08361, section 2.1). Attention adds 6·L·S·W with all positions, half
-of it when causal, for L layers, sequences of S tokens, and W = heads × (width of a query + width of a
-value); with equal widths that is PaLM's 12·L·H·Q·S (arXiv 2204.02311, appendix B). Work that is done
-twice to save memory does not count.
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1). Attention adds three times what it does forward
+(bench.analysis.attention). Work that is done twice to save memory does not count.
 """
 
 from __future__ import annotations
@@ -12,22 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from bench.analysis.attention import AttentionWork
 from bench.analysis.claims import cell
-from bench.analysis.estimate import Estimate, exactly, largest
+from bench.analysis.estimate import Estimate, exactly
 from bench.dtypes import DTYPES
 from bench.errors import UsageError
 from bench.models import Model
+from bench.parameters import active_parameters, total_parameters
 
 Row = Mapping[str, object]
-Attention = Literal["none", "causal", "full"]
 
 SECONDS_A_DAY = 86400.0
 LAYER_KERNELS = ("moe_layer", "moe_experts")
-
-# Formats that only published rows have.
-OTHER_BYTES = {"float4_e2m1": 0.5}
 
 
 @dataclass(frozen=True)
@@ -56,17 +51,9 @@ class Training:
         return self.days and self.days * exactly(self.chips / days)
 
 
-def training_flops_per_token(
-    active_parameters: float,
-    *,
-    layers: int = 0,
-    sequence: int = 0,
-    attention_width: int = 0,
-    attention: Attention = "none",
-) -> float:
-    """Return the FLOPs of one token, forward and backward."""
-    share = {"none": 0.0, "causal": 3.0, "full": 6.0}[attention]
-    return 6 * active_parameters + share * layers * sequence * attention_width
+def training_flops_per_token(active_parameters: float, attention_flops: float = 0.0) -> float:
+    """Return the FLOPs of one token, forward and backward; `attention_flops` are its forward ones."""
+    return 6 * active_parameters + 3 * attention_flops
 
 
 def train(
@@ -169,53 +156,66 @@ class Step:
     tokens: int
     layers_s: Estimate
     rest_s: Estimate
-    cache_s: Estimate
+    attention_s: Estimate
+
+    @property
+    def time_s(self) -> Estimate:
+        """All of it, one after the other."""
+        return self.layers_s + self.rest_s + self.attention_s
 
     @property
     def tokens_per_s(self) -> Estimate:
         """Tokens a second and chip."""
-        return exactly(self.tokens) / (self.layers_s + self.rest_s + self.cache_s)
+        return exactly(self.tokens) / self.time_s
 
 
-def step(layers: Layers, model: Model, tokens: int, *, cache_bytes: float = 0.0) -> Step:
+def step(layers: Layers, model: Model, tokens: int, attention: AttentionWork | None = None) -> Step:
     """Return the time of all mixture-of-experts layers, and of the rest of the model by a roofline.
 
     The rest are the active parameters outside of what was measured: two FLOPs each a token, and each
-    read once a step. `cache_bytes` of keys and values are read once.
+    read once a step. `attention` is what the step does beyond parameters.
     """
     rest = rest_parameters(layers, model)
-    compute = 2 * rest * tokens / (layers.matmul_tflops * 1e12)
-    memory = rest * bytes_each(layers.dtype) / (layers.memory_gbps * 1e9)
+    work = attention or AttentionWork()
     return Step(
         tokens=tokens,
         layers_s=layers.time_s(tokens) * exactly(model.moe_layers),
-        rest_s=largest([exactly(compute), exactly(memory)]),
-        cache_s=exactly(cache_bytes / (layers.memory_gbps * 1e9)),
+        rest_s=_roofline(layers, 2 * rest * tokens, rest * bytes_each(layers.dtype)),
+        attention_s=_roofline(layers, work.flops, work.read_bytes),
     )
 
 
 def rest_parameters(layers: Layers, model: Model) -> float:
     """Return the active parameters that the measured layers do not have."""
-    active = published(model.active_params_b, "active parameters", layers.model)
     matrices = 3 if model.gated else 2
     one = model.top_k * matrices * (model.expert_hidden or model.hidden) * model.intermediate
     row = next(iter(layers.rows.values()))
     if row["kernel"] == "moe_layer":
         one += model.hidden * model.experts
         one += matrices * model.hidden * model.shared_intermediate
-    return max(0.0, active - model.moe_layers * one)
+    return max(0.0, active_size(model) - model.moe_layers * one)
 
 
-def published(size_b: float | None, what: str, model: str) -> float:
-    """Return a size in billions as a number. Raises UsageError where it is not published."""
-    if size_b is None:
-        raise UsageError(f"the {what} of {model} are not published, so nothing can be projected")
-    return size_b * 1e9
+def active_size(model: Model) -> float:
+    """Return the active parameters as published, or where nobody says, as counted from the shape."""
+    return 1e9 * model.active_params_b if model.active_params_b else active_parameters(model)
+
+
+def total_size(model: Model) -> float:
+    """Return all parameters as published, or where nobody says, as counted from the shape."""
+    return 1e9 * model.total_params_b if model.total_params_b else total_parameters(model)
 
 
 def bytes_each(dtype: str) -> float:
     """Return the bytes of a weight."""
-    return DTYPES[dtype].bytes if dtype in DTYPES else OTHER_BYTES[dtype]
+    return DTYPES[dtype].bits / 8
+
+
+def _roofline(layers: Layers, flops: float, read_bytes: float) -> Estimate:
+    """Return the time that products or memory bound, whichever takes longer."""
+    compute = flops / (layers.matmul_tflops * 1e12)
+    memory = read_bytes / (layers.memory_gbps * 1e9)
+    return exactly(max(compute, memory))
 
 
 def _best(rows: Iterable[Row], rate: str, peak: str) -> float:

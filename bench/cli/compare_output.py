@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bench.analysis.compare import VERDICTS, Comparison
 from bench.cli.cases import case_name
 from bench.cli.format import UNKNOWN, seconds, significant
+from bench.cli.markdown import escape_markdown, markdown_table
 from bench.results.cells import escaped
 
 if TYPE_CHECKING:
@@ -138,21 +139,14 @@ def as_markdown(found: Comparison, *, everything: bool) -> str:
     """Return tables for a pull request."""
     parts = []
     for device in found.others:
-        parts.append(f"### {_markdown(headline(found, device))}")
+        parts.append(f"### {escape_markdown(headline(found, device))}")
         parts.append(markdown_table(*_sets(found, device)[:2]))
         parts.append(markdown_table(*_groups(found, device)[:2]))
         parts.append(markdown_table(*_pairs(_shown(found, device, everything))[:2]))
-    parts.append("\n".join(f"- {_markdown(line)}" for line in notes(found, everything=everything)))
+    parts.append(
+        "\n".join(f"- {escape_markdown(line)}" for line in notes(found, everything=everything))
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def markdown_table(header: Line, lines: list[Line]) -> str:
-    """Return a table, the first column left, the others right; cells cannot break out of it."""
-    if not lines:
-        return ""
-    rule = [":--", *["--:"] * (len(header) - 1)]
-    rows = [header, rule, *([_markdown(cell) for cell in line] for line in lines)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def as_csv(found: Comparison) -> str:
@@ -292,10 +286,3 @@ def _ratio(row: Any) -> str:
 
 def _counts(row: Any) -> str:
     return ", ".join(f"{row[name]} {name}" for name in VERDICTS if row[name])
-
-
-def _markdown(text: str) -> str:
-    """Return a text that is only a text in Markdown and HTML."""
-    for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`")):
-        text = text.replace(old, new)
-    return " ".join(text.split())

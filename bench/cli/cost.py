@@ -20,13 +20,23 @@ import click
     "--energy-price", metavar="$/KWH", help="Add the chip's electricity, where power is known."
 )
 @click.option("--model", metavar="NAME", help="Only this model, at every number of tokens.")
+@click.option(
+    "--context",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Count attention over N tokens: of a prompt, or before the next token.",
+)
 def command(
-    results: tuple[Path, ...], prices: tuple[str, ...], energy_price: str | None, model: str | None
+    results: tuple[Path, ...],
+    prices: tuple[str, ...],
+    energy_price: str | None,
+    model: str | None,
+    context: int | None,
 ) -> None:
     """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
 
     \b
-    bench cost results/published/nvidia-h100.csv --model deepseek-v3
+    bench cost results/published/nvidia-h100.csv --model deepseek-v3 --context 4096
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
     """
     from bench.chips import load_chips
@@ -46,5 +56,5 @@ def command(
     known = dict.fromkeys([*(str(row["chip"]) for row in rows), *load_chips()])
     usd_per_hour = parse_prices(prices, known)
     energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
-    for line in cost_report(rows, usd_per_hour, energy, model):
+    for line in cost_report(rows, usd_per_hour, energy, model, context):
         click.echo(line)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote as quoted
 
+from bench.analysis.attention import AttentionWork, decode_attention, prefill_attention
 from bench.analysis.claims import cell, label
 from bench.analysis.cost import (
     fastest_by_chip,
@@ -17,7 +18,8 @@ from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
 from bench.cli.format import percent, significant, with_interval
 from bench.errors import UsageError
-from bench.models import load_models
+from bench.kernels.routed import MOST_DECODE_TOKENS
+from bench.models import Model, assumed_shapes, load_models
 from bench.prices import api_prices, market_rent, rent_sources
 
 Row = Mapping[str, object]
@@ -32,6 +34,7 @@ def cost_report(
     given: Mapping[str, Estimate],
     energy: Estimate | None,
     model: str | None,
+    context: int | None,
 ) -> Iterator[str]:
     """Yield the lines. Raises UsageError for a chip without a price, or rows of which none fit."""
     hours = hourly(rows, given)
@@ -48,11 +51,17 @@ def cost_report(
             yield f"  {chip} {dtype}: ${cost} per exaFLOP ({reached})"
             yield from sensitivity(row, price)
         yield ""
-    costs = {} if not model and not layers(rows) else token_costs(rows, hours, energy, model)
+    costs = (
+        {} if not model and not layers(rows) else token_costs(rows, hours, energy, model, context)
+    )
     if costs:
         yield from beside_list_prices(costs)
         yield ""
-    yield from assumptions(hours, given, energy, bool(costs))
+    yield from assumptions(hours, given, energy)
+    if costs:
+        yield from token_assumptions(context)
+        names = [model] if model else [name for _, name, _ in layers(rows)]
+        yield from (f"- {sentence}" for sentence in assumed_shapes(names))
 
 
 def hourly(rows: Sequence[Row], given: Mapping[str, Estimate]) -> dict[str, Estimate]:
@@ -100,32 +109,56 @@ def layers(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
 
 
 def token_costs(
-    rows: Sequence[Row], hours: Mapping[str, Estimate], energy: Estimate | None, model: str | None
+    rows: Sequence[Row],
+    hours: Mapping[str, Estimate],
+    energy: Estimate | None,
+    model: str | None,
+    context: int | None,
 ) -> dict[str, Estimate]:
     """Return $ per million tokens by a line's name.
 
-    Of one model every number of tokens, of several the cheapest of each.
+    Of one model every number of tokens, of several the cheapest of each, and of each phase.
     """
     costs: dict[str, Estimate] = {}
     for chip, name, dtype in layers(rows):
         shape = load_models().get(name)
-        if (model and name != model) or shape is None or shape.active_params_b is None:
+        if (model and name != model) or shape is None:
             continue
         found = measured_layers(rows, name, chip, dtype)
-        here = {
-            f"{name} on {chip}, {dtype}, {tokens} token{'s' * (tokens > 1)}": usd_per_million_tokens(
-                per_hour(found.rows[tokens], hours[chip], energy),
-                step(found, shape, tokens).tokens_per_s,
-            )
-            for tokens in sorted(found.rows)
-        }
-        cheapest = min(here, key=lambda key: here[key].value)
-        costs.update(here if model else {cheapest: here[cheapest]})
+        by_phase: dict[str, dict[str, Estimate]] = {}
+        for tokens in sorted(found.rows):
+            phase, what = phase_of(tokens, context)
+            rate = step(found, shape, tokens, attention_work(shape, tokens, context)).tokens_per_s
+            price = per_hour(found.rows[tokens], hours[chip], energy)
+            line = f"{name} on {chip}, {dtype}, {what}"
+            by_phase.setdefault(phase, {})[line] = usd_per_million_tokens(price, rate)
+        for here in by_phase.values():
+            cheapest = min(here, key=lambda line: here[line].value)
+            costs.update(here if model else {cheapest: here[cheapest]})
     if model and not costs:
         raise UsageError(
             f"no row of a layer of {model}: measure it with a config like moe-deepseek-v3"
         )
     return costs
+
+
+def phase_of(tokens: int, context: int | None) -> tuple[str, str]:
+    """Return the phase of a step and its tokens in words; without attention phases are alike."""
+    several = "s" * (tokens > 1)
+    if context is None:
+        return "any", f"{tokens} token{several}"
+    if tokens <= MOST_DECODE_TOKENS:
+        return "decode", f"decoding {tokens} sequence{several}"
+    return "prefill", f"prefill of {tokens} tokens"
+
+
+def attention_work(model: Model, tokens: int, context: int | None) -> AttentionWork:
+    """Return what attention over a context adds to a step: few tokens decode, many are prompts."""
+    if context is None:
+        return AttentionWork()
+    if tokens <= MOST_DECODE_TOKENS:
+        return decode_attention(model, tokens, context)
+    return prefill_attention(model, tokens, context)
 
 
 def beside_list_prices(costs: Mapping[str, Estimate]) -> Iterator[str]:
@@ -144,12 +177,9 @@ def beside_list_prices(costs: Mapping[str, Estimate]) -> Iterator[str]:
 
 
 def assumptions(
-    hours: Mapping[str, Estimate],
-    given: Mapping[str, Estimate],
-    energy: Estimate | None,
-    tokens: bool,
+    hours: Mapping[str, Estimate], given: Mapping[str, Estimate], energy: Estimate | None
 ) -> Iterator[str]:
-    """Yield where the prices are from, and what was left out."""
+    """Yield where the prices are from."""
     yield "Assumptions"
     for chip, price in hours.items():
         if chip in given:
@@ -161,13 +191,26 @@ def assumptions(
         yield "- electricity is in the price of the hour (--energy-price adds it)"
     else:
         yield f"- electricity at ${with_interval(energy)} a kWh, for rows whose power was measured"
-    if tokens:
+
+
+def token_assumptions(context: int | None) -> Iterator[str]:
+    """Yield what a million tokens have in them, and what was left out."""
+    yield (
+        "- all chips are busy all the time; one step takes so many tokens through all layers: those "
+        "of prompts, or in decoding one of each sequence"
+    )
+    yield (
+        "- the rest of the active parameters (attention's projections, dense layers, shared experts "
+        "that were not measured, vocabulary) runs at the best rates of the same rows"
+    )
+    if context is None:
         yield (
-            "- all chips are busy all the time; one step takes so many tokens through all layers: those "
-            "of prompts, or in decoding one of each sequence"
+            "- left out: attention over earlier tokens (--context counts it), communication, sampling, "
+            "profit"
         )
-        yield (
-            "- the rest of the active parameters (attention's projections, dense layers, shared experts "
-            "that were not measured, vocabulary) runs at the best rates of the same rows"
-        )
-        yield "- left out: attention over earlier tokens, communication, sampling, profit"
+        return
+    yield (
+        f"- attention by each model's shape, keys and values in bfloat16: a sequence that decodes has "
+        f"{context} tokens before it, whether or not the memory holds them all; prompts have {context}"
+    )
+    yield "- left out: communication, sampling, profit"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.run import positive
+from bench.cli.options import positive
 
 if TYPE_CHECKING:
     from bench.doctor.examination import Examination

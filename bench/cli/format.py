@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,15 @@ if TYPE_CHECKING:
 
 UNKNOWN = "–"
 
+# What moves the cursor, changes colours, breaks lines, or turns the direction of writing around.
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def printable(text: str) -> str:
+    """Return a text in which nothing is a command to the terminal: controls are spaces."""
+    return _COMMANDS.sub(" ", text)
 
 
 def significant(value: object, digits: int = 3) -> str:

@@ -80,8 +80,7 @@ def models() -> Listing:
             for size in (model.total_params_b, model.active_params_b)
         )
         experts = f"{model.experts}, top-{model.top_k}"
-        title = model.title if model.status == "published" else f"{model.title} [{model.status}]"
-        lines.append((name, title, size, experts))
+        lines.append((name, model.name, size, experts))
     return ("model", "title", "parameters / active", "experts"), lines
 
 

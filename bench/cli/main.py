@@ -5,16 +5,22 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
 
 import bench
+from bench.cli.format import printable
+from bench.errors import BenchError, InputWarning, one_of
 
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
+    "show": "Show the rows of a result file: sorted, filtered, as a table, Markdown, CSV or JSON.",
+    "ceiling": "Find the highest rates that a device reaches, for later runs to be held against.",
     "compare": "Say which of two devices is faster, at what, and how certain that is.",
+    "report": "Write a page with charts about result files.",
     "claims": "Hold published claims against measurements; say which they support.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",
@@ -45,8 +51,6 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Name the nearest command when there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from bench.errors import one_of
-
             ctx.fail(f"no command {args[0]!r}{one_of(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
@@ -70,6 +74,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the program; a user's mistake ends in one sentence, anything else under --debug only."""
+    _say_warnings_plainly()
     try:
         status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -83,13 +88,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        from bench.errors import BenchError
-
         if "--debug" in sys.argv or os.environ.get("BENCH_DEBUG"):
             raise
         if isinstance(error, BenchError):
             for line in str(error).splitlines():
-                click.echo(f"bench: {line}", err=True)
+                click.echo(f"bench: {printable(line)}", err=True)
             sys.exit(error.exit_code)
         click.echo(
             f"bench: internal error: {type(error).__name__}: {error}\n"
@@ -97,3 +100,19 @@ def main() -> None:
             err=True,
         )
         sys.exit(70)
+
+
+def _say_warnings_plainly() -> None:
+    """Let a warning about an input file be a sentence, without the line of our code that gave it."""
+    show = warnings.showwarning
+
+    def show_plainly(
+        message: Warning | str, category: type[Warning], *place: Any, **more: Any
+    ) -> None:
+        if issubclass(category, InputWarning):
+            click.echo(f"bench: warning: {printable(str(message))}", err=True)
+        else:
+            show(message, category, *place, **more)
+
+    warnings.showwarning = show_plainly
+    warnings.simplefilter("always", InputWarning)

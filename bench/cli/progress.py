@@ -138,6 +138,33 @@ class LiveProgress(Silent):
         self._bar.stop()
 
 
+class SearchProgress(Silent):
+    """What a search tries, of whose end nobody knows the number of: one line, or a line a trial."""
+
+    def __init__(self, console: Console, *, every: bool) -> None:
+        """Show the current trial on a terminal; with `every`, and elsewhere, a line for each."""
+        self._console = console
+        self._every = every or not console.is_terminal
+        self._status = console.status("starting") if console.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+
+    def case_started(self, number: int, job: Job) -> None:
+        """Show which trial it is."""
+        if self._status is not None:
+            self._status.update(f"trial {number + 1}: {job.case.title}")
+
+    def case_finished(self, job: Job, row: Row) -> None:
+        """Leave the trial's line."""
+        if self._every:
+            self._console.print(outcome_line(job, row), markup=False)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+
+
 def outcome_line(job: Job, row: Row) -> str:
     """Return a finished case as one line: name, time, spread, rate, or what went wrong."""
     if row["status"] != "ok":

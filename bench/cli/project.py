@@ -31,11 +31,13 @@ import click
     help="Training: what communication and waiting leave of the utilization, or LOW..HIGH.",
 )
 @click.option("--days", type=float, help="Training: a deadline, for the number of chips it takes.")
-@click.option("--sequence", type=click.IntRange(1), help="Training: tokens a sequence.")
+@click.option(
+    "--sequence", type=click.IntRange(1), help="Training: tokens a sequence, to count attention."
+)
 @click.option(
     "--attention-width",
     type=click.IntRange(1),
-    help="Training: heads × (width of a query + of a value), to count attention.",
+    help="Training: heads × (width of a query + of a value); without, by the model's shape.",
 )
 @click.option(
     "--attention",
@@ -56,17 +58,21 @@ import click
     "--decode", type=click.IntRange(1), help="Inference: sequences a chip that decode at once."
 )
 @click.option(
-    "--context", type=click.IntRange(1), help="Inference: tokens that a sequence has already."
+    "--context",
+    type=click.IntRange(1),
+    help="Inference: tokens of a prompt, or before the next one; counts attention.",
 )
 @click.option(
-    "--kv-bytes", type=click.IntRange(1), help="Inference: bytes of keys and values a token."
+    "--kv-bytes",
+    type=click.IntRange(1),
+    help="Inference: bytes of keys and values a token; without, by the model's shape.",
 )
 def command(**options: object) -> None:
     """Project the training or inference of MODEL, with every assumption listed.
 
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
-    bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 256
+    bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 64 --context 4096
     """
     from bench.chips import get_chip
     from bench.cli.evidence import given_rows

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import os
 import socket
 import time
@@ -14,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.options import fraction, positive, processors
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,42 +21,8 @@ if TYPE_CHECKING:
 EXIT_CASE_FAILED = 1
 EXIT_INTERRUPTED = 130
 
-# The phases of a case that a user waits for knowingly, in their order.
-MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample")
-
 # Statuses of a run that did what it could.
 FINE = ("ok", "unsupported")
-
-
-def positive(
-    context: click.Context, parameter: click.Parameter, value: float | None
-) -> float | None:
-    """Refuse zero, negative, infinite and not-a-number."""
-    if value is not None and not 0 < value < float("inf"):
-        raise click.BadParameter(f"{value:g} is not a positive, finite number")
-    return value
-
-
-def processors(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    """Refuse more threads than there are processors to run them: they would only take turns."""
-    if value is None:
-        return None
-    here = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    usable = len(here)
-    if value > usable:
-        raise click.BadParameter(f"{value} threads, but this process may use {usable} processors")
-    return value
-
-
-def fraction(
-    context: click.Context, parameter: click.Parameter, value: float | None
-) -> float | None:
-    """Refuse everything that is not between zero and one, not-a-number included."""
-    if value is not None and not 0 < value < 1:
-        raise click.BadParameter(f"{value:g} is not between 0 and 1; 0.02 means 2 %")
-    return value
 
 
 @click.command("run", context_settings={"max_content_width": 100})
@@ -120,6 +83,11 @@ def fraction(
     is_flag=True,
     help="Also time the stages of a layer: gate, dispatch, experts, …; a row each.",
 )
+@click.option(
+    "--ceiling",
+    metavar="FILE",
+    help="What `bench ceiling` wrote of this device, or `none`. [default: what it kept, if it fits]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the file of an earlier run.")
 @click.option("--force", is_flag=True, help="Replace an existing file; allow very many cases.")
 @click.option(
@@ -179,10 +147,12 @@ def command(
     )
 
     from bench.cli.progress import console_of
+    from bench.cli.run_output import announce, show
     from bench.launcher import device_of, find_rank, path_of
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
     from bench.measure.run import Request
     from bench.measure.supervisor import plan
+    from bench.results.ceilings import choose_ceilings, place_of
 
     rank = find_rank(os.environ)
     if rank is not None and rank.alone:
@@ -201,6 +171,8 @@ def command(
         offered = {name: description.implementations.get(name, []) for name in wanted}
         implementation = choose_implementation(options["implementation"], offered)
         jobs = plan(cases, devices, offered, implementation)
+        places = {device.index: place_of(device, description) for device in devices}
+        ceilings, notes = choose_ceilings(options["ceiling"], places)
         path = options["output"] or default_path(loaded.name, description.name)
         request = Request(
             config=loaded,
@@ -213,8 +185,11 @@ def command(
             resume=options["resume"],
             force=force,
             stages=options["stages"],
+            ceilings=ceilings,
         )
         announce(request, console, options["verbose"])
+        for note in notes:
+            console.print(note, markup=False, soft_wrap=True)
         finished = _execute(request, worker, console, options)
     finally:
         worker.discard()
@@ -227,28 +202,6 @@ def command(
 def default_path(config: str, backend: str) -> Path:
     """Return a name that no earlier run has taken."""
     return Path(f"results/local/{config}-{backend}-{time.strftime('%Y%m%d-%H%M%S')}.csv")
-
-
-def announce(request: Request, console: Console, verbose: bool) -> None:
-    """Say what is about to be measured, and on what."""
-    from bench.cli.format import duration
-
-    devices = {job.device.index: job.device for job in request.jobs}
-    first = next(iter(devices.values()))
-    mark = " (SIMULATED)" if first.simulated else ""
-    threads = f", {first.threads} threads" if first.threads else ""
-    together = " together" if request.together and len(devices) > 1 else ""
-    cases = len({job.case.case_id for job in request.jobs}) if together else len(request.jobs)
-    console.print(
-        f"{request.config.name}: {cases} cases on {request.description.name} "
-        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{mark}",
-        markup=False,
-    )
-    if verbose:
-        most = len(request.jobs) * request.measurement.time_budget_s
-        console.print(
-            f"samples take at most {duration(most)}; writing {request.path}", markup=False
-        )
 
 
 def _execute(request: Request, worker: Any, console: Console, options: dict[str, Any]) -> Finished:
@@ -279,68 +232,3 @@ def _execute(request: Request, worker: Any, console: Console, options: dict[str,
         return execute(request, worker, observer, worker_output, note)
     finally:
         display.close()
-
-
-def show(
-    finished: Finished,
-    request: Request,
-    console: Console,
-    options: dict[str, Any],
-    started: float,
-) -> None:
-    """Write the table, or the rows as CSV or JSON, to standard output; the rest to standard error."""
-    from rich.console import Console
-
-    from bench.cli.devices import device_lines
-    from bench.cli.table import remarks, result_table
-
-    if options["form"] == "csv":
-        click.echo(rows_as_csv(finished.rows), nl=False)
-    elif options["form"] == "json":
-        click.echo(rows_as_json(finished.rows))
-    elif options["table"]:
-        shapes = {job.case.case_id: job.case.shape for job in request.jobs}
-        out = Console(highlight=False)
-        out.print(result_table(finished.rows, shapes))
-        names = {job.device.index: job.device.name for job in request.jobs}
-        for line in [*remarks(finished.rows, shapes), *device_lines(finished.rows, shapes, names)]:
-            out.print(line, markup=False)
-    if options["verbose"]:
-        for phase, seconds in where_the_time_went(finished, time.monotonic() - started):
-            console.print(f"  {phase:10} {seconds:7.1f} s", markup=False)
-    if finished.interrupted:
-        console.print("interrupted; the finished rows are kept, go on with:", markup=False)
-        console.print(f"  bench run … -o {finished.path} --resume", markup=False)
-    console.print(f"rows:    {finished.path}", markup=False, soft_wrap=True)
-    if finished.samples is not None:
-        console.print(f"samples: {finished.samples}", markup=False, soft_wrap=True)
-
-
-def where_the_time_went(finished: Finished, wall_s: float) -> list[tuple[str, float]]:
-    """Return seconds by phase; `harness` is what served no case: starting, limits, writing."""
-    phases = finished.accounting.phases_s
-    measuring = [(name, phases.get(name, 0.0)) for name in MEASURING]
-    rest = wall_s - sum(seconds for _, seconds in measuring)
-    return [*measuring, ("harness", rest), ("in all", wall_s)]
-
-
-def rows_as_json(rows: list[dict[str, object]]) -> str:
-    """Return rows as a JSON array; JSON has no infinity, so an infinite error is null."""
-
-    def plain(value: object) -> object:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    clean = [{name: plain(value) for name, value in row.items()} for row in rows]
-    return json.dumps(clean, indent=2, allow_nan=False)
-
-
-def rows_as_csv(rows: list[dict[str, object]]) -> str:
-    """Return rows as the result file has them."""
-    from bench.results.cells import format_row
-    from bench.results.schema import COLUMNS
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([column.name for column in COLUMNS])
-    writer.writerows(format_row(row) for row in rows)
-    return text.getvalue()

@@ -42,9 +42,14 @@ def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
 def case_text(row: Row, shapes: Mapping[str, str]) -> str:
     """Return dtype and shape, and the implementation where it says something."""
     dtype = str(row["dtype"])
+    short = DTYPES[dtype].short if dtype in DTYPES else dtype
+    return f"{short} {variant_text(row, shapes.get(str(row['case_id']), str(row['case_id'])))}"
+
+
+def variant_text(row: Row, shape: str) -> str:
+    """Return what tells a row from others of its kernel and dtype."""
     parts = [
-        DTYPES[dtype].short if dtype in DTYPES else dtype,
-        shapes.get(str(row["case_id"]), str(row["case_id"])),
+        shape,
         "hot" if row["cache"] == "hot" else "",
         "graph" if row["timing"] == "graph" else "",
         "" if row["implementation"] in ("torch", "best", None) else f"({row['implementation']})",

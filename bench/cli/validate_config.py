@@ -17,8 +17,11 @@ def command(config: str, force: bool) -> None:
     from collections import Counter
 
     from bench.config import load_config
+    from bench.models import assumed_shapes
 
     loaded = load_config(config, force=force)
     kernels = Counter(case.kernel.name for case in loaded.cases)
     told = ", ".join(f"{count} {name}" for name, count in kernels.items())
     click.echo(f"{config}: {len(loaded.cases)} cases ({told}), nothing wrong")
+    for sentence in assumed_shapes(case.model for case in loaded.cases):
+        click.echo(f"note: {sentence}")

@@ -20,7 +20,15 @@ from bench.dtypes import DTYPES
 from bench.routing import Load
 
 DtypeName = Literal[
-    "float64", "float32", "tf32", "hf32", "float16", "bfloat16", "int8", "float8_e4m3"
+    "float64",
+    "float32",
+    "tf32",
+    "hf32",
+    "float16",
+    "bfloat16",
+    "int8",
+    "float8_e4m3",
+    "float4_e2m1",
 ]
 assert set(DtypeName.__args__) == set(DTYPES)  # type: ignore[attr-defined]
 

@@ -39,7 +39,7 @@ class GroupedMatmul(Kernel):
 
     @model_validator(mode="after")
     def _plausible(self) -> GroupedMatmul:
-        if self.dtype in ("tf32", "hf32", "float8_e4m3"):
+        if self.dtype in ("tf32", "hf32", "float8_e4m3", "float4_e2m1"):
             raise ValueError(f"dtype: grouped_matmul has no {self.dtype} form")
         return self
 

@@ -22,7 +22,7 @@ class Matmul(Kernel):
 
     `layout` gives how each operand lies in memory, as BLAS does: `n` row-major as written, `t`
     transposed, so that `nt` has a as [m, k] and b as [n, k] (a linear layer's weights).
-    The result has the dtype's output type: int32 for int8, bfloat16 for float8.
+    The result has the dtype's output type: int32 for int8, bfloat16 for float8 and float4.
     """
 
     name: ClassVar[str] = "matmul"
@@ -45,7 +45,8 @@ class Matmul(Kernel):
         operands = self.m * self.k + self.k * self.n
         return Work(
             flops=2 * self.batch * self.m * self.n * self.k,
-            bytes=self.batch * (operands * dtype.bytes + self.m * self.n * dtype.output_bytes),
+            bytes=self.batch
+            * (dtype.stored_bytes(operands) + self.m * self.n * dtype.output_bytes),
         )
 
     def memory_bytes(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from bench.dtypes import DTYPES, accumulate_roundoff, quantize
 from bench.inputs import tensor
@@ -28,6 +29,13 @@ class Memory(Kernel):
     operation: Literal["copy", "read", "triad"]
     size_mib: Size = 1024
     dtype: DtypeName = "float32"
+
+    @field_validator("dtype")
+    @classmethod
+    def _whole_bytes(cls, dtype: str) -> str:
+        if dtype == "float4_e2m1":
+            raise ValueError("memory has no float4_e2m1 form")
+        return dtype
 
     def shape(self, model: str | None = None) -> str:
         """Return the operation and the size of each array."""

@@ -38,6 +38,9 @@ SAMPLED_EXPERTS = 2
 INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
 FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
 
+# The formats whose weights come with scales, and the standard deviation that they are stored with.
+SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}
+
 
 # Shape and scale by name.
 Shapes = dict[str, tuple[tuple[int, ...], float]]
@@ -54,8 +57,8 @@ class MoeLayer(GatedKernel):
     `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
     tokens, router and all experts' matrices, as one training step does; nothing is recomputed.
 
-    In int8 the experts' weights have a scale an output channel and rows are quantised as they come,
-    with a scale a token; tokens, gate and results are bfloat16.
+    In int8 and float8_e4m3 the experts' weights have a scale an output channel and rows are quantised
+    as they come, with a scale a token; tokens, gate and results are bfloat16.
     """
 
     name: ClassVar[str] = "moe_layer"
@@ -71,7 +74,9 @@ class MoeLayer(GatedKernel):
     def _consistent(self) -> MoeLayer:
         if self.activation == "swigluoai" and not self.gated:
             raise ValueError("activation: swigluoai is a gated activation, but gated is false")
-        if self.backward and self.dtype in ("int8", "float8_e4m3"):
+        if self.dtype == "float4_e2m1":
+            raise ValueError("dtype: moe_layer has no float4_e2m1 form")
+        if self.backward and self.dtype in SCALED:
             raise ValueError(f"pass: there are no gradients in {self.dtype}")
         return self
 
@@ -111,7 +116,7 @@ class MoeLayer(GatedKernel):
     @property
     def token_dtype(self) -> str:
         """The number format of tokens, gate and results; the case's own but for quantised weights."""
-        return "bfloat16" if self.dtype in ("int8", "float8_e4m3") else self.dtype
+        return "bfloat16" if self.dtype in SCALED else self.dtype
 
     def work(self, seed: int) -> Work:
         """Return the layer's FLOPs and least bytes.
@@ -191,7 +196,7 @@ class MoeLayer(GatedKernel):
     def make_inputs(self, seed: int) -> dict[str, Operand]:
         """Return tokens `x`, the router, the experts' matrices, and `planted` [tokens, experts].
 
-        With gradients also `dy` [tokens, hidden], that of the outputs. An int8 matrix comes with
+        With gradients also `dy` [tokens, hidden], that of the outputs. A matrix in 8 bits comes with
         `NAME_scale`, float32 [..., out]: its numbers times these are the weights. The router is
         random whatever `inputs` says: constant logits would choose nothing.
         """
@@ -213,7 +218,7 @@ class MoeLayer(GatedKernel):
         for name, (shape, scale) in self.gate_shapes.items():
             add(name, shape, scale, self.token_dtype)
         for name, (shape, scale) in self.weight_shapes.items():
-            quantised = self.dtype == "int8"
+            quantised = self.dtype in SCALED
             add(name, shape, 1.0 if quantised else scale, self.dtype)
             if quantised:
                 operands[f"{name}_scale"] = self._channel_scale(name, shape, scale, seed)
@@ -222,10 +227,10 @@ class MoeLayer(GatedKernel):
         return {**operands, **self.gate_inputs(seed)}
 
     def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
-        """Return an int8 matrix's scales [..., out, 1]: unequal, as those of real channels are."""
+        """Return a quantised matrix's scales [..., out, 1]: unequal, as those of real channels are."""
         random = generator(seed, f"moe_layer/{name}_scale")
         spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
-        return Operand(spread * np.float32(scale / INT8_SCALE), "float32")
+        return Operand(spread * np.float32(scale / SCALED[self.dtype]), "float32")
 
     def tolerance(self) -> float:
         """Return the relative error that rounding alone can explain, times two.
@@ -233,7 +238,7 @@ class MoeLayer(GatedKernel):
         A value is rounded to the dtype after each of four products or activations and, in the worst
         implementation, after each of top_k additions; as a random walk that is √(4 + top_k) times
         one rounding. Sums inside the products add √(hidden + intermediate) of the accumulator's.
-        Gradients go through twice as many products. int8 adds the rounding of two products' rows.
+        Gradients go through twice as many products. 8 bits add the rounding of two products' rows.
         """
         dtype, tokens = DTYPES[self.dtype], DTYPES[self.token_dtype]
         products = 8 if self.backward else 4

@@ -98,30 +98,36 @@ def gate_backward(
     logits: FloatArray,
     chosen: NDArray[Any],
     d_weight: FloatArray,
+    terms: FloatArray,
     *,
     gate: str,
     normalize: bool,
     scaling: float,
+    rounding: float,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the gradient of the logits [tokens, experts], given that of `gate_weights`'s result.
 
-    The second array has the same shape and bounds its terms: where the gradient is a difference,
-    rounding is to be judged by what was subtracted, not by what is left.
+    The second array has the same shape and is the size of what was added up to the first one, given
+    `terms`, the size of what was added up to `d_weight`: where sums cancel, rounding is to be judged
+    by their terms, not by what is left. Scores are rounded by `rounding` times as much as d_weight's
+    terms.
     """
     chosen = chosen.astype(np.int64)
     if gate == "softmax":
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = raised / raised.sum(axis=1, keepdims=True)
-        slope = scores
+        slope = steepness = scores
     elif gate == "sigmoid":
         scores = sigmoid(logits)
         slope = scores * (1.0 - scores)
+        # Near one, 1 - s keeps the rounding of s.
+        steepness = slope + rounding * scores**2
     else:
         scores = np.sqrt(np.logaddexp(0.0, logits))
-        slope = sigmoid(logits) / (2.0 * scores)
+        slope = steepness = sigmoid(logits) / (2.0 * scores)
     picked = np.take_along_axis(scores, chosen, axis=1)
     d_picked = d_weight * scaling
-    size = np.abs(d_picked)
+    size = np.maximum(np.abs(d_weight), terms) * scaling
     if normalize:
         # d(s_j / Σs) = ds_j / Σs - s_j · Σds / Σs²
         total = picked.sum(axis=1, keepdims=True)
@@ -135,4 +141,4 @@ def gate_backward(
     if gate == "softmax":
         mean = (d_scores * scores).sum(axis=1, keepdims=True)
         return slope * (d_scores - mean), slope * (sizes + np.abs(mean))
-    return slope * d_scores, slope * sizes
+    return slope * d_scores, steepness * sizes

@@ -23,7 +23,7 @@ WEIGHT_BYTES = 4
 
 
 def _floating(case: Kernel) -> None:
-    if case.dtype in ("int8", "float8_e4m3", "tf32", "hf32"):
+    if case.dtype in ("int8", "float8_e4m3", "float4_e2m1", "tf32", "hf32"):
         raise ValueError(f"dtype: {case.name} moves tokens, which are not stored in {case.dtype}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.dtypes import DTYPES, accumulate_roundoff
 from bench.kernels.base import FloatArray, Operand
 from bench.kernels.moe_math import activate, activate_backward, gate_backward
 
@@ -168,25 +169,29 @@ def _expert_gradients(
 
 
 def _token_gradients(found: Layer, part: Part) -> dict[str, Gradient]:
-    case, tokens = found.case, part.tokens
+    case, tokens, tokens_in = found.case, part.tokens, found.case.token_dtype
     x, dy = found.operand("x", tokens), found.operand("dy", tokens)
     z, weight, d_served = found.dispatched(tokens), found.weight(tokens), found.d_served(tokens)
     d_z = np.zeros_like(z)
-    d_weight = np.zeros_like(weight)
+    d_weight, products = np.zeros_like(weight), np.zeros_like(weight)
     for expert in range(case.local_experts):
         rows, slots = found.assignments(tokens, expert)
         if len(rows):
             mlp = found.mlp("", expert)
-            d_weight[rows, slots] = (d_served[rows] * mlp.forward(z[rows])).sum(axis=1)
+            product = d_served[rows] * mlp.forward(z[rows])
+            d_weight[rows, slots] = product.sum(axis=1)
+            products[rows, slots] = np.linalg.norm(product, axis=1)
             d_out = d_served[rows] * weight[rows, slots][:, None]
             np.add.at(d_z, rows, mlp.backward(z[rows], d_out)["x"])
     d_logits, terms = gate_backward(
         found.logits(tokens),
         found.chosen[tokens],
         d_weight,
+        products,
         gate=case.gate,
         normalize=case.normalize,
         scaling=case.scaling,
+        rounding=accumulate_roundoff(tokens_in) / DTYPES[tokens_in].output_roundoff,
     )
     result: dict[str, Gradient] = {}
     d_x = d_logits @ found.operand("router")
@@ -197,7 +202,7 @@ def _token_gradients(found: Layer, part: Part) -> dict[str, Gradient]:
         if part.whole:
             result |= {f"d_shared_{name}": (gradient, None) for name, gradient in shared.items()}
     if part.whole:
-        # The gate's gradient is a difference of terms that may cancel, wholly so for top-1.
+        # The gate's gradient is made of sums that may cancel, wholly so for a normalized top-1.
         result["d_router"] = (d_logits.T @ x, float(np.linalg.norm(terms.T @ x)))
         if case.latent:
             result["d_latent_in"] = (d_z.T @ x, None)

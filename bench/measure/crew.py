@@ -26,6 +26,7 @@ class Job:
     case: Case
     device: Device
     implementation: str
+    time_budget_s: float | None = None  # where it is not the run's
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -114,7 +115,8 @@ class Crew:
             device_index=job.device.index,
             seed=self._measurement.seed,
             precision=self._measurement.precision if gate is None else NEVER_PRECISE_ENOUGH,
-            time_budget_s=self._measurement.time_budget_s / self._measurement.processes,
+            time_budget_s=(job.time_budget_s or self._measurement.time_budget_s)
+            / self._measurement.processes,
             gated=gate is not None,
             stages=self._stages,
         )

@@ -23,6 +23,9 @@ SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry"
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
 
+# A ceiling that is passed by more than this was found in worse conditions.
+NOTABLE_EXCESS = 1.02
+
 
 def make_row(
     case: Case,
@@ -64,6 +67,7 @@ def make_row(
         "peak_source": worst.limits.peak_source,
         "ceiling_tflops": worst.limits.ceiling_tflops,
         "ceiling_gbps": worst.limits.ceiling_gbps,
+        "ceiling_source": worst.limits.ceiling_source,
         "launch_overhead_s": worst.limits.launch_s,
     }
     if worst.status == "ok":
@@ -219,6 +223,9 @@ def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
 
 def _warnings(found: Rates, summary: Summary) -> list[str]:
     warnings = list(found.warnings)
+    above = found.utilization_of_ceiling
+    if above is not None and above > NOTABLE_EXCESS:
+        warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
     if summary.half_width is None:
         warnings.append("fewer than six samples: no interval")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -18,6 +18,7 @@ from bench.measure.crew import Crew, Job
 from bench.measure.environment import identity, new_run_id
 from bench.measure.protocol import BackendDescription, Outcome
 from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
+from bench.results.ceilings import Ceilings
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.schema import RUN_AGAIN, SCHEMA_VERSION
 from bench.results.writer import ResultFile, check_same_run
@@ -40,6 +41,7 @@ class Request:
     resume: bool = False
     force: bool = False
     stages: bool = False
+    ceilings: Mapping[int, Ceilings] = field(default_factory=dict)
 
 
 class Recording:
@@ -154,15 +156,7 @@ def execute(
     Takes over `worker`, which has found the devices and has the libraries loaded already. Raises
     BenchError when a row cannot be written.
     """
-    columns: Row = {
-        **identity(),
-        "schema_version": SCHEMA_VERSION,
-        "run_id": new_run_id(),
-        "config": request.config.name,
-        "config_sha256": request.config.sha256,
-        "backend": request.description.name,
-        "torch": request.description.versions.get("torch"),
-    }
+    columns = run_columns(request.description, request.config.name, request.config.sha256)
     device = request.jobs[0].device
     same = {
         **columns,
@@ -189,6 +183,7 @@ def execute(
             identity=columns,
             recorder=recording,
             observer=observer(len(done)),
+            ceilings=request.ceilings,
         )
         try:
             with terminating_signals():
@@ -203,6 +198,19 @@ def execute(
         accounting=supervisor.accounting,
         interrupted=interrupted,
     )
+
+
+def run_columns(description: BackendDescription, config: str, config_sha256: str) -> Row:
+    """Return the columns that are the same in every row of a run, with an id of its own."""
+    return {
+        **identity(),
+        "schema_version": SCHEMA_VERSION,
+        "run_id": new_run_id(),
+        "config": config,
+        "config_sha256": config_sha256,
+        "backend": description.name,
+        "torch": description.versions.get("torch"),
+    }
 
 
 def current(rows: Sequence[Row]) -> list[Row]:

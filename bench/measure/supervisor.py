@@ -5,7 +5,7 @@ The supervisor imports no vendor's library: it cannot be taken down by what it m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
+from bench.results.ceilings import Ceilings
 
 Row = dict[str, object]
 
@@ -77,31 +78,41 @@ class Supervisor:
     """Goes through the jobs of a run, and sees to it that each ends as a row."""
 
     def __init__(
-        self, *, crew: Crew, seed: int, identity: Row, recorder: Recorder, observer: Observer
+        self,
+        *,
+        crew: Crew,
+        seed: int,
+        identity: Row,
+        recorder: Recorder,
+        observer: Observer,
+        ceilings: Mapping[int, Ceilings] | None = None,
     ) -> None:
         self._crew = crew
         self._seed = seed
         self._identity = identity
         self._recorder = recorder
         self._observer = observer
+        self._ceilings = ceilings or {}
         self._lost: dict[int, str] = {}
         self.accounting = Accounting({})
 
     def run(
         self,
-        jobs: Sequence[Job],
+        jobs: Iterable[Job],
         done: Collection[tuple[str, int, str]] = (),
         *,
         together: bool = False,
     ) -> None:
         """Measure every job whose key is not in `done`; with `together` all devices of a case at once.
 
+        The next job is asked for when the row of the last is recorded, and may depend on it.
         On KeyboardInterrupt the running jobs get rows with status `interrupted`, the workers are
         ended, and the exception goes on.
         """
-        numbered = [(number, job) for number, job in enumerate(jobs) if job.key not in done]
+        numbered = ((number, job) for number, job in enumerate(jobs) if job.key not in done)
+        one_by_one: Iterator[list[tuple[int, Job]]] = ([each] for each in numbered)
         try:
-            for batch in batches(numbered) if together else [[each] for each in numbered]:
+            for batch in batches(list(numbered)) if together else one_by_one:
                 self._measure(batch)
         finally:
             self._crew.close()
@@ -138,6 +149,9 @@ class Supervisor:
         # A worker that died could not say which implementation it had chosen; another may have.
         chosen = next((o.implementation for o in outcomes if o.implementation), job.implementation)
         outcomes = [replace(o, implementation=o.implementation or chosen) for o in outcomes]
+        if ceilings := self._ceilings.get(job.device.index):
+            dtype = job.case.kernel.dtype
+            outcomes = [replace(o, limits=ceilings.applied(o.limits, dtype)) for o in outcomes]
         row = make_row(
             job.case,
             job.device,

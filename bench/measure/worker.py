@@ -281,7 +281,7 @@ def _find(devices: list[Device], index: int) -> Device:
 
 def _check_host_memory(kernel: Kernel) -> None:
     """Raise OutOfMemory if the inputs, made on the host in float32, would not fit."""
-    needed = kernel.memory_bytes() // DTYPES[kernel.dtype].bytes * 4
+    needed = kernel.memory_bytes() * 32 // DTYPES[kernel.dtype].bits
     free = psutil.virtual_memory().available
     if needed > free:
         raise OutOfMemory(

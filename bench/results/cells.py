@@ -6,6 +6,7 @@ row is written, and the row's `warnings` say so, because a row with a gap is wor
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import re
@@ -97,7 +98,8 @@ def parse_cell(column: Column, text: str) -> Any:
         if text.lower() not in _BOOLEANS:  # spreadsheets write TRUE and FALSE
             raise _misfit(column, text)
         return _BOOLEANS[text.lower()]
-    text = unescaped(text)
+    # As they are written: whatever shows a text later, none of it is a command to a terminal.
+    text = _CONTROLS.sub(" ", unescaped(text))
     _check_text(column, text)
     return text
 
@@ -113,7 +115,7 @@ def expected(column: Column) -> str:
         return f"one of {', '.join(column.choices)}"
     kind = {
         "text": _PATTERNS.get(column.pattern or "", "text"),
-        "json": "JSON",
+        "json": "a JSON object",
         "time": "a time in UTC like 2026-01-31T23:59:59.123Z",
         "integer": "an integer",
         "number": "a number" if column.infinite else "a finite number",
@@ -155,6 +157,15 @@ def _check_text(column: Column, text: str) -> None:
         raise _misfit(column, text)
     if column.pattern and not re.fullmatch(column.pattern, text, re.ASCII):
         raise _misfit(column, text)
+    if column.type == "json" and not _is_object(text):
+        raise _misfit(column, text)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _misfit(column: Column, found: object) -> ValueError:

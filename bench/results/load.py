@@ -19,16 +19,27 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from bench.errors import UsageError, one_of
+from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
-from bench.results.reader import LONGEST_LINE, Problem, open_result, read_header, scan
-from bench.results.schema import BY_NAME, NAMES, Column, Row
+from bench.results.reader import (
+    DECIMAL_COMMAS,
+    LONGEST_LINE,
+    Problem,
+    open_result,
+    read_header,
+    scan,
+    separator_of,
+)
+from bench.results.schema import BY_NAME, COLUMNS, NAMES, Column, Row
 
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16
 
 # Above the data sheet by more than this a row needs a word in `warnings`.
 MOST_UTILIZATION = 1.02
+
+# Held against their columns whatever is asked for: a file with impossible rates is no good for anything.
+CHECKED = ("schema_version", *(column.name for column in COLUMNS if column.group == "rates"))
 
 # pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
 _WHOLE = "~"
@@ -47,7 +58,8 @@ class _Unsound(Exception):
 def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows of result files, of the `*.csv` in folders and of globs, as one data frame.
 
-    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`.
+    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`;
+    cells of other columns are not checked, but for rates.
     Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
     unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
     cut off, a column that is not known, and a file in a folder that holds no results are left out
@@ -70,7 +82,7 @@ def result_files(paths: Paths) -> list[Path]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        there = sorted(path.glob("*.csv"))
+        there = sorted(file for file in path.glob("*.csv") if file.is_file())
         if not there:
             raise UsageError(f"{path}: no .csv file in this folder")
         files = [file for file in there if _is_result(file)]
@@ -89,7 +101,7 @@ def _is_result(file: Path) -> bool:
     with open_result(file) as stream:
         if b"schema_version" in stream.readline(1 << 14):
             return True
-    warnings.warn(f"{file}: not a result file; left out", stacklevel=5)
+    warnings.warn(f"{file}: not a result file; left out", InputWarning, stacklevel=5)
     return False
 
 
@@ -105,7 +117,7 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
     notices: list[Problem] = []
     with open_result(file) as stream:
         header = read_header(stream, str(file), notices.append)
-    needed = list(dict.fromkeys([*wanted, "utilization", "warnings"]))
+    needed = list(dict.fromkeys([*wanted, *CHECKED, "utilization", "warnings"]))
     try:
         parts = list(_parsed(file, header, needed, notices))
     except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
@@ -113,7 +125,7 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
         with open_result(file) as stream:
             parts = list(_row_by_row(stream, str(file), needed, notices))
     for problem in notices:
-        warnings.warn(f"{file}: {problem}", stacklevel=4)
+        warnings.warn(f"{file}: {problem}", InputWarning, stacklevel=4)
     for part in parts:
         place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
         yield part.assign(file=place)
@@ -125,6 +137,8 @@ def _parsed(
     """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
     with open_result(file) as stream:
         lines = _MarkedLines(stream)
+        if separator_of(lines.header.decode("utf-8-sig")) != ",":
+            raise _Unsound
         there = [name for name in wanted if name in header]
         kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in there}
         chunks = pd.read_csv(
@@ -150,6 +164,8 @@ def _parsed(
             pass
         if lines.rest:
             yield from _row_by_row(lines.last_line(), str(file), wanted, notices, lines.count)
+            if any(problem.message == DECIMAL_COMMAS for problem in notices):
+                raise _Unsound  # the lines before may have points
 
 
 class _MarkedLines:
@@ -160,7 +176,7 @@ class _MarkedLines:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._header = stream.readline()
+        self.header = stream.readline()
         self.rest = b""
         self.count = 1  # lines so far
 
@@ -174,7 +190,9 @@ class _MarkedLines:
         self.count += whole.count(b"\n") + len(end)
         if len(rest) > LONGEST_LINE:
             raise _Unsound
-        lines = (whole + end).replace(b"\r\n", b"\n")
+        lines = whole + end
+        if b"\r" in lines:
+            lines = lines.replace(b"\r\n", b"\n")
         if b"\0" in lines or b"\r" in lines or lines.startswith(b"\n"):
             raise _Unsound
         while b"\n\n" in lines:
@@ -187,7 +205,7 @@ class _MarkedLines:
 
     def last_line(self) -> BinaryIO:
         """Return the header and what stands behind the last line end."""
-        return io.BytesIO(self._header + self.rest)
+        return io.BytesIO(self.header + self.rest)
 
 
 def _row_by_row(

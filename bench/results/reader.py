@@ -1,19 +1,21 @@
 """Reads result files row by row; what is wrong is named by line and column. Frames: load.py.
 
-Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order.
+Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order; and
+what spreadsheets make of it where commas are decimal: semicolons or tabs between cells, `0,25`.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.errors import UsageError, nearest
+from bench.errors import InputWarning, UsageError, nearest
 from bench.results.cells import parse_cell
 from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
 
@@ -21,6 +23,12 @@ from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column
 LONGEST_LINE = 1 << 20
 
 CUT_OFF = "cut off before its end; left out"
+DECIMAL_COMMAS = "numbers have decimal commas; read as such"
+
+# The first is the file's own; the others are what spreadsheets write where commas are decimal.
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+_DECIMAL = re.compile(r"[+-]?\d*([.,])\d*([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
     """
 
     def warn(problem: Problem) -> None:
-        warnings.warn(f"{path}: {problem}", stacklevel=3)
+        warnings.warn(f"{path}: {problem}", InputWarning, stacklevel=3)
 
     with open_result(Path(path)) as stream:
         return rows_of(stream, str(path), notice or warn)
@@ -57,6 +65,9 @@ def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
 
 def open_result(path: Path) -> BinaryIO:
     """Open a file to read it. Raises UsageError if it cannot be."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # It could be read once at most, and a pipe without a writer would keep us waiting for ever.
+        raise UsageError(f"{path} is a pipe or a device; write the rows to a file first")
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -86,8 +97,9 @@ def scan(stream: BinaryIO, name: str, notice: Notice) -> Iterator[tuple[int, Row
     records = _records(lines, notice)
     header, first = _head(records, name)
     places = _places(name, header, notice)
+    marks = _DecimalMarks(notice)
     for line, cells in itertools.chain(first, records):
-        row, problems = _read_record(line, cells, len(header), places)
+        row, problems = _read_record(line, cells, len(header), places, marks)
         if problems and not lines.ended:
             notice(Problem(line, None, CUT_OFF))
             return
@@ -142,9 +154,15 @@ class _Lines:
 
 def _records(lines: _Lines, notice: Notice) -> Iterator[tuple[int, list[str]]]:
     """Yield the records that are not blank, with the number of the line where each begins."""
-    records = csv.reader(lines, strict=True)
-    while True:
-        begin = lines.count + 1
+    text = iter(lines)
+    first = next(text, "")
+    separator = separator_of(first)
+    if separator != ",":
+        called = SEPARATORS[separator]
+        notice(Problem(1, None, f"cells are separated by {called}; read as such"))
+    records = csv.reader(itertools.chain([first], text), delimiter=separator, strict=True)
+    for number in itertools.count():
+        begin = lines.count + 1 if number else 1
         try:
             cells = next(records)
         except StopIteration:
@@ -158,8 +176,48 @@ def _records(lines: _Lines, notice: Notice) -> Iterator[tuple[int, list[str]]]:
             yield begin, cells
 
 
+def separator_of(header: str) -> str:
+    """Return what is between the titles of a result file; for any other line a comma."""
+    for separator in SEPARATORS:
+        if "schema_version" in [title.strip('"\r\n') for title in header.split(separator)]:
+            return separator
+    return ","
+
+
+class _DecimalMarks:
+    """Reads numbers with decimal points or decimal commas, but not both in one file.
+
+    Where both are, one of them groups thousands, and 1,234 could be either.
+    """
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._mark: str | None = None
+
+    def pointed(self, line: int, column: Column, text: str) -> str:
+        """Return a number's text with a decimal point. Raises ValueError for the file's other mark."""
+        found = _DECIMAL.fullmatch(text)
+        if not found:
+            return text
+        mark = found[1]
+        if self._mark is None and mark == ",":
+            self._notice(Problem(line, column.name, DECIMAL_COMMAS))
+        self._mark = self._mark or mark
+        if mark != self._mark:
+            raise ValueError(
+                f"found {text!r}, but other numbers of this file have a decimal "
+                f"{'comma' if mark == '.' else 'point'}; expected the same mark in all, and nothing "
+                "between thousands"
+            )
+        return text.replace(",", ".")
+
+
 def _read_record(
-    line: int, cells: list[str], length: int, places: Iterable[tuple[Column, int]]
+    line: int,
+    cells: list[str],
+    length: int,
+    places: Iterable[tuple[Column, int]],
+    marks: _DecimalMarks,
 ) -> tuple[Row, list[Problem]]:
     row: Row = dict.fromkeys(NAMES)
     if len(cells) != length:
@@ -167,7 +225,10 @@ def _read_record(
     problems = []
     for column, place in places:
         try:
-            row[column.name] = parse_cell(column, cells[place])
+            text = cells[place]
+            if column.type == "number":
+                text = marks.pointed(line, column, text)
+            row[column.name] = parse_cell(column, text)
         except ValueError as error:
             problems.append(Problem(line, column.name, str(error)))
     return row, problems
@@ -176,12 +237,8 @@ def _read_record(
 def _check_is_result(name: str, header: list[str]) -> None:
     if not header:
         raise UsageError(f"{name}: is empty, not a result file")
-    if "schema_version" in header:
-        return
-    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
-        if "schema_version" in header[0].split(separator):
-            raise UsageError(f"{name}: cells are separated by {called}; save it with commas")
-    raise UsageError(f"{name}: not the columns of a result file: schema_version is missing")
+    if "schema_version" not in header:
+        raise UsageError(f"{name}: not the columns of a result file: schema_version is missing")
 
 
 def _check_version(name: str, cells: list[str]) -> None:

@@ -324,6 +324,7 @@ COLUMNS: tuple[Column, ...] = (
         Column("peak_source", "text", "where the peaks come from"),
         _rate("ceiling_tflops", "highest rate measured on this device", unit="TFLOP/s"),
         _rate("ceiling_gbps", "highest bandwidth measured on this device", unit="GB/s"),
+        Column("ceiling_source", "text", "where the ceilings come from"),
         _rate("utilization", "achieved_tflops / peak_tflops", measured=True),
         _rate("utilization_of_ceiling", "achieved_tflops / ceiling_tflops", measured=True),
         Column(

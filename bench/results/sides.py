@@ -1,18 +1,24 @@
-"""The devices of a comparison: result files by chip, or by file where the chip is the same."""
+"""The devices of a comparison: result rows by chip, or by file where the chip is the same."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
-from bench.results.load import load, result_files
+from bench.results.load import load
 from bench.results.samples import read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# More would hold more memory than they save time.
+FILES_AT_ONCE = 2
 
 Samples = dict[tuple[str, str], list[list[float]]]
 
@@ -32,9 +38,34 @@ def load_sides(paths: Sequence[Path | str], columns: Collection[str] | None = No
     Each path (a file, folder or glob) is a side, or if it holds several chips, each of them. A side's
     label is its chip; of sides with the same chip, the file or folder is the label.
     """
+    wanted = None if columns is None else {*columns, "chip"}
+    given = list(map(Path, paths))
+    # pandas' parser lets other threads run while it parses.
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        frames = list(pool.map(partial(load, columns=wanted), given))
+    return _labelled(list(zip(given, frames, strict=True)))
+
+
+def sides_of(frames: Sequence[pd.DataFrame]) -> Sides:
+    """Return the sides that frames from `load` are, labelled as their files would be."""
+    return _labelled([(_origin(frame), frame) for frame in frames])
+
+
+def frame_samples(frame: pd.DataFrame) -> Samples:
+    """Return the samples behind the files of a frame; what two files have is left out, being pooled."""
+    found: Samples = {}
+    twice: set[tuple[str, str]] = set()
+    for file in _files(frame):
+        for key, runs in read_samples(file).items():
+            if key in found:
+                twice.add(key)
+            found[key] = runs
+    return {key: runs for key, runs in found.items() if key not in twice}
+
+
+def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
     found: list[tuple[Path, str, pd.DataFrame]] = []
-    for path in map(Path, paths):
-        frame = load(path, None if columns is None else {*columns, "chip"})
+    for path, frame in parts:
         chips = list(dict.fromkeys(frame["chip"].astype(str)))
         if not chips:
             raise UsageError(f"{path}: has no rows")
@@ -47,7 +78,7 @@ def load_sides(paths: Sequence[Path | str], columns: Collection[str] | None = No
         if label in sides.frames:
             raise UsageError(f"{path}: {label} is there twice; name each file once")
         sides.frames[label] = frame.reset_index(drop=True)
-        sides.samples[label] = _samples(path)
+        sides.samples[label] = frame_samples(frame)
         sides.paths[label] = path
     return sides
 
@@ -59,13 +90,11 @@ def _name(path: Path, chip: str, paths: list[Path]) -> str:
     return name if len({other for other in paths if other == path}) == 1 else f"{name} {chip}"
 
 
-def _samples(path: Path) -> Samples:
-    """Return the samples behind a side's files; what two files have is left out, being pooled."""
-    found: Samples = {}
-    twice: set[tuple[str, str]] = set()
-    for file in result_files(path):
-        for key, runs in read_samples(file).items():
-            if key in found:
-                twice.add(key)
-            found[key] = runs
-    return {key: runs for key, runs in found.items() if key not in twice}
+def _files(frame: pd.DataFrame) -> list[Path]:
+    return [Path(file) for file in frame["file"].unique()]
+
+
+def _origin(frame: pd.DataFrame) -> Path:
+    """Return the file that all rows are of, or the folder that has their files."""
+    files = _files(frame)
+    return files[0] if len(files) == 1 else Path(os.path.commonpath(files) if files else "a frame")

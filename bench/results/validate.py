@@ -118,14 +118,11 @@ def _check_case(row: Row) -> Iterator[Fault]:
         yield "case_id", f"expected {prefix} and 10 hexadecimal digits, found {row['case_id']}"
     if row["params"] is None:
         return
+    params = json.loads(str(row["params"]))
     try:
-        params = json.loads(str(row["params"]))
         canonical = canonical_json(params)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:  # NaN and infinity, which Python's reader lets through
         yield "params", f"expected JSON: {error}"
-        return
-    if not isinstance(params, dict):
-        yield "params", "expected a JSON object"
         return
     if row["params"] != canonical:
         yield "params", "expected canonical JSON: sorted keys, no spaces"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from bench.analysis.attention import AttentionWork, uniform_attention_flops
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.projection import (
+    active_size,
     bytes_each,
     measured_layers,
     rest_parameters,
     step,
+    total_size,
     train,
     training_flops_per_token,
 )
@@ -46,16 +49,10 @@ def layers(*rows):
     return measured_layers(rows, MODEL, "h100-sxm", "bfloat16")
 
 
-def test_six_flops_a_parameter_and_attention():
+def test_six_flops_a_parameter_and_three_times_attention():
     assert training_flops_per_token(37e9) == 6 * 37e9
-    shape = {"layers": 61, "sequence": 4096, "attention_width": 128 * (192 + 128)}
-    full = training_flops_per_token(39e9, **shape, attention="full")
-    causal = training_flops_per_token(39e9, **shape, attention="causal")
-    assert full - 6 * 39e9 == 2 * (causal - 6 * 39e9) == 6 * 61 * 4096 * 40960
-    # PaLM's 12·L·H·Q·S, where queries and values are equally wide
-    assert training_flops_per_token(
-        0, layers=2, sequence=3, attention_width=4 * (5 + 5), attention="full"
-    ) == pytest.approx(12 * 2 * 4 * 5 * 3)
+    full = uniform_attention_flops(61, 4096, 128 * (192 + 128), causal=False)
+    assert training_flops_per_token(39e9, full) == 6 * 39e9 + 6 * 61 * 4096 * 40960
 
 
 def test_deepseek_v3_by_its_own_hours():
@@ -130,15 +127,17 @@ def test_no_bandwidth_beyond_the_peak_and_none_of_caches():
     assert layers(layer(16, 1e-3, achieved_gbps=9000.0)).memory_gbps == 3350
 
 
-def test_a_step_is_layers_rest_and_cache():
+def test_a_step_is_layers_rest_and_attention():
     model = get_model(MODEL)
     found = layers(layer(16, 1e-3))
     rest = 37e9 - 58 * 8 * 3 * 7168 * 2048
     assert rest_parameters(found, model) == pytest.approx(rest)
-    one = step(found, model, 16, cache_bytes=2e9)
+    one = step(found, model, 16, AttentionWork(flops=1e9, read_bytes=2e9))
     assert one.layers_s.value == pytest.approx(58e-3)
     assert one.rest_s.value == pytest.approx(rest * 2 / 2000e9), "bound by memory at 16 tokens"
-    assert one.cache_s.value == pytest.approx(1e-3)
+    assert one.attention_s.value == pytest.approx(1e-3), "bound by memory, too"
+    busy = step(found, model, 16, AttentionWork(flops=1e12, read_bytes=2e9))
+    assert busy.attention_s.value == pytest.approx(1e12 / 500e12), "bound by products"
     assert one.tokens_per_s.value == pytest.approx(16 / (58e-3 + rest * 2 / 2e12 + 1e-3))
     own = layers(layer(16, 1e-3, kernel="moe_layer"))
     shared = 58 * (7168 * 256 + 3 * 7168 * 2048)
@@ -157,3 +156,11 @@ def test_rows_that_are_missing_are_refused():
 )
 def test_bytes_of_a_weight(dtype, size):
     assert bytes_each(dtype) == size
+
+
+def test_sizes_are_published_or_else_counted():
+    assert active_size(get_model(MODEL)) == 37e9
+    assert total_size(get_model(MODEL)) == 671e9
+    assert active_size(get_model("kimi-k3")) == pytest.approx(105.4e9, rel=1e-3)
+    nobody = get_model(MODEL).model_copy(update={"total_params_b": None})
+    assert total_size(nobody) == pytest.approx(671e9, rel=1e-3)

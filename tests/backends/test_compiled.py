@@ -108,6 +108,6 @@ def test_no_compiler_is_named(monkeypatch, implementation, case):
     assert "no-such-compiler" in implementation.unsupported(case, CPU)
 
 
-@pytest.mark.parametrize(("kernel", "best"), [("matmul", "torch"), ("moe_layer", "packed")])
-def test_the_best_does_not_compile(kernel, best):
-    assert CpuBackend().implementations(kernel)[0] == best
+@pytest.mark.parametrize("kernel", ["matmul", "moe_layer"])
+def test_the_best_does_not_compile(kernel):
+    assert not CpuBackend().implementations(kernel)[0].startswith(("compiled", "triton"))

@@ -41,7 +41,7 @@ def afresh(monkeypatch, tmp_path):
 @needs_the_library
 @settings(max_examples=60)
 @given(
-    counts=st.lists(st.integers(0, 20), min_size=1, max_size=5),
+    counts=st.lists(st.integers(0, 20) | st.integers(21, 70), min_size=1, max_size=5),
     n=st.integers(1, 70),
     k=st.integers(1, 40).map(lambda half: 2 * half),
     activation=st.sampled_from([None, *ACTIVATIONS]),

@@ -8,10 +8,19 @@ import types
 import pytest
 import torch
 
-from backends import cuda
+from backends import (
+    cuda,
+    torch_matmul,
+    torch_moe,
+    torch_moe_float8,
+    torch_moe_grouped,
+    torch_moe_int8,
+    torch_moe_transformers,
+)
 from backends.cuda import CudaBackend, compile_target, device_files_forbidden, peaks, use_tf32
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
+from bench.kernels.moe_layer import MoeLayer
 from tests.backends.test_nvml import H100, UUID
 from tests.simulators.nvml.player import Player
 
@@ -113,6 +122,7 @@ def test_a_failed_start_is_explained(monkeypatch, text):
         ("bfloat16", (7, 5), "bfloat16 needs compute capability 8.0, this GPU has 7.5"),
         ("float8_e4m3", (8, 6), "float8_e4m3 needs compute capability 8.9"),
         ("float8_e4m3", (9, 0), None),
+        ("float4_e2m1", (9, 0), "float4_e2m1 needs compute capability 10.0, this GPU has 9.0"),
         ("float64", (7, 0), None),
         ("hf32", (9, 0), "the like of it here is tf32"),
     ],
@@ -139,6 +149,67 @@ def test_the_real_torch_takes_tf32_and_gives_it_back():
     assert torch.backends.cuda.matmul.allow_tf32
     use_tf32(False)
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+GPU = torch.device("cuda", 0)
+LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 16}
+
+
+@pytest.mark.parametrize(
+    ("implementation", "dtype", "capability", "reason"),
+    [
+        (torch_moe.Loop, "bfloat16", (9, 0), "loop reads back"),
+        (torch_moe_int8.Int8, "int8", (9, 0), "int8 reads back"),
+        (torch_moe_float8.Float8, "float8_e4m3", (9, 0), "float8 reads back"),
+        (torch_moe_float8.Float8Grouped, "float8_e4m3", (9, 0), None),
+        (torch_moe_float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9 and 10 only"),
+        (torch_moe_transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),
+        (torch_moe_grouped.Grouped, "bfloat16", (9, 0), None),
+        (torch_moe_grouped.Grouped, "bfloat16", (10, 0), None),
+        (torch_moe_grouped.Grouped, "bfloat16", (8, 0), "on this GPU reads back"),
+        (torch_moe_grouped.Grouped, "bfloat16", (12, 0), "on this GPU reads back"),
+    ],
+)
+def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, capability, reason):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch_moe_float8, "has_kernel", lambda operator, device: True)
+    said = implementation().unsupported(MoeLayer(dtype=dtype, graph=True, **LAYER), GPU)
+    assert said is reason is None or reason in said
+    if implementation is torch_moe_grouped.Grouped:
+        assert implementation().unsupported(MoeLayer(dtype=dtype, **LAYER), GPU) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"m": 16, "n": 64, "k": 64}, "17 rows and more"),
+        ({"m": 64, "n": 60, "k": 64}, "multiples of 8"),
+        ({"m": 17, "n": 8, "k": 8}, None),
+    ],
+)
+def test_int8_products_that_cublaslt_does_not_take(monkeypatch, sizes, reason):
+    monkeypatch.setattr(torch_matmul, "has_kernel", lambda operator, device: True)
+    said = torch_matmul.TorchMatmul().unsupported(Matmul(dtype="int8", **sizes), GPU)
+    assert said is reason is None or reason in said
+
+
+def test_a_neighbours_fall_is_not_ours(monkeypatch, nvml_library, tmp_path):
+    """GPU 1 is gone; an error on GPU 0 keeps its own meaning, one on GPU 1 does not."""
+    player = Player(nvml_library, tmp_path / "scenario")
+    two = H100 + H100.replace(UUID, "GPU-gone").replace(" 0 ", " 1 ") + "lost 1 0\n"
+    snippet = f"""
+import torch
+from backends import cuda
+cuda._uuid = {{0: {UUID!r}, 1: "GPU-gone"}}.get
+result = []
+for current in (0, 1):
+    torch.cuda.current_device = lambda: current
+    result.append(type(cuda.CudaBackend().translated(RuntimeError("CUDA out of memory"))).__name__)
+"""
+    try:
+        assert player.play(two, snippet) == ["OutOfMemory", "DeviceLost"]
+    finally:
+        player.close()
 
 
 needs_gpu = pytest.mark.skipif(

@@ -57,6 +57,8 @@ DEVELOPERS = (
 DURING = [
     ("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has", OutOfMemory, "memory is full"),
     ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling", OutOfMemory, "memory is full"),
+    ("CUDA error: operation not permitted when stream is capturing", RuntimeError, "cannot record"),
+    ("CUDA error: operation failed due to a previous error during capture", RuntimeError, "graph"),
     ("CUDA error: uncorrectable ECC error encountered", RuntimeError, "nvidia-smi -q -d ECC"),
     ("CUDA error: an illegal memory access was encountered", RuntimeError, "which Xid"),
     ("CUDA error: unspecified launch failure", RuntimeError, "which Xid"),

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.nvml import ADVICE, count_others
-from backends.nvml_sampler import THROTTLE_REASONS, Reading, integrated_j, reasons, summarize
+from backends.nvml import ADVICE
+from backends.nvml_sampler import THROTTLE_REASONS, reasons
+from backends.sensors import Reading, count_others, integrated_j, summarize
 from tests.simulators.nvml.player import Player, driver_environment
 
 UUID = "GPU-11111111-2222-3333-4444-555555555555"
@@ -45,7 +46,7 @@ from backends.nvml_sampler import NvmlSampler
 sampler = NvmlSampler({UUID!r})
 sampler.start()
 deadline = time.monotonic() + 20
-while sampler._gpu and len(sampler._readings) < 6 and sampler._thread.is_alive():
+while sampler._watch and len(sampler._watch.readings) < 6 and sampler._watch.alive:
     assert time.monotonic() < deadline
     time.sleep(0.01)
 result = asdict(sampler.stop())

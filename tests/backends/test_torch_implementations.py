@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends import torch_device
+from backends import torch_device, torch_moe_float8, torch_moe_int8
 from backends.cpu import CpuBackend
 from backends.torch_device import TorchPrepared, input_sets
 from bench.backend import Device
@@ -135,6 +135,20 @@ def test_layers(
     assert_all_right(case, seed)
 
 
+@pytest.mark.parametrize(
+    ("more", "seed"),
+    [
+        ({"dtype": "float64", "intermediate": 18, "groups": 2, "topk_groups": 1}, 71),
+        ({"dtype": "float32", "intermediate": 9, "expert_parallel": 3}, 0),
+    ],
+)
+def test_a_gradient_of_the_gate_that_cancels(more, seed):
+    # The weight's gradient is a sum of 17 products of which 1 % is left, at a sigmoid of 0.95.
+    layer = {"hidden": 17, "experts": 6, "top_k": 1, "tokens": 1, "routing": "power_law"}
+    gate = {"gated": False, "gate": "sigmoid", "normalize": False, "pass": "forward_backward"}
+    assert_all_right(MoeLayer(**layer, **gate, **more), seed)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
 def test_gradients_by_every_implementation(dtype, more):
@@ -162,18 +176,79 @@ def test_layers_in_int8(seed, **parameters):
     assert_all_right(MoeLayer(dtype="int8", experts=6, **parameters), seed)
 
 
-def test_an_int8_layer_that_forgets_the_channels_scales_is_found(monkeypatch):
-    from backends import torch_moe_int8
+@settings(max_examples=30)
+@given(
+    hidden=st.sampled_from([32, 80, 128]),
+    intermediate=st.sampled_from([16, 48, 96]),
+    tokens=st.integers(1, 40),
+    top_k=st.integers(1, 6),
+    expert_hidden=st.sampled_from([None, 64]),
+    shared_experts=st.integers(0, 1),
+    gated=st.booleans(),
+    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
+    capacity_factor=st.sampled_from([None, 0.5]),
+    seed=st.integers(0, 99),
+)
+def test_layers_in_float8(seed, **parameters):
+    assert_all_right(MoeLayer(dtype="float8_e4m3", experts=6, **parameters), seed)
 
-    right = torch_moe_int8.Linear
+
+def grouped_product_in_float32(rows, scales, weights, weight_scales, ends):
+    """Return what torch's grouped float8 product is documented to: each operand times its scales."""
+    product = torch.empty((len(rows), weights.shape[1]))
+    start = 0
+    for matrix, channel, end in zip(weights, weight_scales, ends.tolist(), strict=True):
+        product[start:end] = (rows[start:end].float() * scales[start:end]) @ (
+            matrix.float() * channel
+        ).T
+        start = end
+    assert start == len(rows)
+    return product.to(torch.bfloat16)
+
+
+@pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
+def test_the_grouped_float8_layer_around_its_product(monkeypatch, more):
+    """Processors have no such product: it is emulated, and all around it is what runs on a GPU."""
+    monkeypatch.setattr(torch_moe_float8, "grouped_product", grouped_product_in_float32)
+    shape = {"hidden": 96, "intermediate": 48, "experts": 8, "top_k": 3, "tokens": 30}
+    case = MoeLayer(dtype="float8_e4m3", routing="power_law", **{**shape, **more})
+    inputs = case.make_inputs(0)
+    operands = {
+        name: torch_device.to_device(one, torch.device("cpu")) for name, one in inputs.items()
+    }
+    with torch.inference_mode():
+        y = torch_moe_float8.Float8Grouped().build(case, operands)()["y"]
+    check = case.verify(inputs, {"y": torch_device.to_host(y)}, 0)
+    assert check.passed, check
+
+
+def test_torch_takes_the_grouped_float8_product_as_it_is_called():
+    meta = torch.device("meta")
+    product = torch_moe_float8.grouped_product(
+        torch.empty((30, 64), dtype=torch.float8_e4m3fn, device=meta),
+        torch.empty((30, 1), device=meta),
+        torch.empty((4, 48, 64), dtype=torch.float8_e4m3fn, device=meta),
+        torch.empty((4, 48, 1), device=meta),
+        torch.empty(4, dtype=torch.int32, device=meta),
+    )
+    assert (product.shape, product.dtype) == ((30, 48), torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(torch_moe_int8, "Int8"), (torch_moe_float8, "Float8")]
+)
+def test_a_quantised_layer_that_forgets_the_channels_scales_is_found(monkeypatch, module, name):
+    implementation = getattr(module, name)
+    right = implementation.linear
 
     class Forgetful(right):
         def __init__(self, weight, scale):
-            super().__init__(weight, scale.mean().expand_as(scale))
+            super().__init__(weight, scale.mean().expand(scale.shape).contiguous())
 
-    monkeypatch.setattr(torch_moe_int8, "Linear", Forgetful)
-    case = MoeLayer(dtype="int8", hidden=128, intermediate=64, experts=4, top_k=2, tokens=32)
-    assert not run_all(case)["int8"].passed
+    monkeypatch.setattr(implementation, "linear", Forgetful)
+    shape = {"hidden": 128, "intermediate": 64, "experts": 4, "top_k": 2, "tokens": 32}
+    case = MoeLayer(dtype=implementation.dtype, **shape)
+    assert not run_all(case)[implementation.name].passed
 
 
 @settings(max_examples=30)

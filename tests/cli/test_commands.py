@@ -31,7 +31,7 @@ def test_version(bench):
         ("kernels", ["matmul", "moe_layer", "memory"]),
         ("configs", ["smoke", "moe-deepseek-v3"]),
         ("chips", ["h100", "ascend-910b2"]),
-        ("models", ["deepseek-v3", "671 B"]),
+        ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumoured", "(rumoured;"]),
     ],
 )
 def test_list(plugged, what, expected):
@@ -52,6 +52,7 @@ def test_schemas_are_json(bench):
 
 def test_validate_config(bench):
     assert "nothing wrong" in bench("validate-config", "smoke").stdout
+    assert "note:" not in bench("validate-config", "smoke").stdout
     bench.write("c.yaml", "kernels:\n  - kernel: matmul\n    m: 0\n    q: 1\n")
     shown = bench("validate-config", "c.yaml", status=2).stderr
     assert "c.yaml:4: kernels[0].q: unknown key" in shown

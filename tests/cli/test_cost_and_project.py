@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from bench.errors import InputWarning
 from bench.results.published import published_folder
 from bench.results.writer import ResultFile
 from tests.results.conftest import make_failed_row, make_row
@@ -38,6 +41,16 @@ def test_rents_are_the_default_and_named(invoke):
     assert "per exaFLOP" not in shown
 
 
+def test_a_folder_that_holds_other_tables_too(invoke):
+    folder = invoke.folder / "mine"
+    folder.mkdir()
+    shutil.copy(H100, folder)
+    (folder / "prices.csv").write_text("chip,usd\nh100,2\n")
+    with pytest.warns(InputWarning, match="prices.csv: not a result file; left out"):
+        shown = invoke("cost", folder)
+    assert shown == invoke("cost", H100)
+
+
 def test_electricity_is_added_where_power_is_known(invoke):
     write(invoke, "power.csv", make_row(chip="h100-sxm", power_w=1000.0))
     plain = invoke("cost", "power.csv", "--price", "h100-sxm=1")
@@ -61,6 +74,7 @@ def test_electricity_is_added_where_power_is_known(invoke):
         ((NPU, "--price", "ascend-901b2=1"), "did you mean 'ascend-910b2'"),
         ((H100, "--energy-price", "0"), "--energy-price: expected more than 0"),
         ((H100, "--model", "deepseek-v33"), "did you mean 'deepseek-v3'"),
+        ((H100, "--context", "0"), "0 is not in the range"),
         ((H100, "--model", "gpt-oss-20b"), "no row of a layer of gpt-oss-20b"),
         (("simulated.csv",), "1 of 1 rows are of a simulated device"),
         (("failed.csv",), "no row with a measurement"),
@@ -70,6 +84,46 @@ def test_cost_mistakes(invoke, arguments, message):
     write(invoke, "simulated.csv", make_row(simulated=True))
     write(invoke, "failed.csv", make_failed_row("timeout"))
     assert message in invoke("cost", *arguments, status=2)
+
+
+def test_attention_over_a_context_costs_more(invoke):
+    plain = invoke("cost", H100, "--model", "deepseek-v3")
+    assert "attention over earlier tokens (--context counts it)" in plain
+    shown = invoke("cost", H100, "--model", "deepseek-v3", "--context", "4096")
+    assert "attention by each model's shape" in shown
+    assert "left out: communication, sampling, profit" in shown
+
+    def dollars(text, name):
+        (line,) = [line for line in text.splitlines() if line.endswith(name)]
+        return float(line.split()[0])
+
+    for before, after in (
+        ("bfloat16, 256 tokens", "bfloat16, decoding 256 sequences"),
+        ("bfloat16, 16384 tokens", "bfloat16, prefill of 16384 tokens"),
+    ):
+        assert dollars(plain, before) < dollars(shown, after)
+
+
+def test_with_attention_the_cheapest_of_each_phase_is_shown(invoke):
+    shown = invoke("cost", H100, "--context", "4096")
+    lines = [line for line in shown.splitlines() if "deepseek-v3 on h100-sxm, bfloat16" in line]
+    assert [line.split("bfloat16, ")[1].split()[0] for line in lines] == ["prefill", "decoding"]
+
+
+def test_a_rumoured_shape_is_said_to_be_an_assumption(invoke):
+    rumour = "deepseek-1.2t-rumoured"
+    on = ("--chip", "h100-sxm", "--chips", "64")
+    sentence = f"- {rumour} is rumoured; its shape is an assumption"
+    trained = invoke("project", rumour, *on, "--utilization", "0.3")
+    assert trained.startswith("Training DeepSeek 1.2T (rumoured; its shape is an assumption) on 64")
+    assert sentence in trained
+    shape = {"kernel": "moe_layer", "model": rumour, "chip": "h100-sxm", "pass": "forward"}
+    write(invoke, "rumour.csv", make_row(**shape, tokens=64))
+    served = invoke("project", rumour, *on, "--decode", "64", "--results", "rumour.csv")
+    assert served.startswith("Inference of DeepSeek 1.2T (rumoured; its shape is an assumption)")
+    assert sentence in served
+    assert sentence in invoke("cost", "rumour.csv")
+    assert sentence in invoke("cost", "rumour.csv", "--model", rumour)
 
 
 RUN = ("project", "deepseek-v3", "--chip", "h800-sxm", "--chips", "2048")
@@ -96,8 +150,32 @@ def test_inference_and_whether_it_fits(invoke):
     assert "prefill, tokens a second and chip" in shown
     assert "41.94 GB of weights + 0 GB of keys and values of 80 GB: fits" in shown
     assert "attention over keys and values left out" in shown
-    full = invoke(*on, "--chips", "32", "--context", "4096", "--kv-bytes", "70272")
-    assert "does not fit" in full
+    assert "share of attention" not in shown
+    own = invoke(*on, "--chips", "32", "--context", "4096")
+    assert "73.69 GB of keys and values of 80 GB: does not fit" in own
+    assert "287.8 MB of keys and values of 4096 tokens a sequence (by the model's shape" in own
+    assert "decode, share of attention" in own
+    given = invoke(*on, "--chips", "32", "--context", "4096", "--kv-bytes", "1000")
+    assert "1.049 GB of keys and values of 80 GB: fits" in given
+    assert "1000 a token, as given" in given
+
+
+def test_attention_in_training_is_that_of_the_shape_or_as_given(invoke):
+    at = ("--utilization", "0.3", "--sequence", "4096")
+    shown = invoke(*RUN, *at)
+    assert "causal attention over sequences of 4096 tokens, by the model's shape" in shown
+    width = invoke(*RUN, *at, "--attention-width", str(128 * 320))
+    assert "width 40960, as given" in width
+    figure = next(line for line in shown.splitlines() if "GFLOP a token" in line).split()[1]
+    assert f"- {figure} GFLOP a token" in width, "DeepSeek-V3's layers are all alike"
+    full = invoke(*RUN, *at, "--attention", "full")
+    assert f"- {figure} GFLOP a token" not in full
+
+
+def test_sizes_that_are_not_published_are_counted_and_said_to_be(invoke):
+    shown = invoke("project", "kimi-k3", *RUN[2:], "--utilization", "0.3")
+    assert "6 × 105.4 billion active parameters" in shown
+    assert "not published: counted from the shape" in shown
 
 
 @pytest.mark.parametrize(
@@ -111,7 +189,10 @@ def test_inference_and_whether_it_fits(invoke):
         ((*RUN, "--utilization", "0.3", "--tokens", "-1"), "--tokens: expected more than 0"),
         ((*RUN, "--utilization", "0.3", "--days", "nan"), "--days: expected more than 0"),
         ((*RUN, "--utilization", "0.3", "--days", "9"), "--days: needs --tokens"),
-        ((*RUN, "--utilization", "0.3", "--sequence", "9"), "--sequence and --attention-width"),
+        (
+            (*RUN, "--utilization", "0.3", "--attention-width", "9"),
+            "--attention-width: needs --sequence",
+        ),
         (
             (*RUN, "--utilization", "0.3", "--published", "hours=1"),
             "--published: expected WHAT=VALUE",
@@ -120,12 +201,9 @@ def test_inference_and_whether_it_fits(invoke):
         (("project", "deepseek-v33", *RUN[2:]), "did you mean 'deepseek-v3'"),
         ((*RUN[:3], "h800-smx", *RUN[4:]), "did you mean 'h800-sxm'"),
         ((*RUN, "--decode", "64"), "no row of deepseek-v3 on h800-sxm in bfloat16"),
-        ((*RUN, "--decode", "64", "--context", "9"), "--context and --kv-bytes belong together"),
+        ((*RUN, "--decode", "64", "--kv-bytes", "9"), "--kv-bytes: needs --context"),
+        ((*RUN, "--decode", "64", "--context", "0"), "0 is not in the range"),
         ((*RUN, "--results", "simulated.csv"), "1 of 1 rows are of a simulated device"),
-        (
-            ("project", "minimax-m3", *RUN[2:], "--utilization", "0.3"),
-            "active parameters of minimax-m3",
-        ),
         (
             ("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8", "--decode", "99999"),
             "was measured from 1 to 16384 tokens a device, not at 99999",

@@ -21,7 +21,7 @@ ORDER = """
     time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s samples loops processes warmups cache
     flush_bytes timing launch_overhead_s compile_s stop_reason drift
     achieved_tflops achieved_gbps weights_gbps tokens_per_s
-    peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps utilization
+    peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps ceiling_source utilization
     utilization_of_ceiling roofline_bound roofline_fraction
     power_w energy_j clock_mhz memory_clock_mhz temperature_c busy memory_busy throttle
     memory_peak_bytes ecc_errors other_processes device_state

@@ -1,0 +1,100 @@
+"""`bench show`: the rows of a result file, for people and for other programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bench.errors import UsageError, nearest
+
+
+@click.command("show", context_settings={"max_content_width": 100})
+@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--filter",
+    "expression",
+    metavar="KEY=VALUE[,…]",
+    help="Only these rows, by any column or parameter: 'kernel=matmul,dtype=bfloat16|int8'.",
+)
+@click.option(
+    "--sort",
+    metavar="COLUMN[,…]",
+    help="Order of the rows, within their sections; -COLUMN for the largest first.",
+)
+@click.option("--columns", metavar="COLUMN[,…]", help="These columns and no others.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What is written to standard output; csv and json have every column and digit.",
+)
+@click.option("--all", "everything", is_flag=True, help="List every row and every remark.")
+def command(
+    results: tuple[Path, ...],
+    expression: str | None,
+    sort: str | None,
+    columns: str | None,
+    form: str,
+    everything: bool,
+) -> int:
+    """Show the rows of a result file: a section a kernel, dtype and pass.
+
+    RESULTS are files, folders of them or globs.
+
+    \b
+    bench show my.csv --sort -utilization
+    bench show my.csv --filter kernel=moe_layer,phase=decode --columns model,tokens,tokens_per_s
+    bench show my.csv --filter dtype=int8 --format csv > int8.csv
+
+    Columns are those of docs/results.md. Exit codes: 0 shown, 2 bad usage or input.
+    """
+    from bench.analysis import selection
+    from bench.cli import show_output
+    from bench.cli.rows import rows_as_csv, rows_as_json
+    from bench.filters import parse_filter
+    from bench.results.load import load
+    from bench.results.rows import frame_rows
+    from bench.results.schema import NAMES
+
+    if not results:
+        raise click.UsageError("name a result file, such as results/local/smoke.csv")
+    order = _split(sort)
+    keys = [key.removeprefix("-") for key in order]
+    _check("--sort", keys)
+    names = _split(columns)
+    _check("--columns", names)
+    chosen = parse_filter(expression) if expression else None
+    loaded = load(results)
+    frame = loaded if chosen is None else selection.select(loaded, chosen)
+    frame = selection.sort(frame, order)
+    if form in ("csv", "json"):
+        wanted = names or list(NAMES)
+        rows = frame_rows(frame[wanted])
+        lines = rows_as_csv(rows, wanted) if form == "csv" else rows_as_json(rows)
+        sys.stdout.writelines(lines)
+        return 0
+    page = show_output.Page(results, frame, len(loaded), names, everything=everything)
+    if form == "markdown":
+        click.echo(show_output.as_markdown(page), nl=False)
+    else:
+        show_output.print_table(page)
+    return 0
+
+
+def _split(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _check(option: str, names: Sequence[str]) -> None:
+    from bench.results.schema import NAMES
+
+    for name in names:
+        if name not in (*NAMES, "file"):
+            raise UsageError(
+                f"{option}: no column {name!r}{nearest(name, NAMES)}; docs/results.md has them all"
+            )

@@ -1,0 +1,269 @@
+"""`bench show` for people: a section a kernel, dtype and pass, on a terminal or in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.cases import case_name, case_shape
+from bench.cli.format import UNKNOWN, percent, printable, seconds, significant
+from bench.cli.markdown import escape_markdown, markdown_table
+from bench.cli.table import half_width, status_text, variant_text
+from bench.dtypes import DTYPES
+from bench.errors import UsageError
+from bench.results.rows import frame_rows
+from bench.results.schema import BY_NAME, Column, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# More than anybody reads; `--all` shows every one.
+MOST_ROWS = 1000
+MOST_REMARKS = 8
+MOST_DEVICES = 4
+
+# What a column of texts is not squeezed below.
+NARROWEST_TEXT = 12
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column of the table: its title, what it says of a row, and from which width it has room."""
+
+    title: str
+    text: Callable[[Row], str]
+    from_width: int = 0
+    is_text: bool = False
+
+
+# `util` and `ceil` are the achieved rate over the peak, and over the most that this device reaches.
+USUAL = (
+    Shown("time", lambda row: seconds(row["time_median_s"])),
+    Shown("±", half_width),
+    Shown("TFLOP/s", lambda row: significant(row["achieved_tflops"])),
+    Shown("GB/s", lambda row: significant(row["achieved_gbps"])),
+    Shown("util", lambda row: percent(row["utilization"])),
+    Shown("ceil", lambda row: percent(row["utilization_of_ceiling"]), from_width=100),
+    Shown("tokens/s", lambda row: significant(row["tokens_per_s"]), from_width=120),
+    Shown("W", lambda row: significant(row["power_w"]), from_width=120),
+    Shown("bound", lambda row: str(row["roofline_bound"] or UNKNOWN)),
+    Shown("status", lambda row: status_text(row).plain, is_text=True),
+)
+
+# Worth a place where there are several.
+TELLING_APART = (
+    Shown("chip", lambda row: str(row["chip"]), is_text=True),
+    Shown("dev", lambda row: _whole(row["device_index"])),
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is to be shown: rows, of so many in the files, in the named columns or the usual ones."""
+
+    paths: Sequence[Path]
+    frame: pd.DataFrame
+    total: int
+    names: Sequence[str]
+    everything: bool
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows that are listed."""
+        return list(frame_rows(self.frame if self.everything else self.frame.head(MOST_ROWS)))
+
+    @cached_property
+    def sections(self) -> dict[str, list[Row]]:
+        """The rows by kernel, dtype and pass; a kernel's sections follow each other."""
+        found: dict[tuple[str, ...], list[Row]] = {}
+        for row in self.rows:
+            dtype = DTYPES[str(row["dtype"])].short if row["dtype"] in DTYPES else str(row["dtype"])
+            key = (str(row["kernel"]), dtype, str(row["pass"] or ""))
+            found.setdefault(key, []).append(row)
+        kernels = list(dict.fromkeys(key[0] for key in found))
+        ordered = sorted(found, key=lambda key: kernels.index(key[0]))
+        return {printable(" ".join(filter(None, key))): found[key] for key in ordered}
+
+    def columns(self, width: int | None = None) -> list[Shown]:
+        """Return the columns behind the case; of the usual ones those that say anything."""
+        if self.names:
+            return [_chosen(name) for name in self.names]
+        apart = [
+            shown
+            for shown in TELLING_APART
+            if len({shown.text(row) for row in self.rows} - {UNKNOWN}) > 1
+        ]
+        usual = [
+            shown
+            for shown in USUAL
+            if (width is None or width >= shown.from_width)
+            and any(shown.text(row) != UNKNOWN for row in self.rows)
+        ]
+        return [*apart, *usual]
+
+
+def print_table(page: Page) -> None:
+    """Print what was measured on what, the sections, and the remarks."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    columns = page.columns(console.width)
+    _check_room(page, columns, console.width)
+    first, *more = headlines(page)
+    console.print(Text(first, style="bold"))
+    for line in more:
+        console.print(Text(line, style="dim"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("" if page.names else "case", overflow="fold", ratio=None if page.names else 1)
+    for shown in columns:
+        table.add_column(
+            shown.title,
+            justify="left" if shown.is_text else "right",
+            overflow="fold",
+            no_wrap=not shown.is_text,
+        )
+    for title, rows in page.sections.items():
+        heading = Text(title, style="bold cyan")
+        if not page.names:
+            table.add_row(heading)
+        before: Row | None = None
+        for row in rows:
+            cells = [Text(printable(shown.text(row))) for shown in columns]
+            if page.names:
+                first_cell = heading if before is None else Text()
+            else:
+                first_cell = Text(f" {_case(row, before)}")
+                cells[-1] = status_text(row)
+            table.add_row(first_cell, *cells)
+            before = row
+    if page.rows:
+        console.print(table)
+    for line in notes(page):
+        console.print(Text(line, style="dim"))
+
+
+def as_markdown(page: Page) -> str:
+    """Return a table a section, for a pull request."""
+    columns = page.columns()
+    parts = [escape_markdown(line) for line in headlines(page)]
+    for title, rows in page.sections.items():
+        header = [shown.title for shown in columns]
+        lines = [[shown.text(row) for shown in columns] for row in rows]
+        if not page.names:
+            header = ["case", *header]
+            lines = [[_case(row, None), *line] for row, line in zip(rows, lines, strict=True)]
+        parts += [f"### {escape_markdown(title)}", markdown_table(header, lines)]
+    parts.append("\n".join(f"- {escape_markdown(line)}" for line in notes(page)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def headlines(page: Page) -> list[str]:
+    """Return how many rows there are and how they ended, and a line a device."""
+    frame, files = page.frame, ", ".join(str(path) for path in page.paths)
+    count = f"{len(frame):,}" if len(frame) == page.total else f"{len(frame):,} of {page.total:,}"
+    statuses = frame["status"].value_counts()
+    ended = ", ".join(f"{number:,} {status}" for status, number in statuses.items() if number)
+    lines = [f"{files}: {count} row{'' if page.total == 1 else 's'}{': ' if ended else ''}{ended}"]
+    simulated = int(frame["simulated"].sum())
+    if simulated:
+        lines.append(f"{simulated:,} of them of a simulated device: they are no measurement")
+    devices = frame.drop_duplicates(["chip", "device_name", "backend", "host"])
+    lines += [_device(row) for row in frame_rows(devices.head(MOST_DEVICES))]
+    if len(devices) > MOST_DEVICES:
+        lines.append(f"and {len(devices) - MOST_DEVICES} more; --columns device_name,chip,host")
+    return [printable(line) for line in lines]
+
+
+def notes(page: Page) -> list[str]:
+    """Return what went wrong or deserves a word, equal remarks once, and what is not shown."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in page.rows:
+        failed = row["status"] != "ok"
+        remark = row["error"] if failed else row["warnings"]
+        if remark:
+            key = (str(row["status"]) if failed else "warning", str(remark))
+            found.setdefault(key, []).append(_full_name(row))
+    lines = []
+    for (kind, remark), names in found.items():
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        lines.append(printable(f"{kind}: {names[0]}{others}: {remark}"))
+    if len(lines) > MOST_REMARKS and not page.everything:
+        rest = len(lines) - MOST_REMARKS
+        lines[MOST_REMARKS:] = [f"and {rest:,} more remarks; --all shows them"]
+    if len(page.rows) < len(page.frame):
+        rest = len(page.frame) - len(page.rows)
+        lines.append(f"and {rest:,} more rows; --all shows them, --filter chooses")
+    return lines
+
+
+def _device(row: Row) -> str:
+    if row["source"] is not None:
+        return f"{row['device_name']} ({row['chip']}), published: {row['source']}"
+    when = str(row["started_at"] or "").partition("T")[0]
+    versions = [f"{name} {row[name]}" for name in ("torch", "driver", "runtime") if row[name]]
+    names = dict.fromkeys((row["device_name"], row["chip"], row["backend"]))
+    name, *more = map(str, names)
+    where = f"{name} ({', '.join(more)})" if more else name
+    return ", ".join(filter(None, (where, str(row["host"] or ""), *versions, when)))
+
+
+def _case(row: Row, before: Row | None) -> str:
+    """Return the case; a stage that follows its case goes without its name."""
+    stage = f"{row['stage']}" if row["stage"] else ""
+    if stage and before is not None and _same_case(row, before):
+        return f"  {stage}"
+    text = variant_text(row, case_shape(row))
+    return printable(f"{text}, {stage}" if stage else text)
+
+
+def _same_case(row: Row, other: Row) -> bool:
+    return all(
+        row[name] == other[name] for name in ("run_id", "case_id", "implementation", "device_index")
+    )
+
+
+def _full_name(row: Row) -> str:
+    stage = f", {row['stage']}" if row["stage"] else ""
+    return f"{case_name(row)}{stage}"
+
+
+def _chosen(name: str) -> Shown:
+    column = BY_NAME.get(name)
+    is_text = column is None or column.type in ("text", "json")
+    return Shown(name, partial(_value, name, column), is_text=is_text)
+
+
+def _value(name: str, column: Column | None, row: Row) -> str:
+    """Return a value as people read it: spans with a unit, moments to the second, four digits."""
+    value: Any = row[name]
+    if value is None:
+        return UNKNOWN
+    if column is not None and column.unit == "s":
+        return seconds(value)
+    if column is not None and column.type == "time":
+        return str(value)[:19].replace("T", " ")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return significant(value, 4) if isinstance(value, float) else str(value)
+
+
+def _whole(value: object) -> str:
+    return UNKNOWN if value is None else str(value)
+
+
+def _check_room(page: Page, columns: Sequence[Shown], width: int) -> None:
+    """Refuse a table that would be squeezed until nobody can read it."""
+    needed = NARROWEST_TEXT
+    for shown in columns if page.names else ():
+        longest = max([len(shown.title), *(len(shown.text(row)) for row in page.rows)])
+        needed += 1 + (min(longest, NARROWEST_TEXT) if shown.is_text else longest)
+    if needed > width:
+        raise UsageError(
+            f"--columns: these {len(columns)} need {needed} characters a line, and there are {width}: "
+            "name fewer, widen the window, or take --format csv"
+        )

@@ -1,0 +1,43 @@
+"""The verdicts on published claims, as a section of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.analysis.claims import Finding
+from bench.claims import Claims
+from bench.cli.claims_output import by_sentence, claimed, evidence, found, to_measure
+from bench.reporting.figure import Section, Table
+
+# How many cases' evidence a line names; `bench claims --format markdown` has all of it.
+MOST_CASES = 2
+
+HEADER = ("verdict", "read as", "found", "claimed", "rests on")
+
+
+def claims_section(claims: Claims, findings: Iterable[Finding]) -> Section:
+    """Return a table a sentence, with a line for each way to read it."""
+    tables = [
+        Table(
+            HEADER, [_line(each) for each in group], numeric=frozenset({2, 3}), caption=f"“{said}”"
+        )
+        for said, group in by_sentence(findings)
+    ]
+    lead = f"{claims.title}. Held against these results and published ones."
+    return Section("claims", "What was claimed", lead, tables=tables)
+
+
+def _line(finding: Finding) -> tuple[str, ...]:
+    words = (finding.verdict, finding.claim.reading, found(finding), claimed(finding))
+    return (*words, _grounds(finding))
+
+
+def _grounds(finding: Finding) -> str:
+    """Return the reason of a verdict with what it comes from, or what would settle the claim."""
+    commands = to_measure([finding])
+    if commands:
+        return f"{finding.reason}; to measure it: {' ; '.join(commands)}"
+    known = [evidence(case) for case in finding.cases if case.evidence]
+    more = f"; and {len(known) - MOST_CASES} more" if len(known) > MOST_CASES else ""
+    rests = "; ".join(known[:MOST_CASES]) + more
+    return f"{finding.reason}: {rests}" if rests else finding.reason

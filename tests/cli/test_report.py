@@ -1,0 +1,66 @@
+"""`bench report` as a user runs it: what it prints, what it refuses, and that nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.reporting.conftest import BASE, CASES, OTHER, write
+
+
+@pytest.fixture
+def files(tmp_path):
+    return [write(tmp_path, chip, cases=CASES[:2]) for chip in (BASE, OTHER)]
+
+
+def test_a_page_by_default(files, invoke):
+    assert invoke("report", "chip-a.csv", "chip-b.csv") == "report.html\n"
+    assert "chip-a and chip-b" in (invoke.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_only_pictures(files, invoke):
+    shown = invoke("report", ".", "--svg", "pictures").splitlines()
+    assert "pictures/effectiveness.svg" in shown
+    assert all((invoke.folder / path).exists() for path in shown)
+    assert not (invoke.folder / "report.html").exists()
+
+
+def test_a_folder_and_a_glob_are_results_too(files, invoke):
+    invoke("report", "*.csv", "-o", "a.html")
+    invoke("report", ".", "-o", "b.html")
+    pages = [(invoke.folder / name).read_text(encoding="utf-8") for name in ("a.html", "b.html")]
+    assert pages[0] == pages[1]
+
+
+def test_it_is_not_overwritten_unasked(files, invoke):
+    invoke("report", "chip-a.csv")
+    said = invoke("report", "chip-a.csv", status=2)
+    assert said == "report.html exists: --force replaces it, another name keeps it"
+    invoke("report", "chip-a.csv", "--force")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a result file, such as results/local/smoke.csv"),
+        (["none.csv"], "none.csv: no such file"),
+        (["empty.csv"], "empty.csv"),
+        (["prices.csv"], "prices.csv"),
+        (["chip-a.csv", "--base", "chip-z"], "no device 'chip-z'"),
+        (["chip-a.csv", "--claims", "2025-05-podcas"], "did you mean"),
+        (["chip-a.csv", "chip-a.csv"], "is there twice; name each file once"),
+    ],
+)
+def test_bad_input_writes_nothing(files, invoke, arguments, said):
+    (invoke.folder / "empty.csv").write_text("")
+    (invoke.folder / "prices.csv").write_text("name,price\nh100,2.99\n")
+    before = sorted(invoke.folder.rglob("*"))
+    assert said in invoke("report", *arguments, status=2)
+    assert sorted(invoke.folder.rglob("*")) == before
+
+
+def test_a_cut_off_line_is_a_warning(files, bench):
+    path = bench.folder / "chip-a.csv"
+    path.write_bytes(path.read_bytes()[:-40])
+    done = bench("report", "chip-a.csv")
+    assert done.stderr.startswith("bench: warning: chip-a.csv: ")
+    assert done.stdout == "report.html\n"

@@ -1,0 +1,137 @@
+"""`bench.load` and `bench.compare` in a script: the same answers as the command, and cheap to import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import bench
+from bench.errors import UsageError
+from bench.measure.protocol import Outcome
+from bench.measure.run import pyperf_run
+from bench.results.samples import SamplesFile, samples_path
+from tests.results.bad_files import sound
+from tests.results.conftest import make_row
+
+
+def slower(row: dict, factor: float) -> dict:
+    times = ("time_median_s", "time_mean_s", "ci_low_s", "ci_high_s")
+    rates = ("achieved_tflops", "achieved_gbps", "utilization", "roofline_fraction")
+    return {
+        **row,
+        **{name: row[name] * factor for name in times},
+        **{name: row[name] / factor for name in rates},
+    }
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files of two chips, and a later one of the first; the second is half as fast."""
+    rows = [make_row(m, chip="a") for m in (64, 65, 66)]
+    (tmp_path / "a.csv").write_bytes(sound(*rows))
+    (tmp_path / "b.csv").write_bytes(sound(*({**slower(row, 2.0), "chip": "b"} for row in rows)))
+    (tmp_path / "later.csv").write_bytes(sound(*rows[:2]))
+    return tmp_path
+
+
+def test_importing_costs_neither_pandas_nor_torch():
+    code = (
+        "import sys, bench; from bench import __version__; dir(bench)\n"
+        "assert not {'pandas', 'torch', 'numpy'} & set(sys.modules)\n"
+        "assert 'load' in dir(bench) and not hasattr(bench, 'nothing')\n"
+        "bench.load, bench.compare, bench.Comparison\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_name_that_is_promised_is_there_and_documented():
+    for name in bench.__all__:
+        value = getattr(bench, name)
+        assert name.startswith("__") or value.__doc__
+
+
+@pytest.mark.slow
+def test_the_names_are_typed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import bench\n"
+        "found = bench.compare([bench.load('a.csv'), bench.load('b.csv')])\n"
+        "reveal_type(found)\n"
+        "bench.nothing\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), str(script)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert 'Revealed type is "bench.analysis.compare.Comparison"' in shown
+    assert 'Module has no attribute "nothing"' in shown
+
+
+def test_frames_in_a_list_go_by_their_chips(files):
+    found = bench.compare([bench.load(files / "a.csv"), bench.load(files / "b.csv")])
+    assert isinstance(found, bench.Comparison)
+    assert (found.base, found.others) == ("a", ("b",))
+    assert list(found.pairs["verdict"]) == ["slower"] * 3
+    assert list(found.pairs["ratio"]) == pytest.approx([0.5] * 3)
+
+
+def test_one_frame_is_compared_by_its_chips(files):
+    rows = bench.load([files / "a.csv", files / "b.csv"])
+    assert bench.compare(rows, base="b").pairs["ratio"].to_list() == pytest.approx([2.0] * 3)
+
+
+def test_frames_of_one_chip_go_by_their_files(files):
+    found = bench.compare([bench.load(files / "a.csv"), bench.load(files / "later.csv")])
+    assert (found.base, found.others) == ("a", ("later",))
+    several = bench.load([files / "a.csv", files / "later.csv"])
+    assert bench.compare([several, bench.load(files / "later.csv")]).base == files.name
+
+
+def test_labels_of_ones_own_and_rows_of_ones_own_choice(files):
+    a, b = bench.load(files / "a.csv"), bench.load(files / "b.csv")
+    found = bench.compare({"before": a[a["m"] > 64], "after": b.sample(frac=1, random_state=1)})
+    assert (found.base, found.others) == ("before", ("after",))
+    assert list(found.pairs["m"]) == [65, 66]
+    assert list(found.unpaired["side"]) == ["after"]
+
+
+def test_the_samples_beside_the_files_give_the_intervals(files):
+    for name, factor in (("a", 1.0), ("b", 2.0)):
+        row = {**slower(make_row(64), factor), "chip": name}
+        values = [row["time_median_s"] * (1 + 0.001 * place) for place in range(-10, 11)]
+        outcome = Outcome("ok", values_s=values, warm_ups=[], metadata={"loops": 1})
+        samples = SamplesFile(samples_path(files / f"{name}.csv"), keep=False)
+        samples.add("case", [pyperf_run("case", row, outcome)])
+        samples.write()
+    frames = {name: bench.load(files / f"{name}.csv") for name in "ab"}
+    for given in (frames, list(frames.values())):
+        found = bench.compare(given).pairs
+        assert list(found["interval_from"]) == ["samples", "rows", "rows"]
+
+
+def test_it_says_what_the_command_says(files, bench):
+    import bench as package
+
+    found = package.compare([package.load(files / "a.csv"), package.load(files / "b.csv")])
+    said = json.loads(bench("compare", "a.csv", "b.csv", "--format", "json").stdout)
+    assert said["pairs"][0]["low"] == found.pairs["low"][0]
+    assert [row["set"] for row in said["sets"]] == list(found.sets["set"])
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (lambda a: [a], "needs two devices"),
+        (lambda a: [a, a], "is there twice"),
+        (lambda a: ["a.csv", "b.csv"], r"frame 1: expected a frame from bench\.load"),
+        (lambda a: {"x": a, "y": a[["m"]]}, "y: lacks case_id, chip, .*bench.load without"),
+        (lambda a: [a, a[a["m"] == 0]], "has no rows"),
+        (lambda a: pd.DataFrame(), "frame 1: lacks case_id"),
+    ],
+)
+def test_mistakes(files, frames, message):
+    with pytest.raises(UsageError, match=message):
+        bench.compare(frames(bench.load(files / "a.csv")))
