@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from backends import ascend_node, npu_doctor
+from backends import ascend_node, dcmi, npu_doctor
 from backends.ascend_errors import explain, in_words, meaning
 from backends.ascend_node import npu
 from backends.npu_telemetry import NpuSampler
@@ -52,7 +52,7 @@ class AscendBackend(TorchBackend):
             if count:
                 npu().init()
         except Exception as error:
-            return explain(str(error))
+            return ascend_node.permission_problem() or explain(str(error))
         return None if count else ascend_node.no_device_reason()
 
     def devices(self) -> list[Device]:
@@ -163,7 +163,8 @@ class AscendTelemetry:
     def __init__(self, index: int) -> None:
         self._index = index
         # A simulated node may be a machine with real chips: their sensors are none of its.
-        self._sensors = None if ascend_node.simulated() else NpuSampler(index)
+        foreign = ascend_node.simulated() and not dcmi.simulated()
+        self._sensors = None if foreign else NpuSampler(index)
 
     def start(self) -> None:
         """Begin to watch."""

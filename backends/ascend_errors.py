@@ -7,38 +7,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from backends.ascend_codes import HCCL, LOST, NOT_TAKEN, OPERATORS, OUT_OF_MEMORY, RUNTIME
 from bench.errors import DeviceLost, OutOfMemory, Unsupported
-
-# Codes of the CANN runtime (acl/error_codes/rt_error_codes.h) that a benchmark can run into, and what
-# they mean. After those of LOST, the device answers no process until it has been reset.
-MEANINGS = {
-    107002: "no context on this device: the process was never attached to it",
-    107020: "a task ran into its time limit",
-    207000: "this chip, driver or CANN does not have the feature",
-    207001: "out of memory on the device",
-    507010: "the device's task scheduler has stopped answering",
-    507012: "the device has stopped reporting",
-    507014: "an AI Core ran into its time limit",
-    507015: "an AI Core raised an exception",
-    507017: "an AI CPU ran into its time limit",
-    507018: "an AI CPU raised an exception",
-    507033: "the device cannot be opened: it is occupied, or its driver is not up",
-    507053: "an uncorrectable memory error",
-    507899: "the driver reported an internal error",
-}
-OUT_OF_MEMORY = 207001
-LOST = (507010, 507012, 507899)
-
-# What aclnn returns for operands it does not take, and for kernels that this CANN does not bring.
-NOT_TAKEN = {
-    161002: "CANN does not take these operands",
-    561003: "CANN has no such kernel for this chip",
-    561103: "CANN has no such kernel for this chip",
-    561107: "the operators of CANN for this chip are not installed (the kernels package)",
-}
 
 FALLBACK = re.compile(r"operator '([\w:.]+)' would execute its main computation on CPU")
 MISSING = re.compile(r"(aclnn\w+) or \w+GetWorkspaceSize not in libopapi")
+
+
+# CANN's own report, as in `EI0006: [PID: 12] 2025-04-08-18:07:20.444.436 Getting socket times out.`
+REPORT = re.compile(r"\b(E[A-Z]\d{4}): (?:\[PID: ?\d+\] )?(?:\d{4}-\S+ )?([^\n]+)")
+HCCL_CODE = re.compile(r"HCCL function error: (\w+).*?error code is (\d{1,2})\b", re.DOTALL)
 
 
 def code_of(text: str) -> int | None:
@@ -48,11 +26,16 @@ def code_of(text: str) -> int | None:
 
 
 def explain(text: str) -> str:
-    """Return an error's first sentence, and what its code means."""
-    code = code_of(text)
+    """Return an error's first sentence, before it what its code means, after it CANN's own report."""
     sentence = " ".join(text.split("[ERROR]")[0].split())[:300]
-    known = MEANINGS.get(code) or NOT_TAKEN.get(code) if code is not None else None
-    return f"{known} (CANN error {code}): {sentence}" if known else sentence
+    if report := REPORT.search(text):
+        sentence = f"{sentence}; {report[1]}: {report[2].strip()[:200]}"
+    if found := HCCL_CODE.search(text):
+        known = HCCL.get(int(found[2]), "not in hccl_types.h")
+        return f"{known} (HCCL error {found[2]} of {found[1]}): {sentence}"
+    code = code_of(text)
+    meaning_of = {**RUNTIME, **OPERATORS}.get(code) if code is not None else None
+    return f"{meaning_of} (CANN error {code}): {sentence}" if meaning_of else sentence
 
 
 # Operators are launched by a thread of torch-npu's, whose exception keeps the operator's name only.
@@ -81,15 +64,18 @@ def meaning(error: Exception) -> Exception:
             f"{found[1]} would run on the CPU: this torch-npu has no NPU kernel of it"
         )
     if found := MISSING.search(text):
-        return Unsupported(f"this CANN has no operator {found[1]}; a newer one may")
+        return Unsupported(
+            f"this CANN is too old: it has no operator {found[1]} "
+            "(docs/ascend.md lists which release has which)"
+        )
     code = code_of(text)
     if code in NOT_TAKEN:
         return Unsupported(explain(text))
     if code in LOST:
         return DeviceLost(explain(text))
-    if code == OUT_OF_MEMORY:
+    if code in OUT_OF_MEMORY:
         return OutOfMemory(explain(text))
-    if code is None and text == str(error):
+    if code is None and text == str(error) and not HCCL_CODE.search(text):
         return error
     return RuntimeError(explain(text))
 

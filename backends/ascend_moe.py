@@ -21,6 +21,8 @@ from bench.kernels.moe_layer import MoeLayer
 
 SPLIT_ROWS = {"split_item": 2, "group_type": 0, "group_list_type": 1}  # one x, one y, counts
 
+NOT_QUANTISED = -1  # npu_moe_init_routing_v2's quant_mode
+
 # npu_moe_gating_top_k: how groups are ranked, and which function scores.
 BY_TWO_BEST = 1
 SIGMOID = 1
@@ -57,7 +59,7 @@ class NpuFused:
             weight, chosen = gate(case, operands)
             mark("gate")
             z = x @ operands["latent_in"].T if case.latent else x
-            rows, places, counts = route(case, z, chosen)
+            rows, places, counts, _ = route(case, z, chosen)
             mark("dispatch")
             product = grouped_product(rows, first, counts)
             mark("experts")
@@ -157,12 +159,17 @@ def gate(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
     return weight, chosen
 
 
-def route(case: MoeLayer, z: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows of z sorted by local expert, each assignment's place there, rows an expert."""
+def route(
+    case: MoeLayer, z: Tensor, chosen: Tensor, quant_mode: int = NOT_QUANTISED
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return rows of z sorted by local expert, each assignment's place there, rows an expert, scales.
+
+    The scales are those of the rows, and mean nothing where these are not quantised.
+    """
     import torch_npu
 
     experts = case.local_experts
-    rows, places, counts, _ = torch_npu.npu_moe_init_routing_v2(
+    rows, places, counts, scales = torch_npu.npu_moe_init_routing_v2(
         z,
         (chosen % experts).to(torch.int32),
         active_num=case.tokens * case.top_k,
@@ -170,10 +177,10 @@ def route(case: MoeLayer, z: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Te
         expert_tokens_num_type=1,
         expert_tokens_num_flag=True,
         active_expert_range=[0, experts],
-        quant_mode=-1,
+        quant_mode=quant_mode,
         row_idx_type=0,
     )
-    return rows, places, counts
+    return rows, places, counts, scales
 
 
 def grouped_product(rows: Tensor, weight: Tensor, counts: Tensor) -> Tensor:

@@ -1,36 +1,64 @@
-"""What an Ascend node has and lacks: torch-npu, CANN, the driver, permissions; no NPU is touched."""
+"""What an Ascend node has and lacks: torch-npu, CANN, the driver, permissions; no NPU is touched.
+
+Paths are where Huawei's installers put things (hiascend.com, CANN installation guide). `root` is that
+of the file system, so that a node can be laid out in a folder.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
 import os
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
+ROOT = Path("/")
+SET_ENV = (
+    "usr/local/Ascend/ascend-toolkit/set_env.sh",
+    "usr/local/Ascend/cann/set_env.sh",
+    "usr/local/Ascend/nnae/set_env.sh",
+    "root/Ascend/ascend-toolkit/set_env.sh",
+)
+GROUP = "HwHiAiUser"  # owns /dev/davinci*
+JOIN_GROUP = f"sudo usermod --append --groups {GROUP} $USER    # then log in again"
 
-SET_ENV = ("/usr/local/Ascend/ascend-toolkit/set_env.sh", "/usr/local/Ascend/cann/set_env.sh")
+
+def installed(package: str) -> str | None:
+    """Return the version of an installed package, None if there is none; nothing is imported."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
-def torch_release() -> str:
-    """Return torch's version as torch-npu numbers its own: 2.13.0 of 2.13.0+cpu."""
-    return torch.__version__.partition("+")[0]
+def fits(torch: str | None, extension: str) -> bool:
+    """Tell whether a torch-npu belongs to a torch: their releases are the same, as 2.1.0.post10's."""
+    release = _release(torch)
+    return release is None or re.match(rf"{re.escape(release)}(?!\d)", extension) is not None
+
+
+def install_command(torch: str | None) -> str:
+    """Return the command that installs the torch-npu of a torch."""
+    return f"pip install torch-npu=={_release(torch) or 'VERSION_OF_TORCH'}"
+
+
+def _release(torch: str | None) -> str | None:
+    found = re.match(r"\d+\.\d+\.\d+", torch or "")
+    return found[0] if found else None
 
 
 def package_problem() -> str | None:
     """Return why torch-npu is not there or does not fit torch, None when it does."""
-    wanted = torch_release()
-    try:
-        found = version("torch-npu")
-    except PackageNotFoundError:
-        return f"torch-npu is not installed; install it with: pip install torch-npu=={wanted}"
-    if found.split(".")[:2] != wanted.split(".")[:2]:
+    torch, extension = installed("torch"), installed("torch-npu")
+    if extension is None:
+        return f"torch-npu is not installed; install it with: {install_command(torch)}"
+    if not fits(torch, extension):
         return (
-            f"torch-npu {found} does not fit torch {wanted}; "
-            f"install the one that does with: pip install torch-npu=={wanted}"
+            f"torch-npu {extension} does not fit torch {torch}; "
+            f"install the one that does with: {install_command(torch)}"
         )
     return None
 
@@ -51,29 +79,48 @@ def import_problem() -> str | None:
     try:
         npu()
     except ImportError as error:
-        scripts = [path for path in SET_ENV if Path(path).exists()]
-        source = scripts[0] if scripts else "its set_env.sh (after installing CANN)"
-        return f"CANN is not found ({error}); source {source} first"
+        script = set_env_script() or "its set_env.sh (after installing CANN)"
+        return f"CANN is not found ({error}); source {script} first"
     except Exception as error:  # torch-npu raises bare Exceptions for incomplete installations
         return " ".join(str(error).split("[ERROR]")[0].split())
     return None
 
 
-def no_device_reason() -> str:
+def set_env_script(root: Path = ROOT) -> Path | None:
+    """Return the script that sets CANN's environment, None where CANN is not installed."""
+    return next((Path("/") / script for script in SET_ENV if (root / script).exists()), None)
+
+
+def chip_nodes(root: Path = ROOT) -> list[str]:
+    """Return the names of the chips' device nodes."""
+    found = (path.name for path in (root / "dev").glob("davinci[0-9]*"))
+    return sorted(found, key=lambda name: (len(name), name))
+
+
+def closed_node(names: list[str], root: Path = ROOT) -> str | None:
+    """Return the first of some device nodes that this user may not open, None when all may be."""
+    closed = (name for name in names if not os.access(root / "dev" / name, os.R_OK | os.W_OK))
+    return next(closed, None)
+
+
+def permission_problem(root: Path = ROOT) -> str | None:
+    """Return why this user may not open a chip, None when all may be opened."""
+    closed = closed_node(chip_nodes(root), root)
+    if closed is None:
+        return None
+    return f"no permission on /dev/{closed}, which belongs to the group {GROUP}; {JOIN_GROUP}"
+
+
+def no_device_reason(root: Path = ROOT) -> str:
     """Return why CANN sees no NPU."""
     hidden = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
-    nodes = sorted(map(str, Path("/dev").glob("davinci[0-9]*")))
     if hidden is not None:
         return f"ASCEND_RT_VISIBLE_DEVICES={hidden!r} leaves no NPU visible; unset or correct it"
+    nodes = chip_nodes(root)
     if not nodes:
         return "there is no NPU: no /dev/davinci* (in a container, pass them through)"
-    locked = [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
-    if locked:
-        return (
-            f"no permission on {locked[0]}; add the user to its group: "
-            f"sudo usermod -aG HwHiAiUser {os.environ.get('USER', '$USER')}"
-        )
-    return f"{nodes[0]} is there, but CANN sees no NPU; npu-smi info says what state it is in"
+    seen = f"/dev/{nodes[0]} is there, but CANN sees no NPU; npu-smi info says what state it is in"
+    return permission_problem(root) or seen
 
 
 def simulated() -> bool:
@@ -84,11 +131,11 @@ def simulated() -> bool:
         return False
 
 
-def version_file(part: str) -> str | None:
+def version_file(part: str, root: Path = ROOT) -> str | None:
     """Return the version of an installed part, driver or firmware, None where unknown."""
     try:
-        text = Path(f"/usr/local/Ascend/{part}/version.info").read_text(encoding="utf-8")
+        text = (root / f"usr/local/Ascend/{part}/version.info").read_text(errors="replace")
     except OSError:
         return None
-    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return lines.get("Version") or lines.get("version")
+    found = re.search(r"^\s*[Vv]ersion\s*=\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else None

@@ -226,6 +226,14 @@ class Dcmi:
             raise DcmiError(function, code)
 
 
+def simulated() -> bool:
+    """Tell whether the library is the stand-in of this project's tests."""
+    try:
+        return hasattr(_load(LIBRARIES), "dcmi_simulator")
+    except OSError:
+        return False
+
+
 def _load(names: tuple[str, ...]) -> ctypes.CDLL:
     """Return the first library that loads. Raises OSError with the reason of the first that is there."""
     reasons = []

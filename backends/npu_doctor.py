@@ -1,7 +1,6 @@
 """What `bench doctor` tells about Ascend NPUs: nodes, driver, CANN, torch-npu, and who is on the chips.
 
-Paths are where Huawei's installers put things (hiascend.com, CANN installation guide); a prefix of
-one's own is followed through the variables that set_env.sh sets.
+Where CANN has a prefix of its own, it is followed through the variables that set_env.sh sets.
 """
 
 from __future__ import annotations
@@ -10,22 +9,15 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from backends import ascend_node
 from backends.npu_chip import ChipReading, Sensors
 from backends.npu_telemetry import find_sensors
 from bench.backend import Finding
 
 # What a process opens besides its chip; a container needs each of them passed in.
 SHARED_NODES = ("davinci_manager", "devmm_svm", "hisi_hdc")
-GROUP = "HwHiAiUser"
-
-SET_ENV = (
-    "usr/local/Ascend/ascend-toolkit/set_env.sh",
-    "usr/local/Ascend/cann/set_env.sh",
-    "usr/local/Ascend/nnae/set_env.sh",
-)
 HOME_VARIABLES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
 
 HOT_C = 85.0
@@ -41,21 +33,13 @@ SLOW_SETTINGS = {
 }
 
 
-def installed(package: str) -> str | None:
-    """Return the version of an installed package, None if there is none; nothing is imported."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 @dataclass(frozen=True)
 class Node:
     """Where to look: the file system, the environment, the packages and the sensors."""
 
-    root: Path = Path("/")
+    root: Path = ascend_node.ROOT
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    installed: Callable[[str], str | None] = installed
+    installed: Callable[[str], str | None] = ascend_node.installed
     find_sensors: Callable[[], tuple[Sensors | None, str | None]] = find_sensors
 
 
@@ -75,7 +59,7 @@ def diagnose(node: Node | None = None) -> list[Finding]:
 def _nodes(node: Node) -> Iterator[Finding]:
     """Look for the chips' device nodes, and whether this user may open them."""
     devices = node.root / "dev"
-    chips = sorted(path.name for path in devices.glob("davinci[0-9]*"))
+    chips = ascend_node.chip_nodes(node.root)
     shared = [name for name in SHARED_NODES if (devices / name).exists()]
     passed = " ".join(f"--device=/dev/{name}" for name in ("davinci0", *SHARED_NODES))
     if not chips:
@@ -91,15 +75,14 @@ def _nodes(node: Node) -> Iterator[Finding]:
         yield Finding(
             "fail", "NPU", f"{missing} missing in this container", f"docker run {passed} …"
         )
-    closed = [
-        name for name in (*chips, *shared) if not os.access(devices / name, os.R_OK | os.W_OK)
-    ]
-    if closed:
+    closed = ascend_node.closed_node([*chips, *shared], node.root)
+    if closed is not None:
         yield Finding(
             "fail",
             "permission",
-            f"/dev/{closed[0]} may not be opened by this user; it belongs to the group {GROUP}",
-            f"sudo usermod --append --groups {GROUP} $USER    # then log in again",
+            f"/dev/{closed} may not be opened by this user; it belongs to the group "
+            f"{ascend_node.GROUP}",
+            ascend_node.JOIN_GROUP,
         )
     else:
         yield Finding(
@@ -108,10 +91,9 @@ def _nodes(node: Node) -> Iterator[Finding]:
 
 
 def _driver(node: Node) -> Iterator[Finding]:
-    text = _read(node.root / "usr/local/Ascend/driver/version.info")
-    found = re.search(r"^\s*Version\s*=\s*(\S+)", text, re.MULTILINE)
+    found = ascend_node.version_file("driver", node.root)
     if found is not None:
-        yield Finding("ok", "driver", found[1])
+        yield Finding("ok", "driver", found)
     else:
         yield Finding(
             "warn",
@@ -133,15 +115,15 @@ def _cann(node: Node) -> Iterator[Finding]:
         if home:
             yield Finding("fail", "CANN", f"{name}={home} does not exist", f"unset {name}")
             return
-    for script in (*SET_ENV, "root/Ascend/ascend-toolkit/set_env.sh"):
-        if (node.root / script).exists():
-            yield Finding(
-                "fail",
-                "CANN",
-                "it is installed, but its environment is not set in this shell",
-                f"source /{script}",
-            )
-            return
+    script = ascend_node.set_env_script(node.root)
+    if script is not None:
+        yield Finding(
+            "fail",
+            "CANN",
+            "it is installed, but its environment is not set in this shell",
+            f"source {script}",
+        )
+        return
     yield Finding(
         "fail",
         "CANN",
@@ -161,21 +143,11 @@ def _cann_version(home: Path) -> str | None:
 def _torch_npu(node: Node) -> Iterator[Finding]:
     """Look whether torch-npu is there and belongs to this torch: both have the same version."""
     torch, extension = node.installed("torch"), node.installed("torch-npu")
-    wanted = re.match(r"\d+\.\d+\.\d+", torch or "")
+    mend = ascend_node.install_command(torch)
     if extension is None:
-        yield Finding(
-            "fail",
-            "torch-npu",
-            "not installed",
-            f"pip install torch-npu=={wanted[0] if wanted else 'VERSION_OF_TORCH'}",
-        )
-    elif wanted is not None and not re.match(rf"{re.escape(wanted[0])}(?!\d)", extension):
-        yield Finding(
-            "fail",
-            "torch-npu",
-            f"{extension} does not fit torch {torch}",
-            f"pip install torch-npu=={wanted[0]}",
-        )
+        yield Finding("fail", "torch-npu", "not installed", mend)
+    elif not ascend_node.fits(torch, extension):
+        yield Finding("fail", "torch-npu", f"{extension} does not fit torch {torch}", mend)
     else:
         yield Finding("ok", "torch-npu", extension)
 

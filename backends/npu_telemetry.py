@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-import psutil
-
 from backends.dcmi import Dcmi
 from backends.npu_chip import ChipReading, Sensors
 from backends.npu_smi import NpuSmi
+from backends.sensors import own_pids
 from bench.backend import Telemetry
 
 # The clock that a chip keeps up at its thermal design power is the rated one (DCMI API reference,
@@ -52,15 +51,6 @@ def others(chip: ChipReading, own: Iterable[int]) -> int | None:
     if chip.processes is None:
         return None
     return len({process.pid for process in chip.processes} - set(own))
-
-
-def own_pids() -> set[int]:
-    """Return this process and its siblings: workers of the same run, which wait for their turn."""
-    try:
-        siblings = psutil.Process(os.getppid()).children()
-    except psutil.Error:  # the parent is outside of a container
-        siblings = []
-    return {os.getpid(), *(process.pid for process in siblings)}
 
 
 class NpuSampler:

@@ -1,34 +1,22 @@
-"""The Ascend backend as users run it, with the real torch-npu, on simulated nodes.
-
-tests/simulators/with-cann makes what it needs at its first use: a build of half a minute and a
-download of 43 MB.
-"""
+"""The Ascend backend as users run it, with the real torch-npu, on simulated nodes."""
 
 from __future__ import annotations
 
-import csv
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
-from backends.ascend_errors import code_of, explain, in_words
-from bench.errors import DeviceLost, OutOfMemory, Unsupported
+from bench.config import load_config
+from tests.backends.test_ascend_docs import operators, table
+from tests.simulators.cann_node import COPY, run
 
-WITH_CANN = Path(__file__).parents[1] / "simulators" / "with-cann"
 CONFIGS = Path(__file__).parents[2] / "configs"
-WHOLE_ENVIRONMENT = {**os.environ, "PYTHON": sys.executable, "COLUMNS": "100", "NO_COLOR": "1"}
+SHIPPED = ("smoke", "matmul", "memory", "moe-deepseek-v3", "moe-pangu-ultra")
 
-QUICK = "measurement: {precision: 0.2, time_budget_s: 0.05, case_timeout_s: 120}\nkernels:\n"
-PRODUCT = "  - {kernel: matmul, dtype: bfloat16, m: 64, n: 48, k: 96, cache: hot}\n"
-COPY = "  - {kernel: memory, operation: copy, size_mib: 1, cache: hot}\n"
 LAYER = (
     "  - {kernel: moe_layer, hidden: 256, intermediate: 64, experts: 16, top_k: 4, tokens: 24,"
-    " cache: hot, dtype: bfloat16, "
+    " cache: hot, "
 )
 # The gates of DeepSeek-V3 and of Pangu Ultra MoE, and a plain softmax with another activation.
 DEEPSEEK = (
@@ -39,27 +27,6 @@ PANGU = "gate: sigmoid, scaling: 2.5, shared_experts: 1, expert_parallel: 2}\n"
 SOFTMAX = "gate: softmax, activation: swigluoai}\n"
 
 
-def run(folder, kernels, *options, status=0, **scenario):
-    """Return the rows of a run on a simulated node, and what was printed."""
-    (folder / "config.yaml").write_text(QUICK + kernels)
-    command = [WITH_CANN, "bench", "run", "config.yaml", "--backend", "ascend", "-o", "rows.csv"]
-    environment = {f"CANN_SIM_{name}": str(value) for name, value in scenario.items()}
-    done = subprocess.run(
-        [*command, "--force", *options],
-        cwd=folder,
-        env={**WHOLE_ENVIRONMENT, **environment},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    with (folder / "rows.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert all(row["simulated"] == "true" for row in rows), "nothing simulated is a measurement"
-    return rows, done.stderr
-
-
 def by_status(rows):
     return {(row["implementation"], row["dtype"]): row["status"] for row in rows}
 
@@ -67,14 +34,18 @@ def by_status(rows):
 @pytest.mark.slow
 def test_matmul_and_memory(tmp_path):
     kernels = (
-        "  - {kernel: matmul, dtype: [float32, hf32, float16, bfloat16, int8, tf32, float8_e4m3],"
-        " layout: [nn, nt], m: 64, n: 48, k: 96, cache: hot}\n"
+        "  - {kernel: matmul, dtype: [float32, hf32, float16, bfloat16, int8], m: 64, n: 48, k: 96,"
+        " cache: hot}\n"
+        "  - {kernel: matmul, dtype: [tf32, float8_e4m3], m: 64, n: 48, k: 96, cache: hot}\n"
         "  - {kernel: matmul, dtype: bfloat16, batch: 3, m: 32, n: 48, k: 96, cache: cold}\n"
         "  - {kernel: matmul, dtype: bfloat16, m: 32, n: 48, k: 96, cache: hot, graph: true}\n"
         "  - {kernel: memory, operation: [copy, read, triad], dtype: [float32, bfloat16],"
         " size_mib: 1, cache: hot}\n"
     )
-    rows, _ = run(tmp_path, kernels, "--implementation", "all", L2=1)
+    sensors = "power=3000,3100;bandwidth=40;aicore=70"
+    rows, _ = run(tmp_path, kernels, sensors=sensors, L2=1)
+    assert {row["power_w"] for row in rows if row["status"] == "ok"} <= {"300.0", "305.0", "310.0"}
+    assert {row["memory_busy"] for row in rows if row["status"] == "ok"} == {"0.4"}
     for row in rows:
         assert row["status"] in ("ok", "unsupported"), row
         if row["status"] == "ok":
@@ -83,12 +54,11 @@ def test_matmul_and_memory(tmp_path):
     status = by_status(rows)
     for dtype in ("float32", "hf32", "float16", "bfloat16"):
         assert status["torch", dtype] == "ok"
-    for dtype in ("float16", "bfloat16", "int8"):
-        assert status["npu-fractal-nz", dtype] in ("ok", "unsupported")
     assert status["npu-quant", "int8"] == "ok"
-    assert status["torch", "int8"] == status["torch", "tf32"] == "unsupported"
-    nz = [r for r in rows if r["implementation"] == "npu-fractal-nz" and r["status"] == "ok"]
-    assert {row["dtype"] for row in nz} == {"float16", "bfloat16", "int8"}
+    refused = {row["dtype"]: row["error"] for row in rows if row["status"] == "unsupported"}
+    assert refused.keys() == {"tf32", "float8_e4m3"}
+    assert "hf32" in refused["tf32"]
+    assert "Ascend 950" in refused["float8_e4m3"]
     assert {"events", "graph"} <= {row["timing"] for row in rows}
     assert any(int(row["flush_bytes"] or 0) > 0 for row in rows), "cold cycles through the L2"
     errors = {r["dtype"]: float(r["rel_error"]) for r in rows if r["implementation"] == "torch"
@@ -102,18 +72,39 @@ def test_matmul_and_memory(tmp_path):
 
 @pytest.mark.slow
 def test_layers_by_every_implementation(tmp_path):
-    rows, _ = run(tmp_path, LAYER + DEEPSEEK + LAYER + PANGU + LAYER + SOFTMAX,
-                  "--implementation", "all")  # fmt: skip
-    done = [row for row in rows if row["implementation"] != "float8"]
-    for row in done:
-        assert row["status"] == "ok", row
-        assert row["verified"] == "true"
-    others = [row for row in rows if row not in done]
-    assert {row["status"] for row in others} <= {"unsupported"}, (
-        "float8 is no implementation of bf16"
-    )
-    names = {row["implementation"] for row in done}
-    assert names == {"npu-fused", "npu-fused-nz", "npu-finalize", "grouped", "loop"}
+    ungated = "gate: softmax, activation: relu2, gated: false, shared_experts: 1}\n"
+    latent = "gate: softmax, expert_hidden: 128}\n"
+    layer = LAYER + "dtype: bfloat16, "
+    int8 = LAYER + "dtype: int8, "
+    kernels = layer + DEEPSEEK + layer + PANGU + layer + SOFTMAX
+    kernels += int8 + DEEPSEEK.replace("balanced, ", "") + int8 + latent + int8 + ungated
+    product = "  - {kernel: matmul, m: 16, n: 32, k: 64, cache: hot, dtype: "
+    kernels += product + "[float16, bfloat16, int8]}\n" + product + "int8, layout: nt}\n"
+    rows, _ = run(tmp_path, kernels, "--implementation", "all", CALLS=tmp_path / "calls")
+
+    done = {(row["implementation"], row["dtype"]) for row in rows if row["status"] == "ok"}
+    plain = ("npu-fused", "npu-fused-nz", "npu-finalize", "grouped", "loop")
+    assert done == {
+        *((name, "bfloat16") for name in plain),
+        *((name, "int8") for name in ("npu-int8", "npu-int8-fused")),
+        *(("torch", dtype) for dtype in ("float16", "bfloat16")),
+        *(("npu-fractal-nz", dtype) for dtype in ("float16", "bfloat16", "int8")),
+        ("npu-quant", "int8"),
+    }
+    assert all(row["verified"] == "true" for row in rows if row["status"] == "ok")
+    for row in rows:
+        if row["kernel"] == "moe_layer" and (row["implementation"], row["dtype"]) in done:
+            other = row["implementation"] == "npu-int8-fused" and "relu2" in row["params"]
+            assert row["status"] == ("unsupported" if other else "ok"), row
+            # Rounding to 127 steps shows: nothing was computed in another format instead.
+            assert other or row["dtype"] == "bfloat16" or float(row["rel_error"]) > 0.003
+    ungated_rows = [row for row in rows if "no activation but SwiGLU" in row["error"]]
+    assert len(ungated_rows) == 1
+
+    # What docs/ascend.md calls simulated has been executed, and its results verified above.
+    executed = set((tmp_path / "calls").read_text().split())
+    listed = {name for row in table() for name in operators(row) if name.startswith("aclnn")}
+    assert listed <= executed
 
 
 def cut_down(block):
@@ -130,104 +121,37 @@ def cut_down(block):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "config", ["smoke", "matmul", "memory", "moe-deepseek-v3", "moe-pangu-ultra"]
-)
-def test_shipped_configs_cut_down(tmp_path, config):
-    shipped = yaml.safe_load((CONFIGS / f"{config}.yaml").read_text())
+def test_shipped_configs_cut_down(tmp_path):
+    """The configs in one run, which starts torch-npu once, without the cases that they share."""
     blocks: list[dict] = []
-    for block in shipped["kernels"]:
-        small = cut_down(block)
-        if small not in blocks:
-            blocks.append(small)
-    text = yaml.safe_dump(blocks)
-    rows, _ = run(tmp_path, text, "--precision", "0.5")
+    wanted = {}
+    for name in SHIPPED:
+        shipped = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+        small = [cut_down(block) for block in shipped["kernels"]]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"kernels": small}))
+        wanted[name] = load_config(str(tmp_path / f"{name}.yaml"), force=True).cases
+        blocks += [block for block in small if block not in blocks]
+    rows, _ = run(tmp_path, yaml.safe_dump(blocks), "--precision", "0.5")
     assert {row["status"] for row in rows} <= {"ok", "unsupported"}
     assert all(row["verified"] == "true" for row in rows if row["status"] == "ok")
-    done = {row["kernel"] for row in rows if row["status"] == "ok"}
-    assert done == {block["kernel"] for block in blocks}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fault", "status", "said"),
-    [
-        ("aclnnMm:fail@50", "error", "507015"),
-        ("aclnnMm:wrong", "wrong_result", "rounding explains"),
-        ("aclnnMm:out_of_memory@50", "out_of_memory", "207001"),
-        ("aclnnMm:lost@50", "device_lost", "507010"),
-        ("aclnnMm:hang@50", "timeout", "no answer"),
-    ],
-)
-def test_faults_end_in_their_status(tmp_path, fault, status, said):
-    # From the 50th product on the case is being timed; the ones before it warm the device up.
-    product, copy = run(tmp_path, PRODUCT + COPY, "--case-timeout", "20", status=1, FAULTS=fault)[0]
-    assert product["status"] == status
-    assert said in product["error"]
-    assert copy["status"] == ("device_lost" if status == "device_lost" else "ok")
-
-
-@pytest.mark.slow
-def test_memory_ends(tmp_path):
-    big = "  - {kernel: memory, operation: copy, size_mib: 80, cache: hot}\n"
-    large, small = run(tmp_path, big + COPY, status=1, MEMORY=128)[0]
-    assert large["status"] == "out_of_memory"
-    assert "GiB" in large["error"]
-    assert small["status"] == "ok"
+    status = {row["case_id"]: row["status"] for row in rows}
+    for name, cases in wanted.items():
+        assert {case.case_id for case in cases} <= set(status), name
+        ok = {case.kernel.name for case in cases if status[case.case_id] == "ok"}
+        assert ok == {case.kernel.name for case in cases}, name
 
 
 @pytest.mark.slow
 def test_all_of_eight_dies(tmp_path):
-    rows, said = run(tmp_path, COPY, "--device", "all", DEVICES=8, CHIP="Ascend910_9392")
+    sensors = "cards=4;chips=2;name=910_9392;power=5000;temperature=50,60;aicore=90;clock=1500"
+    rows, said = run(tmp_path, COPY, "--device", "all", sensors=sensors, DEVICES=8,
+                     CHIP="Ascend910_9392")  # fmt: skip
     assert [row["device_index"] for row in rows] == [str(index) for index in range(8)]
     assert {row["status"] for row in rows} == {"ok"}
     assert {row["chip"] for row in rows} == {"ascend-910c-die"}
+    for row in rows:
+        assert (row["clock_mhz"], row["temperature_c"], row["busy"]) == ("1500.0", "60.0", "0.9")
+        assert "1800 MHz" in row["throttle"]
+        assert row["power_w"] == "", "a card's power is not that of one of its dies"
     assert "SIMULATED" in said
     assert "CANN 9.1.0 (simulated)" in rows[0]["runtime"]
-
-
-@pytest.mark.slow
-def test_an_operator_without_kernel_fails_by_name():
-    done = subprocess.run(
-        [WITH_CANN, "python", "-c", "import torch; torch.ones(3, 3, device='npu').inverse().cpu()"],
-        env=WHOLE_ENVIRONMENT, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "is not simulated" in done.stderr
-
-
-@pytest.mark.skipif(find_spec("torch_npu") is not None, reason="this machine has torch-npu")
-def test_without_torch_npu(bench):
-    done = bench("run", "smoke", "--backend", "ascend", status=2)
-    assert "torch-npu is not installed" in done.stderr
-    assert "pip install torch-npu==" in done.stderr
-
-
-@pytest.mark.slow
-def test_without_cann():
-    # The environment of the simulated node, without its libraries.
-    command = [WITH_CANN, "env", "LD_LIBRARY_PATH=", "bench", "run", "smoke", "--backend", "ascend"]
-    done = subprocess.run(
-        command, env=WHOLE_ENVIRONMENT, capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 2
-    assert "CANN is not found" in done.stderr
-    assert "set_env.sh" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_errors_are_told_in_words():
-    text = "call aclnnMm failed, error code is 507010\n[ERROR] 2026 (PID:1) ERR00100"
-    assert code_of(text) == 507010
-    assert explain(text).startswith("the device's task scheduler has stopped answering")
-    for message, kind in (
-        (text, DeviceLost),
-        ("call aclnnMm failed, error code is 207001", OutOfMemory),
-        ("call aclnnMm failed, error code is 161002", Unsupported),
-        ("The operator 'aten::_int_mm' would execute its main computation on CPU", Unsupported),
-        ("aclnnFoo or aclnnFooGetWorkspaceSize not in libopapi.so", Unsupported),
-    ):
-        with pytest.raises(kind), in_words():
-            raise RuntimeError(message)
-    with pytest.raises(RuntimeError, match="of another kind"), in_words():
-        raise RuntimeError("of another kind")

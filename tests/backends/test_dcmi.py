@@ -177,7 +177,7 @@ def test_others_are_those_besides_us():
 
 def test_workers_of_the_same_run_are_no_others():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as sibling:
-        code = "from backends.npu_telemetry import own_pids; print(*own_pids())"
+        code = "from backends.sensors import own_pids; print(*own_pids())"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )

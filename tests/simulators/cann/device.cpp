@@ -94,6 +94,8 @@ SIMULATOR_API aclError aclrtGetDeviceCount(uint32_t *count) {
 SIMULATOR_API aclError aclrtSetDevice(int32_t device) {
     if (device < 0 || device >= scenario().devices)
         return fail(ACL_ERROR_RT_INVALID_DEVICEID, "no such device");
+    if (fault_at(__func__) == Fault::fail)
+        return fail(ACL_ERROR_RT_DEV_SETUP_ERROR, "the device cannot be set up (simulated)");
     current_device = device;
     return check(device);
 }

@@ -126,7 +126,10 @@ ACLNN(aclnnDynamicQuant, Tensor x, Tensor smooth, Tensor y, Tensor scale) {
 ACLNN(aclnnGroupedMatmulSwigluQuantWeightNZ, Tensor x, Tensor weight, Tensor, Tensor,
       Tensor weight_scale, Tensor x_scale, Tensor group_list, Tensor y, Tensor y_scale, Tensor) {
     COMPUTE_PRODUCTS(
-        products(in(x), in(weight)), auto sizes = group_sizes(in(group_list), 0);
+        products(in(x), in(weight)),
+        TORCH_CHECK(weight->fractal, "a plain weight would be read as if it were FRACTAL_NZ");
+        TORCH_CHECK(in(weight).size(-1) <= 10240 && in(x).size(-1) < 65536, "too large for CANN");
+        auto sizes = group_sizes(in(group_list), 0);
         auto product = grouped_product(in(x), {in(weight)}, sizes);
         auto by_row = in(weight_scale).to(at::kDouble).repeat_interleave(
             at::tensor(sizes, at::kLong), 0);

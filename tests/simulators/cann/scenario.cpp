@@ -7,8 +7,12 @@
 //   CANN_SIM_VERSION   of CANN; 9.1.0
 //   CANN_SIM_DRIVER    version of the driver; 25.5.0
 //   CANN_SIM_FAULTS    OPERATOR:FAULT[@N],… from its Nth execution on (1): fail, hang, wrong,
-//                      out_of_memory, lost (the whole device, until the process ends)
+//                      out_of_memory, lost (the whole device, until the process ends); aclrtSetDevice:fail
+//                      is a device that another process holds
 //   CANN_SIM_CALLS     a file that gets the name of each operator that is executed
+//
+// What the sensors say over time, utilization, power, temperature and clock, is in DCMI_SCENARIO, which
+// ../dcmi/dcmi.c describes.
 #include "scenario.h"
 
 #include <cstdio>

@@ -80,6 +80,9 @@ static long long number(const char *key, long long otherwise)
 
 static int code(const char *function) { return (int)number(function, 0); }
 
+/* Whoever finds this symbol does not read a real chip. */
+const char *dcmi_simulator(void) { return "simulated"; }
+
 int dcmi_init(void) { return code(__func__); }
 
 int dcmi_get_driver_version(char *version, unsigned int length)
