@@ -8,7 +8,11 @@ from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [*sorted((ROOT / "backends").glob("ascend*.py")), ROOT / "backends" / "torch_events.py"]
+SOURCES = [
+    *sorted((ROOT / "backends").glob("ascend*.py")),
+    ROOT / "backends" / "torch_events.py",
+    ROOT / "backends" / "torch_graphs.py",
+]
 NOT_CALLS = {"__version__", "npu"}
 
 
@@ -34,14 +38,19 @@ def operators(row):
 
 
 def dotted(node):
-    """Return `npu.Event` for torch_npu.npu.Event, npu().Event and self._module.Event; else None."""
+    """Return `npu.Event` for an Event of torch_npu.npu, npu(), or torch's module of a device; else None.
+
+    Sources that know any torch device ask torch for its module, and keep it as `module` or `_module`.
+    """
     parts = []
     while isinstance(node, ast.Attribute):
-        parts.insert(0, node.attr)
         if node.attr == "_module":
-            return ".".join(["npu", *parts[1:]])
+            return ".".join(["npu", *parts])
+        parts.insert(0, node.attr)
         node = node.value
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "npu":
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("npu", "torch.get_device_module"):
+        return ".".join(["npu", *parts])
+    if isinstance(node, ast.Name) and node.id == "module":
         return ".".join(["npu", *parts])
     if isinstance(node, ast.Name) and node.id == "torch_npu":
         return ".".join(parts)
@@ -67,6 +76,8 @@ def test_what_counts_as_called():
         "torch_npu.npu_swiglu(x)\n"
         "npu().matmul.allow_hf32 = True\n"
         "self._module.Event(enable_timing=True).record()\n"
+        "torch.get_device_module(device).Stream(0)\n"
+        "module.graph(stream=stream)\n"
         "torch.mm(x, y)\n"
     )
     assert called(text) == {
@@ -74,6 +85,8 @@ def test_what_counts_as_called():
         "npu_swiglu",
         "npu.matmul.allow_hf32",
         "npu.Event",
+        "npu.Stream",
+        "npu.graph",
     }
 
 
