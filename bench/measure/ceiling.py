@@ -28,8 +28,8 @@ from bench.results.ceilings import CONFIG, SAME_PLACE, keep, source_text
 from bench.results.writer import ResultFile
 
 TRIAL_S = 0.25  # samples of a trial
-FINAL_S = 2.0  # samples of a measurement that counts
-FINALISTS = 3
+FINAL_S = 1.0  # samples of a measurement that counts
+FINALISTS = 6
 PRECISION = 0.01
 
 # A product may take this share of the budget, and its operands this share of the device's memory.
@@ -110,7 +110,7 @@ class Hunt:
                 kernel = Memory.model_validate(
                     {"operation": operation, "size_mib": size, "dtype": MEMORY_DTYPE}
                 )
-                yield self._job(kernel, FINAL_S / 2)
+                yield self._job(kernel, FINAL_S)
                 found.append(self._row)
             best.append(max(found, key=lambda row: _rate(row, "achieved_gbps")))
         self._gbps = max(_rate(row, "achieved_gbps") for row in best) or None

@@ -1,8 +1,9 @@
 """A guided search for the shape of a matrix product that a device computes at the highest rate.
 
-Squares that double show where the rate saturates; from the best of them, one dimension at a time is
-changed, first by factors of two, then of √2. That is a pattern search (Hooke & Jeeves, 1961) over the
-logarithms of m, n and k, in which the rate of a device has one broad plateau with steps.
+Squares that double show where the rate saturates; from the best shapes so far, one dimension at a time
+is changed, first by factors of two, then of √2. That is a pattern search (Hooke & Jeeves, 1961) over the
+logarithms of m, n and k, in which the rate of a device has one broad plateau with steps. It goes on from
+several shapes, not from the best alone: trials are short, and on a plateau the best of them is so by luck.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ FIRST_SQUARE = 512
 MULTIPLE = 64  # of which every dimension is one
 STEPS = (2.0, 2.0**0.5)
 
-# A rate has to be higher by this to be worth a move: less is noise.
-WORTH_A_MOVE = 1.003
+# The search goes on from this many of the fastest shapes. Of landscapes recorded on a CPU, the worst of
+# 60 searches found 0.91 of the highest rate with one, 0.96 with four, and no more with eight.
+BEAM = 4
 
 # Squares grow until one is slower than the best by this: the plateau is behind.
 PAST_THE_BEST = 0.9
@@ -56,17 +58,17 @@ class ShapeSearch:
     def tell(self, shape: Shape, rate: float | None) -> None:
         """Note a shape's rate; None where it could not be measured."""
         self.rates[shape] = rate or 0.0
-        if rate and rate > self.best_rate * WORTH_A_MOVE:
+        if rate and rate > self.best_rate:
             self.best = shape
 
     def __iter__(self) -> Iterator[Shape]:
         """Yield shapes; each has to be told of before the next is asked for."""
         yield from self._squares()
         for step in STEPS:
-            centre = None
-            while self.best is not None and centre != self.best:
-                centre = self.best
-                yield from self._new(neighbours(centre, step))
+            left: set[Shape] = set()
+            while around := [shape for shape in self.finalists(BEAM) if shape not in left]:
+                left.add(around[0])
+                yield from self._new(neighbours(around[0], step))
 
     def finalists(self, count: int) -> list[Shape]:
         """Return the fastest shapes, to be measured again with more care."""
