@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from tests.simulators.nvml.player import build_driver
 # The tensors of the tests are small: a second thread would mostly wait for the first, for long where
 # other programs keep the processor busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and programs hand that on to what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines that run tests are shared; how long an example takes says nothing about the code. Continuous
 # integration judges a change by the same examples each time; new ones are looked for elsewhere.

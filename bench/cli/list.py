@@ -134,9 +134,11 @@ def command(what: str) -> None:
 
 def _described() -> list[BackendDescription]:
     from bench import plugins
-    from bench.measure.discovery import describe_each
+    from bench.measure.discovery import describe_all
 
-    return describe_each(plugins.registered(plugins.BACKENDS))
+    found, worker = describe_all(list(plugins.registered(plugins.BACKENDS)))
+    worker.discard()
+    return found
 
 
 def _first_line(text: str | None) -> str:

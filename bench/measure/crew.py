@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from bench.backend import Device
@@ -70,29 +71,28 @@ class Crew:
         workers are ended, and the exception goes on.
         """
         gate = Gate(len(jobs))
-        found: list[list[Outcome]] = [[] for _ in jobs]
 
-        def measure(number: int) -> None:
+        def measure(job: Job) -> list[Outcome]:
             try:
-                job = jobs[number]
-                found[number] = self._in_turn(job, progress, job.device.index, gate)
+                return self._in_turn(job, progress, job.device.index, gate)
             finally:
                 gate.leave()
 
         for job in jobs:
             self._fill(job.device.index)
-        threads = [threading.Thread(target=measure, args=(number,)) for number in range(len(jobs))]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            self.kill()
-            for thread in threads:
-                thread.join()
-            raise
-        return found
+        measured: list[Future[list[Outcome]]] = []
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            try:
+                for job in jobs:
+                    measured.append(pool.submit(measure, job))
+                wait(measured)
+            except KeyboardInterrupt:
+                self.kill()
+                for _ in jobs[len(measured) :]:
+                    gate.leave()
+                wait(measured)
+                raise
+        return [each.result() for each in measured]
 
     def _in_turn(self, job: Job, progress: Progress, seat: int, gate: Gate | None) -> list[Outcome]:
         outcomes: list[Outcome] = []

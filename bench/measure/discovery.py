@@ -12,11 +12,26 @@ from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.protocol import BackendDescription
 
 
-def describe_each(names: Iterable[str], threads: int | None = None) -> list[BackendDescription]:
-    """Return what each backend offers here; one that kills its worker is described by its end.
+def describe_all(
+    names: Sequence[str], threads: int | None = None
+) -> tuple[list[BackendDescription], WorkerProcess]:
+    """Return what each backend offers here, and a worker; one that kills its worker is described by its end.
 
-    Each backend gets a worker of its own, so that one which crashes does not hide the others.
+    All are asked in one worker, because each imports the same large libraries. Only if that dies,
+    each gets a worker of its own, so that one which crashes does not hide the others.
     """
+    worker = WorkerProcess(threads)
+    try:
+        return worker.describe(list(names)), worker
+    except (WorkerDied, WorkerTimeout):
+        worker.discard()
+    except BaseException:
+        worker.discard()
+        raise
+    return _describe_each(names, threads), WorkerProcess(threads)
+
+
+def _describe_each(names: Iterable[str], threads: int | None) -> list[BackendDescription]:
     found: list[BackendDescription] = []
     for name in names:
         worker = WorkerProcess(threads)
@@ -43,15 +58,8 @@ def choose_backend(
     if name is not None and name not in known:
         raise UsageError(f"--backend: unknown backend {name!r}{one_of(name, known)}")
     names = list(known) if name is None else [name]
-    worker = WorkerProcess(threads)
+    descriptions, worker = describe_all(names, threads)
     try:
-        try:
-            # All in one worker, because each imports the same large libraries.
-            descriptions = worker.describe(names)
-        except (WorkerDied, WorkerTimeout):
-            worker.discard()
-            descriptions = describe_each(names, threads)
-            worker = WorkerProcess(threads)
         return _usable(descriptions, name), worker
     except BaseException:
         worker.discard()

@@ -15,9 +15,9 @@ from bench.measure.sampling import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sampler():
-    """One for all tests, as pyperf allows one Runner a process."""
+    """One for all tests, as pyperf allows one Runner a process; pytest-xdist may part a module's tests."""
     return Sampler()
 
 
