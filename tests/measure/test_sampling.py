@@ -64,7 +64,7 @@ def test_a_noisy_case_stops_by_budget(sampler):
 
     samples = sampler.sample("noisy", noisy, Goal(0.01, 0.3), quiet, lambda: None)
     assert samples.stop_reason == "time_budget"
-    assert 0.3 <= samples.sample_s < 1.0
+    assert 0.3 <= samples.sample_s < 20
 
 
 def test_progress_and_start_of_values_are_told_in_order(sampler):

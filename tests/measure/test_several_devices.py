@@ -65,7 +65,8 @@ def test_one_after_another(many):
 
 
 def test_together(many):
-    done = run(many, "--parallel")
+    # Long enough that a worker which a busy machine lets wait still samples beside the others.
+    done = run(many, "--parallel", budget=1.0)
     found = rows(many)
     assert [row["device_index"] for row in found] == list("01230123")
     assert {row["devices_together"] for row in found} == {"4"}
@@ -77,7 +78,7 @@ def test_together(many):
     others = {row["device_index"]: row["other_processes"] for row in found}
     assert others == {"0": "0", "1": "0", "2": "0", "3": "1"}
     assert "1 other process used the device" in found[3]["warnings"]
-    assert found[0]["warnings"] == ""
+    assert "other process" not in found[0]["warnings"]
     many("validate", "r.csv")
 
 
