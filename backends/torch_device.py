@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 
 from bench import plugins
 from bench.backend import Device, Limits, Prepared, TelemetrySampler
@@ -179,7 +180,7 @@ class TorchBackend(ABC):
         if getattr(found, "staged", False) and not case.backward and not case.graph:
             clock = StageClock(timer)
             build = partial(found.build, mark=clock)  # type: ignore[call-arg]
-        with torch.inference_mode(not case.backward):
+        with torch.inference_mode(not case.backward), TouchedMemory():
             steps = [build(case, operands) for operands in copies]
             compile_s = first_seconds(steps[0]) if getattr(found, "compiles", False) else None
             if case.graph:
@@ -194,7 +195,14 @@ class TorchBackend(ABC):
             gradients=case.backward,
             translating=self.translating,
             compile_s=compile_s,
+            release=partial(self.release, device),
         )
+
+    def release(self, device: Device) -> None:
+        """Give memory that torch keeps for later back to the device, so that the next case gets other."""
+        empty_cache = getattr(torch.get_device_module(self.torch_device(device)), "empty_cache", None)
+        if empty_cache is not None:
+            empty_cache()
 
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
         """Return steps that replay what each launches as one graph; outputs stay in place."""
@@ -219,6 +227,26 @@ def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None)
     wanted = -(-2 * cache_bytes // size_bytes)
     affordable = free_bytes // 4 // size_bytes if free_bytes is not None else wanted
     return max(1, min(wanted, affordable, MOST_INPUT_SETS))
+
+
+class TouchedMemory(TorchFunctionMode):
+    """Writes to the results that steps allocate on a processor, as soon as they are allocated.
+
+    Linux gives a page to a process when it is first written. With hundreds of results in a rotation,
+    that would happen in the middle of the samples, and make a copy two to three times as slow.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch; fill what is allocated without values."""
+        result = function(*args, **(kwargs or {}))
+        if function in _ALLOCATING and result.device.type == "cpu":
+            result.zero_()
+        return result
+
+
+_ALLOCATING = (torch.empty, torch.empty_like, torch.Tensor.new_empty)
 
 
 def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
@@ -294,7 +322,10 @@ class TorchPrepared:
         gradients: bool = False,
         translating: Callable[[], AbstractContextManager[None]] = nullcontext,
         compile_s: float | None = None,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
+        self._release = release
+        self._last: Tensors = {}
         self._steps = steps
         self._clock = clock
         self._inference = not gradients
@@ -307,13 +338,33 @@ class TorchPrepared:
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
+        self._last = {}
         with self._translating(), torch.inference_mode(self._inference):
-            return self._timer(list(islice(self._turn, loops)))
+            steps = list(islice(self._turn, loops))
+            steps[-1] = partial(self._executed, steps[-1])
+            return self._timer(steps)
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Execute once on the first input set and return its outputs on the host."""
+        self._last = {}
         with self._translating(), torch.inference_mode(self._inference):
-            return {name: to_host(tensor) for name, tensor in self._steps[0]().items()}
+            return {
+                name: to_host(tensor) for name, tensor in self._executed(self._steps[0]).items()
+            }
+
+    def take_outputs(self) -> dict[str, NDArray[Any]]:
+        """Return the outputs of the last execution on the host, then spoil them on the device."""
+        left, self._last = self._last, {}
+        with self._translating(), torch.no_grad(), torch.inference_mode(self._inference):
+            taken = {name: to_host(tensor).copy() for name, tensor in left.items()}
+            for tensor in left.values():
+                spoil(tensor)
+        return taken
+
+    def _executed(self, step: Step) -> Tensors:
+        """Execute a step and remember what it left."""
+        self._last = step()
+        return self._last
 
     def stages(self, loops: int) -> dict[str, float] | None:
         """Execute `loops` times; return the seconds in each stage, None where there are none."""
@@ -323,9 +374,11 @@ class TorchPrepared:
             return self._clock.profile(list(islice(self._turn, loops)))
 
     def close(self) -> None:
-        """Drop every tensor of the case."""
+        """Drop every tensor of the case, and give its memory back."""
         self._steps = []
         self._turn = cycle(())
+        self._last = {}
+        self._release()
 
 
 def to_host(tensor: torch.Tensor) -> NDArray[Any]:
@@ -335,6 +388,14 @@ def to_host(tensor: torch.Tensor) -> NDArray[Any]:
         tensor = tensor.cpu().to(torch.float32)
     array: NDArray[Any] = np.asarray(tensor.cpu().numpy())
     return array
+
+
+def spoil(tensor: torch.Tensor) -> None:
+    """Overwrite a tensor with what no kernel computes: NaN, or the least integer."""
+    if tensor.dtype.is_floating_point:
+        tensor.fill_(float("nan"))
+    else:
+        tensor.fill_(torch.iinfo(tensor.dtype).min)
 
 
 def _implementations(kernel: str) -> list[TorchImplementation]:

@@ -11,7 +11,7 @@ from bench.analysis.compare import DEFAULT_THRESHOLD, Comparison
 from bench.analysis.compare import compare as compare_sides
 from bench.analysis.pairing import COLUMNS
 from bench.errors import UsageError
-from bench.results.sides import Samples, frame_samples, sides_of
+from bench.results.sides import sides_of
 
 Frames: TypeAlias = Mapping[str, pd.DataFrame] | Iterable[pd.DataFrame] | pd.DataFrame
 
@@ -30,24 +30,20 @@ def compare(
     list, each under its chip, or its file where two have the same chip; or one frame, whose chips are
     compared. The first is the base, or the one that `base` names. Differences below `threshold` do not
     matter. Each side's fastest implementation of a case counts, or with `same_implementation` equal
-    ones. `simulated` lets rows of simulated devices count. Samples beside the files that the rows are
-    from give the intervals. Raises UsageError where frames cannot be compared.
+    ones. `simulated` lets rows of simulated devices count. Raises UsageError where frames cannot be compared.
     """
-    samples: dict[str, Samples]
     if isinstance(frames, Mapping):
         sides = {str(label): _checked(frame, str(label)) for label, frame in frames.items()}
-        samples = {label: frame_samples(frame) for label, frame in sides.items()}
     else:
         given = [frames] if isinstance(frames, pd.DataFrame) else list(frames)
-        found = sides_of([_checked(frame, f"frame {n}") for n, frame in enumerate(given, 1)])
-        sides, samples = found.frames, found.samples
+        checked = [_checked(frame, f"frame {n}") for n, frame in enumerate(given, 1)]
+        sides = sides_of(checked).frames
     return compare_sides(
         sides,
         base=base,
         threshold=threshold,
         same_implementation=same_implementation,
         simulated=simulated,
-        samples=samples,
     )
 
 

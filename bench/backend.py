@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from bench.kernels.base import Kernel, Operand
 
+# How a time is taken: by the host's clock, by the device's events, or by events around a recorded graph.
+TIMINGS = ("host", "events", "graph")
+
 
 @dataclass(frozen=True)
 class Device:
@@ -102,17 +105,33 @@ class Prepared(Protocol):
     One that was compiled or tuned for may have `compile_s`, the seconds that this took.
     """
 
-    timing: str  # how `run` takes the time: host, events, graph
+    timing: str  # how `run` takes the time, one of TIMINGS
     flush_bytes: int  # the memory that a cold run cycles through or flushes; 0 when hot
 
     def run(self, loops: int) -> float:
-        """Execute the case `loops` times in a row; return the seconds by the device's own timer."""
+        """Execute the case `loops` times in a row and wait; return the seconds by the device's timer.
+
+        The seconds are held against the host's clock around the call, and against the number of
+        executions: what cannot be is status `wrong_timing`.
+        """
 
     def outputs(self) -> Mapping[str, NDArray[np.generic]]:
         """Execute once and return the outputs on the host, in a numpy type that holds them exactly."""
 
     def close(self) -> None:
         """Give the device's memory back."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """What a Prepared should offer besides: the very outputs that `run` left behind."""
+
+    def take_outputs(self) -> Mapping[str, NDArray[np.generic]]:
+        """Return the outputs of the last execution on the host, without executing; then spoil them.
+
+        Spoiled on the device (with NaN, say), outputs show whether the next execution really wrote
+        them. Without this method, what is checked after timing is one more call of `outputs`.
+        """
 
 
 @runtime_checkable

@@ -40,7 +40,7 @@ class Measurement(BaseModel):
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.02
     time_budget_s: Annotated[float, Field(gt=0, le=1e6)] = 5.0
     case_timeout_s: Annotated[float, Field(gt=0, le=1e6)] = 600.0
-    processes: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    rounds: Annotated[int, Field(ge=1, le=1000, strict=True)] = 8
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
 
 

@@ -15,19 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.bootstrap import Runs, log_ratio_interval
 from bench.analysis.case_sets import CASE_SETS
-from bench.analysis.pairing import DESCRIBING, Side, half_width, make_side, pair
+from bench.analysis.pairing import DESCRIBING, RUN_SCATTER, Side, half_width, make_side, pair
+from bench.analysis.rounds import log_ratios, round_logs, shared_log_ratio
 from bench.errors import UsageError
 
 VERDICTS = ("faster", "slower", "same", "undecided")
 DEFAULT_THRESHOLD = 0.02
 
-# A case_id and an implementation, and the samples of the processes that measured it.
-Samples = Mapping[tuple[str, str], Runs]
-
-# So many pairs get an interval from their samples; beyond, from the rows' own intervals.
-MOST_RESAMPLED = 5000
+# Columns of pairs while a comparison is made: both sides' rounds, as arrays of logarithms.
+ROUNDS = ("rounds_base", "rounds_other")
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Comparison:
 
     `pairs`: a row a device and case that both have: what describes the case, `device`,
     `implementation_base`, `implementation_other`, `ratio`, `low`, `high`, `verdict`, `interval_from`
-    (samples, rows or nothing), `utilization_ratio`, `energy_ratio` (joules of the other over the
+    (rounds, rows or nothing), `utilization_ratio`, `energy_ratio` (joules of the other over the
     base's), `expected` and `expected_by` (what the data sheets predict), `time_base_s`, `time_other_s`.
     `groups`: geometric means by device, kernel, dtype and phase. `sets`: by device and named set.
     `unpaired`: cases without a partner, with the side that has them and the reason. `left_out`: rows
@@ -60,14 +57,12 @@ def compare(
     threshold: float = DEFAULT_THRESHOLD,
     same_implementation: bool = False,
     simulated: bool = False,
-    samples: Mapping[str, Samples] | None = None,
 ) -> Comparison:
     """Hold devices against a base; `frames` are result rows by label, the base's first or named.
 
     By default each side's fastest implementation of a case counts; with `same_implementation` only
-    equal ones are paired. `samples` are each label's, from `bench.results.samples.read_samples`; where
-    both sides of a pair have them, its interval comes from them. Raises UsageError where there is
-    nothing to compare.
+    equal ones are paired. Where both sides of a pair have rounds, its interval comes from them. Raises
+    UsageError where there is nothing to compare.
     """
     labels = list(frames)
     if len(labels) < 2:
@@ -82,7 +77,7 @@ def compare(
     pairs, unpaired = [], []
     for label in others:
         found, alone = pair(sides[base], sides[label], same_implementation=same_implementation)
-        measured = _measure(found, same_implementation, threshold, (samples or {}), base, label)
+        measured = _measure(found, same_implementation, threshold)
         pairs.append(measured.assign(device=label))
         unpaired.append(alone.assign(device=label))
     all_pairs = pd.concat(pairs, ignore_index=True)
@@ -90,7 +85,7 @@ def compare(
         base=base,
         others=others,
         threshold=threshold,
-        pairs=all_pairs,
+        pairs=all_pairs.drop(columns=[*ROUNDS]),
         groups=_groups(all_pairs),
         sets=_sets(all_pairs, others),
         unpaired=pd.concat(unpaired, ignore_index=True),
@@ -106,36 +101,15 @@ def verdicts(low: np.ndarray, high: np.ndarray, threshold: float) -> np.ndarray:
     return np.select(conditions, VERDICTS[:3], VERDICTS[3])
 
 
-def _measure(
-    joined: pd.DataFrame,
-    same_implementation: bool,
-    threshold: float,
-    samples: Mapping[str, Samples],
-    base: str,
-    label: str,
-) -> pd.DataFrame:
+def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) -> pd.DataFrame:
     """Return the pairs with ratio, interval, verdict and explanation."""
-    logs = np.log(joined["time_s_base"].to_numpy(float) / joined["time_s_other"].to_numpy(float))
-    halves = [
-        half_width(joined[f"se_{side}"].to_numpy(float), joined[f"freedom_{side}"].to_numpy(float))
-        for side in ("base", "other")
-    ]
-    half = np.hypot(*halves)
-    low, high = logs - half, logs + half
-    origin = np.where(np.isnan(half), "nothing", "rows").astype(object)
+    logs, low, high, origin = _ratios(joined)
     names = {
         side: joined["implementation" if same_implementation else f"implementation_{side}"]
         for side in ("base", "other")
     }
-    if base in samples and label in samples:
-        once = (joined["repeats_base"] == 1) & (joined["repeats_other"] == 1)
-        for index in np.flatnonzero(once.to_numpy(bool))[:MOST_RESAMPLED]:
-            case = joined["case_id"][index]
-            first = samples[base].get((case, names["base"][index]))
-            second = samples[label].get((case, names["other"][index]))
-            if first and second:
-                low[index], high[index] = log_ratio_interval(first, second, case)
-                origin[index] = "samples"
+    noisy = (joined["noisy_base"] | joined["noisy_other"]).to_numpy(bool)
+    verdict = verdicts(np.exp(low), np.exp(high), threshold)
     expected, by = _expected(joined)
     return pd.DataFrame(
         {
@@ -149,7 +123,8 @@ def _measure(
             "ratio": np.exp(logs),
             "low": np.exp(low),
             "high": np.exp(high),
-            "verdict": verdicts(np.exp(low), np.exp(high), threshold),
+            # An interval too wide for a number carries no verdict either.
+            "verdict": np.where(noisy, VERDICTS[3], verdict),
             "interval_from": origin,
             "repeats_base": joined["repeats_base"],
             "repeats_other": joined["repeats_other"],
@@ -159,8 +134,42 @@ def _measure(
             "energy_ratio": joined["energy_j_other"] / joined["energy_j_base"],
             "expected": expected,
             "expected_by": by,
+            **{name: _rounds(joined, name.removeprefix("rounds_")) for name in ROUNDS},
         }
     )
+
+
+def _ratios(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return log ratio, low, high, and where the interval comes from: rounds, rows or nothing."""
+    logs = np.log(joined["time_s_base"].to_numpy(float) / joined["time_s_other"].to_numpy(float))
+    halves = [
+        half_width(joined[f"se_{side}"].to_numpy(float), joined[f"freedom_{side}"].to_numpy(float))
+        for side in ("base", "other")
+    ]
+    half = np.hypot(*halves)
+    center, low, high = log_ratios(*(_rounds(joined, side) for side in ("base", "other")))
+    low, high = _beyond_rounds(center, low, high)
+    exact = ~np.isnan(low)
+    origin = np.where(exact, "rounds", np.where(np.isnan(half), "nothing", "rows"))
+    return (
+        np.where(exact, center, logs),
+        np.where(exact, low, logs - half),
+        np.where(exact, high, logs + half),
+        origin.astype(object),
+    )
+
+
+def _beyond_rounds(center: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Return an interval from rounds, widened by what two runs differ beyond their rounds."""
+    unseen = np.sqrt(2) * RUN_SCATTER
+    return center - np.hypot(center - low, unseen), center + np.hypot(high - center, unseen)
+
+
+def _rounds(joined: pd.DataFrame, side: str) -> np.ndarray:
+    """Return a side's rounds of each pair, None where it has none or several rows are pooled."""
+    rounds = round_logs(joined[f"round_medians_s_{side}"])
+    rounds[(joined[f"repeats_{side}"] != 1).to_numpy(bool)] = None
+    return rounds
 
 
 def _described(joined: pd.DataFrame, name: str) -> pd.Series:
@@ -200,22 +209,29 @@ def _expected(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return expected, np.where(np.isnan(expected), "", by)
 
 
-def summary(pairs: pd.DataFrame) -> dict[str, Any]:
+def _summary(pairs: pd.DataFrame) -> dict[str, Any]:
     """Return the geometric mean of pairs' ratios with its interval and range, and the verdicts.
 
     The interval is that of the mean over exactly these cases: what their own intervals leave open, not
-    what other cases would say. That is what the range, `least` to `most`, is for.
+    what other cases would say. That is what the range, `least` to `most`, is for. Cases that were
+    measured in the same minutes err together: the interval comes from whole rounds where there are
+    rounds, and else is as wide as the cases' intervals on average, whatever their number.
     """
     logs = np.log(pairs["ratio"].to_numpy(float))
-    half = (np.log(pairs["high"].to_numpy(float)) - np.log(pairs["low"].to_numpy(float))) / 2
-    centre, spread = float(logs.mean()), float(np.sqrt((half**2).sum())) / len(logs)
+    center = float(logs.mean())
+    shared = shared_log_ratio(*(list(pairs[name]) for name in ROUNDS))
+    if shared is not None:
+        low, high = _beyond_rounds(center, min(shared[0], center), max(shared[1], center))
+    else:
+        widths = np.log(pairs["high"].to_numpy(float)) - np.log(pairs["low"].to_numpy(float))
+        low, high = center - widths.mean() / 2, center + widths.mean() / 2
     expected = np.log(pairs["expected"].to_numpy(float))
     counts = pairs["verdict"].value_counts()
     return {
         "cases": len(pairs),
-        "ratio": np.exp(centre),
-        "low": np.exp(centre - spread),
-        "high": np.exp(centre + spread),
+        "ratio": np.exp(center),
+        "low": np.exp(low),
+        "high": np.exp(high),
         "least": np.exp(logs.min()),
         "most": np.exp(logs.max()),
         "expected": np.exp(expected.mean()) if np.isfinite(expected).all() else np.nan,
@@ -228,7 +244,7 @@ def _groups(pairs: pd.DataFrame) -> pd.DataFrame:
     keys = pairs[names].astype(object)
     keys = keys.where(keys.notna(), "")
     rows = [
-        {**dict(zip(names, key, strict=True)), **summary(pairs.loc[part.index])}
+        {**dict(zip(names, key, strict=True)), **_summary(pairs.loc[part.index])}
         for key, part in keys.groupby(names, sort=False)
     ]
     return pd.DataFrame(rows, columns=[*names, *SUMMARY])
@@ -246,7 +262,7 @@ def _sets(pairs: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
                         "device": device,
                         "set": found.name,
                         "meaning": found.meaning,
-                        **summary(inside),
+                        **_summary(inside),
                     }
                 )
     return pd.DataFrame(rows, columns=["device", "set", "meaning", *SUMMARY])
@@ -264,4 +280,4 @@ def _left_out(sides: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "reason", "rows"])
 
 
-__all__ = ["Comparison", "Side", "compare", "summary", "verdicts"]
+__all__ = ["Comparison", "Side", "compare", "verdicts"]

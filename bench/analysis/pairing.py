@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.statistics import CONFIDENCE
+from bench.analysis.statistics import CONFIDENCE, TOO_NOISY
 
 # What a comparison needs of a row.
 COLUMNS = (
@@ -37,6 +37,8 @@ COLUMNS = (
     "time_median_s",
     "ci_low_s",
     "ci_high_s",
+    "rounds",
+    "round_medians_s",
     "cache",
     "peak_tflops",
     "peak_gbps",
@@ -57,6 +59,15 @@ MOST_UTILIZATION = 1.02
 # Standard normal 97.5 % point: what half of an interval is in standard errors.
 Z = 1.959964
 
+# Two runs of the same differ by more than their rounds show, which lie within minutes of each other: 95 %
+# of runs are off by this much at most, as a logarithm (benchmarks/repeatability.py).
+RUN_SCATTER = 0.007
+
+# What 95 % of single visits to a case are within of its median over many, as a logarithm. Visits differ
+# by moment, allocation and process, and one visit cannot tell by how much: measured on two shared
+# machines (benchmarks/repeatability.py, "single visits").
+VISIT_SCATTER = 0.10
+
 
 @dataclass(frozen=True)
 class Side:
@@ -64,8 +75,9 @@ class Side:
 
     `cases` has a row a case and implementation: KEY, `implementation`, `time_s` (the geometric mean of
     the repeats' medians), `se` (the standard error of its logarithm, NaN where unknown), `freedom`
-    (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, and what
-    describes the case and the device. `left_out` maps a reason to a number of rows.
+    (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, `noisy`
+    (an interval too wide for a verdict), and what describes the case and the device. `left_out` maps a
+    reason to a number of rows.
     """
 
     label: str
@@ -94,15 +106,21 @@ def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[
 def pool(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a row a case and implementation; repeats are pooled on the scale of logarithms.
 
-    A single row has the standard error of its own interval. Of several, the variance of the mean is
+    A single row has the standard error of its own interval, widened by what runs, or single visits, are
+    known to differ beyond it; published rows are taken at their word. Of several, the variance of the mean is
     (τ² + mean σ²) / n, where σ are the rows' own standard errors and τ² is what the spread of the rows
     has beyond them (the moment estimator of a random-effects model, DerSimonian & Laird 1986).
     """
     if frame.empty:
-        more = ["time_s", "se", "freedom", "repeats"]
+        more = ["time_s", "se", "freedom", "repeats", "noisy"]
         return frame.reindex(columns=[*frame.columns, *more]).astype(dict.fromkeys(more, float))
     logs = np.log(frame["time_median_s"].to_numpy(float))
-    own = np.log(frame["ci_high_s"].to_numpy(float) / frame["ci_low_s"].to_numpy(float)) / (2 * Z)
+    low, high = (frame[name].to_numpy(float) for name in ("ci_low_s", "ci_high_s"))
+    with np.errstate(divide="ignore"):
+        own = np.log(high / low) / (2 * Z)
+    unseen = np.where(_single_visit(frame), VISIT_SCATTER, RUN_SCATTER)
+    own = np.hypot(own, np.where(frame["source"].isna(), unseen, 0.0) / Z)
+    noisy = (high - low) / 2 > TOO_NOISY * frame["time_median_s"].to_numpy(float)
     keys = [_codes(frame[name]) for name in (*KEY, "implementation")]
     group = pd.MultiIndex.from_arrays(keys)
     codes, _ = pd.factorize(group)
@@ -124,8 +142,14 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
         se=np.sqrt(variance),
         freedom=np.where((count > 1) & (between > 0), count - 1.0, np.inf),
         repeats=count,
+        noisy=pd.Series(noisy).groupby(codes, sort=False).any().to_numpy(),
         energy_j=pd.Series(energy).groupby(codes, sort=False).mean().to_numpy(),
     )
+
+
+def _single_visit(frame: pd.DataFrame) -> np.ndarray:
+    """Tell which rows come from one visit to the case, as all did before there were rounds."""
+    return np.asarray(frame["rounds"].fillna(1).to_numpy(float) == 1)
 
 
 def _codes(values: pd.Series) -> np.ndarray:

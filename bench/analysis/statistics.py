@@ -1,4 +1,10 @@
-"""Medians and their intervals: few assumptions, because timings are skewed and drift."""
+"""Medians and their intervals: few assumptions, because timings are skewed and drift.
+
+A case is measured in rounds: visits that lie far apart in time, each with its own allocation. What
+repeats in another run is the scatter between rounds, so rounds are the units of every interval
+(Kalibera & Jones, Rigorous Benchmarking in Reasonable Time, 2013). Samples of one visit only say how
+well that visit is known.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +17,23 @@ from functools import cache
 CONFIDENCE = 0.95
 
 # Below six values not even the whole range covers a median with 95 %: 1 − 2·2**-6 = 0.969.
-LEAST_SAMPLES = 6
+LEAST_VALUES = 6
+
+# An interval wider than half of its median, to either side, is not worth a number.
+TOO_NOISY = 0.5
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The statistics of one case's samples, in seconds; the interval is None below six samples.
+    """The statistics of one case, in seconds; the interval is None where nothing supports one.
 
-    `drift` is the median of the second half of the samples over that of the first half, minus one:
-    above zero the device became slower while it was measured.
+    `median_s` is the median of the rounds' medians. The interval is that of this median with the
+    rounds as units; of a single round, it is the interval of that round's samples.
+    `drift` is the median of the second half over that of the first half, minus one (rounds, or the
+    samples of a single round): above zero the device became slower while it was measured.
     """
 
+    rounds_s: tuple[float, ...]
     median_s: float
     mean_s: float
     stdev_s: float | None
@@ -44,7 +56,7 @@ def interval_rank(count: int) -> int | None:
     The largest j ≥ 1 with 2·P(Binomial(count, ½) < j) ≤ 1 − CONFIDENCE, None if there is none; exact
     for any continuous distribution (Conover, Practical Nonparametric Statistics, 3.2).
     """
-    if count < LEAST_SAMPLES:
+    if count < LEAST_VALUES:
         return None
     if count > 1000:
         # The normal approximation, rounded outwards; 1.959964 is its 97.5 % point.
@@ -65,46 +77,49 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return ordered[rank - 1], ordered[-rank]
 
 
-def summarize(processes: Sequence[Sequence[float]]) -> Summary:
-    """Return the summary of samples that were taken by one or several processes, in order.
+def rounds_interval(medians: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a time from the medians of its rounds, None below two rounds.
 
-    With several processes, the interval also covers how processes differ: it is never narrower than
-    Student's interval over the processes' medians (Kalibera & Jones 2013, for why samples of one
-    process are not enough).
+    By order statistics from six rounds on. Two to five rounds have Student's interval of their
+    logarithms, widened where necessary to enclose their median: it is wide, as so few rounds are.
     """
-    pooled = [value for values in processes for value in values]
-    median = statistics.median(pooled)
-    interval = median_interval(pooled)
-    if interval is not None and len(processes) > 1:
-        medians = [statistics.median(values) for values in processes if values]
-        centre, half = statistics.mean(medians), _student_half_width(medians)
-        interval = min(interval[0], centre - half, median), max(interval[1], centre + half, median)
-        interval = max(interval[0], 0.0), interval[1]
-    low, high = interval if interval is not None else (None, None)
-    return Summary(
-        median_s=median,
-        mean_s=statistics.fmean(pooled),
-        stdev_s=statistics.stdev(pooled) if len(pooled) > 1 else None,
-        ci_low_s=low,
-        ci_high_s=high,
-        drift=_drift(processes),
-    )
+    interval = median_interval(medians)
+    if interval is not None or len(medians) < 2:
+        return interval
+    logs = [math.log(value) for value in medians]
+    center, half = statistics.fmean(logs), student_half_width(logs)
+    median = statistics.median(medians)
+    return min(math.exp(center - half), median), max(math.exp(center + half), median)
 
 
-def _student_half_width(values: Sequence[float]) -> float:
-    from scipy.special import stdtrit  # here, because only runs of several processes need it
+def student_half_width(values: Sequence[float]) -> float:
+    """Return half of Student's 95 % interval for the mean of two or more values."""
+    from scipy.special import stdtrit  # here, because only short runs need it
 
-    if len(values) < 2:
-        return 0.0
     quantile = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _drift(processes: Sequence[Sequence[float]]) -> float | None:
-    drifts = []
-    for values in processes:
-        half = len(values) // 2
-        if half >= 3:
-            early, late = statistics.median(values[:half]), statistics.median(values[-half:])
-            drifts.append(late / early - 1)
-    return statistics.median(drifts) if drifts else None
+def summarize(rounds: Sequence[Sequence[float]]) -> Summary:
+    """Return the summary of a case's samples, one sequence per round, in the order of time."""
+    samples = [value for values in rounds for value in values]
+    medians = [statistics.median(values) for values in rounds]
+    units = medians if len(rounds) > 1 else samples
+    interval = rounds_interval(medians) if len(rounds) > 1 else median_interval(samples)
+    low, high = interval if interval is not None else (None, None)
+    return Summary(
+        rounds_s=tuple(medians),
+        median_s=statistics.median(medians),
+        mean_s=statistics.fmean(samples),
+        stdev_s=statistics.stdev(samples) if len(samples) > 1 else None,
+        ci_low_s=low,
+        ci_high_s=high,
+        drift=_drift(units),
+    )
+
+
+def _drift(values: Sequence[float]) -> float | None:
+    half = len(values) // 2
+    if half < 3:
+        return None
+    return statistics.median(values[-half:]) / statistics.median(values[:half]) - 1

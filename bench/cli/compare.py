@@ -94,7 +94,6 @@ def command(
         threshold=threshold,
         same_implementation=same_implementation,
         simulated=simulated,
-        samples=sides.samples,
     )
     if found.pairs.empty:
         raise UsageError("\n".join(compare_output.nothing_in_common(found)))

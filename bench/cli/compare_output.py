@@ -22,6 +22,9 @@ STYLES = {"faster": "green", "slower": "bold red", "same": "cyan", "undecided": 
 MOST_PAIRS = 20
 MOST_UNPAIRED = 8
 
+# An interval whose ends are so far apart tells nothing that is worth its digits.
+NO_NUMBER = 4.0
+
 # What a narrow terminal does without.
 WIDE = 100
 LESS_NEEDED = ("base", "other", "util ×", "energy ×")
@@ -124,7 +127,7 @@ def notes(found: Comparison, *, everything: bool) -> list[str]:
     origin = found.pairs["interval_from"].value_counts()
     said = [
         f"{origin[name]} from {text}"
-        for name, text in (("samples", "their samples"), ("rows", "the rows' own"))
+        for name, text in (("rounds", "their rounds"), ("rows", "the rows' own"))
         if name in origin
     ]
     if "nothing" in origin:
@@ -276,6 +279,8 @@ def _known(value: float) -> str:
 def _interval(row: Any) -> str:
     if math.isnan(row["low"]):
         return UNKNOWN
+    if row["high"] / row["low"] > NO_NUMBER:
+        return "too noisy"
     return f"{significant(row['low'])}–{significant(row['high'])}"
 
 

@@ -1,4 +1,4 @@
-"""Shows how a run goes: a live line on a terminal, a plain line a case elsewhere."""
+"""Shows how a run goes: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import io
 import statistics
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from bench.analysis.statistics import median_interval
-from bench.cli.format import duration, percent, seconds, significant
+from bench.cli.format import duration, seconds, significant
 from bench.cli.table import half_width
 from bench.launcher import Rank
 from bench.measure.crew import Job
@@ -52,10 +51,16 @@ def console_of(rank: Rank | None, *, quiet: bool) -> Console:
 class Silent:
     """Shows nothing, for --quiet."""
 
+    def round_started(self, number: int, jobs: int) -> None:
+        """Do nothing."""
+
     def case_started(self, number: int, job: Job) -> None:
         """Do nothing."""
 
     def progress(self, phase: str, values_s: list[float]) -> None:
+        """Do nothing."""
+
+    def visit_finished(self, job: Job) -> None:
         """Do nothing."""
 
     def case_finished(self, job: Job, row: Row) -> None:
@@ -66,12 +71,25 @@ class Silent:
 
 
 class PlainProgress(Silent):
-    """One line a case when it is done: for logs and pipes."""
+    """One line per round and one per finished case: for logs and pipes."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, rounds: int) -> None:
         self._console = console
         self._total = total
+        self._rounds = rounds
         self._numbers: dict[tuple[str, int, str], int] = {}
+        self._started = time.monotonic()
+
+    def round_started(self, number: int, jobs: int) -> None:
+        """Write which round begins, and how long the run has been at work."""
+        if self._rounds > 1:
+            more = (
+                f"round {number}" if number > self._rounds else f"round {number} of {self._rounds}"
+            )
+            since = duration(time.monotonic() - self._started)
+            self._console.print(
+                f"{more}: {jobs} case{'s' * (jobs != 1)}, after {since}", markup=False
+            )
 
     def case_started(self, number: int, job: Job) -> None:
         """Remember which case of how many this is; several devices may have one at a time."""
@@ -79,18 +97,18 @@ class PlainProgress(Silent):
 
     def case_finished(self, job: Job, row: Row) -> None:
         """Write the case's line."""
-        self._console.print(
-            f"[{self._numbers[job.key]}/{self._total}] {outcome_line(job, row)}", markup=False
-        )
+        number = self._numbers.get(job.key, self._total)
+        self._console.print(f"[{number}/{self._total}] {outcome_line(job, row)}", markup=False)
 
 
 class LiveProgress(Silent):
-    """A bar with the current case, its median, spread and rate so far, and the time left."""
+    """A bar of visits with the round, the current case, its median and rate so far, and the time left."""
 
-    def __init__(self, console: Console, total: int, done: int, seed: int) -> None:
+    def __init__(self, console: Console, total: int, done: int, rounds: int, seed: int) -> None:
         self._bar = Progress(
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[rows]}"),
             BarColumn(bar_width=12),
+            TextColumn("{task.fields[round]}"),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[state]}"),
             # Last, because it is what may be cut off where a terminal is narrow.
@@ -98,40 +116,65 @@ class LiveProgress(Silent):
             console=console,
             transient=True,
         )
-        self._task = self._bar.add_task("starting", total=total, completed=done, state="", left="")
         self._seed = seed
-        self._started = time.monotonic()
-        self._finished = 0
-        self._remaining = total - done
+        self._rounds = rounds
+        self._round = 1
+        self._cases = total
+        self._rows = done
+        self._visits: dict[tuple[str, int, str], int] = {}
+        self._made = 0
+        self._ahead = (total - done) * rounds
         self._flops = 0
+        self._started = time.monotonic()
+        self._task = self._bar.add_task("starting", total=self._ahead, **self._fields(), state="")
         self._bar.start()
+
+    def _fields(self) -> dict[str, Any]:
+        left = ""
+        if self._made:
+            each = (time.monotonic() - self._started) / self._made
+            left = f"{duration(each * (self._ahead - self._made))} left"
+        of = f"/{self._rounds}" if self._round <= self._rounds else ""
+        return {
+            "rows": f"{self._rows}/{self._cases}",
+            "round": f"round {self._round}{of}" if self._rounds > 1 else "",
+            "left": left,
+        }
+
+    def round_started(self, number: int, jobs: int) -> None:
+        """Show the round; one beyond those planned makes the bar longer."""
+        self._round = number
+        if number > self._rounds:
+            self._ahead += jobs
+            self._bar.update(self._task, total=self._ahead)
 
     def case_started(self, number: int, job: Job) -> None:
         """Show the case's name and how long the rest will take."""
         self._flops = job.case.kernel.work(self._seed).flops
-        left = ""
-        if self._finished:
-            each = (time.monotonic() - self._started) / self._finished
-            left = f"{duration(each * self._remaining)} left"
-        self._bar.update(self._task, description=job.case.title, state="", left=left)
+        self._bar.update(self._task, description=job.case.title, state="", **self._fields())
 
     def progress(self, phase: str, values_s: list[float]) -> None:
         """Show the phase, and once there are samples what they say."""
         state = phase
         if values_s:
             median = statistics.median(values_s)
-            interval = median_interval(values_s)
-            spread = f" ±{percent((interval[1] - interval[0]) / 2 / median, 1)}" if interval else ""
             rate = f" {significant(self._flops / median / 1e12)} TFLOP/s" if self._flops else ""
-            state = f"{seconds(median)}{spread}{rate}"
+            state = f"{seconds(median)}{rate}"
         self._bar.update(self._task, state=state)
 
+    def visit_finished(self, job: Job) -> None:
+        """Move on by one visit."""
+        self._visits[job.key] = self._visits.get(job.key, 0) + 1
+        self._made += 1
+        self._bar.update(self._task, completed=self._made, **self._fields())
+
     def case_finished(self, job: Job, row: Row) -> None:
-        """Leave the case's line above the bar and move on."""
-        self._finished += 1
-        self._remaining -= 1
+        """Leave the case's line above the bar; the visits that it no longer needs are behind, too."""
+        self._rows += 1
+        self._made += 1
+        self._ahead -= max(0, self._rounds - self._visits.get(job.key, 0) - 1)
         self._bar.console.print(outcome_line(job, row), markup=False)
-        self._bar.advance(self._task)
+        self._bar.update(self._task, total=self._ahead, completed=self._made, **self._fields())
 
     def close(self) -> None:
         """Take the bar away and give the terminal back as it was."""

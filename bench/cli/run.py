@@ -57,19 +57,28 @@ FINE = ("ok", "unsupported")
     help="`best`, `all`, or a name from `bench list implementations`.",
 )
 @click.option(
-    "--processes",
+    "--rounds",
     type=click.IntRange(1, 1000),
-    help="Workers that measure each case in turn; their spread enters the interval.",
+    help="Visits to each case, spread over the run; their scatter makes the interval. "
+    "1 is a quick look. [default: the config's, else 8]",
 )
 @click.option(
-    "--case-timeout", type=float, callback=positive, help="Seconds until a case is given up."
+    "--case-timeout",
+    type=float,
+    callback=positive,
+    help="Seconds until a visit to a case is given up.",
 )
-@click.option("--time-budget", type=float, callback=positive, help="Seconds of samples a case.")
+@click.option(
+    "--time-budget",
+    type=float,
+    callback=positive,
+    help="Seconds that a case is measured for, over all rounds.",
+)
 @click.option(
     "--precision",
     type=float,
     callback=fraction,
-    help="Relative half-width of the 95 % interval at which a case may stop.",
+    help="Relative half-width of the 95 % interval at which a case needs no further round.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of inputs and routing.")
 @click.option(
@@ -136,7 +145,7 @@ def command(
             click.echo(f"{case.case_id}  {case.title}")
         return 0
     given = {
-        "processes": options["processes"],
+        "rounds": options["rounds"],
         "case_timeout_s": options["case_timeout"],
         "time_budget_s": options["time_budget"],
         "precision": options["precision"],
@@ -216,9 +225,15 @@ def _execute(request: Request, worker: Any, console: Console, options: dict[str,
         if options["quiet"]:
             display = Silent()
         elif console.is_terminal:
-            display = LiveProgress(console, len(request.jobs), done, request.measurement.seed)
+            display = LiveProgress(
+                console,
+                len(request.jobs),
+                done,
+                request.measurement.rounds,
+                request.measurement.seed,
+            )
         else:
-            display = PlainProgress(console, len(request.jobs))
+            display = PlainProgress(console, len(request.jobs), request.measurement.rounds)
         return display
 
     def worker_output(text: str) -> None:

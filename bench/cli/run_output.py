@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.measure.run import Finished, Request
 
 # The phases of a case that a user waits for knowingly, in their order.
-MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample")
+MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample", "check")
 
 
 def announce(request: Request, console: Console, verbose: bool) -> None:
@@ -37,7 +37,7 @@ def announce(request: Request, console: Console, verbose: bool) -> None:
     if verbose:
         most = len(request.jobs) * request.measurement.time_budget_s
         console.print(
-            f"samples take at most {duration(most)}; writing {request.path}", markup=False
+            f"visits take about {duration(most)} at most; writing {request.path}", markup=False
         )
 
 

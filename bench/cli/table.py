@@ -1,12 +1,14 @@
-"""The table at the end of a run: a section a kernel, a line a row, readable in 80 columns."""
+"""The table at the end of a run: one section per kernel, one line per row, readable in 80 columns."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.statistics import TOO_NOISY
 from bench.cli.format import UNKNOWN, percent, seconds, significant
 from bench.dtypes import DTYPES
 
@@ -71,28 +73,53 @@ def measured_cells(row: Row) -> list[str]:
 
 
 def half_width(row: Row) -> str:
-    """Return half of the 95 % interval's width relative to the median."""
+    """Return half of the 95 % interval's width relative to the median, `>50 %` where it is no number."""
+    half = relative_half_width(row)
+    if half is None:
+        return UNKNOWN
+    return percent(half, 1) if half <= TOO_NOISY else f">{percent(TOO_NOISY)}"
+
+
+def relative_half_width(row: Row) -> float | None:
+    """Return half of the 95 % interval's width over the median, None where there is no interval."""
     low, high, median = (row.get(name) for name in ("ci_low_s", "ci_high_s", "time_median_s"))
     if not all(isinstance(value, float) for value in (low, high, median)):
-        return UNKNOWN
-    return percent((high - low) / 2 / median, 1)  # type: ignore[operator]
+        return None
+    return (high - low) / 2 / median  # type: ignore[no-any-return, operator]
 
 
 def status_text(row: Row) -> Text:
-    """Return the status in its colour, marked where the row carries a warning."""
+    """Return the status in its color, marked where the row carries a warning."""
     status = str(row["status"])
+    if status == "ok" and (relative_half_width(row) or 0.0) > TOO_NOISY:
+        return Text("too noisy", style="yellow")
     mark = "!" if row.get("warnings") else ""
     return Text(status + mark, style=STATUS_STYLE.get(status, "bold red"))
 
 
 def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
-    """Return what went wrong or deserves a word, a line each, in the order of the run."""
+    """Return what went wrong or deserves a word, one line each, in the order of the run.
+
+    A warning that several rows share is one line.
+    """
     lines = []
+    shared = Counter(text for row in rows for text in _warnings(row))
     for row in rows:
         stage = f", {row['stage']}" if row.get("stage") else ""
         name = f"{row['kernel']} {case_text(row, shapes)}{stage}"
         if row["status"] != "ok":
             lines.append(f"{row['status']}: {name}: {row['error']}")
-        elif row.get("warnings"):
-            lines.append(f"warning: {name}: {row['warnings']}")
+        elif own := [text for text in _warnings(row) if shared[text] == 1]:
+            lines.append(f"warning: {name}: {'; '.join(own)}")
+    lines += [
+        f"warning: {count} of {len(rows)} rows: {text}"
+        for text, count in shared.items()
+        if count > 1
+    ]
     return lines
+
+
+def _warnings(row: Row) -> list[str]:
+    """Return a row's warnings; one that is not ok says what went wrong instead."""
+    text = row.get("warnings") if row["status"] == "ok" else None
+    return str(text).split("; ") if text else []

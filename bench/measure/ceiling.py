@@ -82,6 +82,9 @@ class Hunt:
         self.shapes: dict[str, str] = {}
         self._gbps: float | None = None
 
+    def record_visit(self, job: Job, started_at: str, outcome: Outcome) -> None:
+        """Do nothing: a trial has one visit, and so its row at once."""
+
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a trial's row; what counts is decided later."""
         self._row = row
@@ -169,7 +172,7 @@ def find_ceilings(
     asked = canonical_json([list(request.dtypes), request.budget_s, request.measurement.seed])
     columns = run_columns(request.description, CONFIG, hashlib.sha256(asked.encode()).hexdigest())
     measurement = replace_precision(request.measurement)
-    crew = Crew(request.description.name, measurement, request.threads, worker, on_worker_output)
+    crew = Crew(request.threads, measurement.case_timeout_s, worker, on_worker_output)
     interrupted = False
     # Both files exist before anything is measured, so that a folder without room is noticed.
     results = ResultFile.create(request.path, force=request.force)
@@ -179,14 +182,15 @@ def find_ceilings(
             hunt = Hunt(request, results, trials)
             supervisor = Supervisor(
                 crew=crew,
-                seed=measurement.seed,
+                backend=request.description.name,
+                measurement=measurement,
                 identity=columns,
                 recorder=hunt,
                 observer=observer,
             )
             try:
                 with terminating_signals():
-                    supervisor.run(hunt.jobs())
+                    supervisor.run_in_turn(hunt.jobs())
             except KeyboardInterrupt:
                 interrupted = True
         finally:
@@ -207,8 +211,8 @@ def find_ceilings(
 
 
 def replace_precision(measurement: Measurement) -> Measurement:
-    """Return the settings of a search, one process and its own precision."""
-    return measurement.model_copy(update={"precision": PRECISION, "processes": 1})
+    """Return the settings of a search: one visit per trial, and its own precision."""
+    return measurement.model_copy(update={"precision": PRECISION, "rounds": 1})
 
 
 def _product(shape: Shape, dtype: str) -> Matmul:

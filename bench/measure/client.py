@@ -90,21 +90,21 @@ class WorkerProcess:
         request: Measure,
         timeout_s: float,
         progress: ProgressHandler | None = None,
-        at_gate: Callable[[], None] | None = None,
+        at_start: Callable[[], None] | None = None,
     ) -> Outcome:
         """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then.
 
-        A gated request's samples begin when `at_gate` returns; the wait is not counted.
+        Where devices measure together, samples begin when `at_start` returns; that wait does not count.
         """
         message = {"request": "measure", "measure": asdict(request)}
-        return outcome_from_json(self._ask(message, timeout_s, progress, at_gate))
+        return outcome_from_json(self._ask(message, timeout_s, progress, at_start))
 
     def _ask(
         self,
         message: dict[str, Any],
         timeout_s: float,
         progress: ProgressHandler | None,
-        at_gate: Callable[[], None] | None = None,
+        at_start: Callable[[], None] | None = None,
     ) -> Any:
         deadline = time.monotonic() + timeout_s
         self._send(message)
@@ -114,8 +114,8 @@ class WorkerProcess:
                 return answer["answer"]
             if answer["message"] == "ready":
                 since = time.monotonic()
-                if at_gate is not None:
-                    at_gate()
+                if at_start is not None:
+                    at_start()
                 deadline += time.monotonic() - since
                 self._send({"request": "go"})
             elif progress is not None:

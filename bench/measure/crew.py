@@ -1,21 +1,24 @@
-"""The workers of a run: which process measures what, and what becomes of one that fails."""
+"""The workers of a run: which process visits what, and what becomes of one that fails."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from bench.backend import Device
 from bench.cases import Case
-from bench.config import Measurement
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
-from bench.measure.gate import Gate
 from bench.measure.protocol import Measure, Outcome
+from bench.measure.start_barrier import StartBarrier
 
-# Devices that measure together go on to the end of the time budget.
-NEVER_PRECISE_ENOUGH = 0.0
+# What raised may have left the device's context unusable, and what times wrongly may still be at work:
+# the next case gets a new process.
+REPLACING = ("error", "device_lost", "out_of_memory", "wrong_timing")
+
+# Rounds in different processes see one more kind of scatter. It is worth this share of the time.
+FRESH_SHARE = 0.12
 
 Progress = Callable[[str, list[float]], None]
 
@@ -36,91 +39,65 @@ class Job:
 
 
 class Crew:
-    """Owns the workers: as many as `processes` for the devices in turn, or for each of them."""
+    """Owns the workers: one for the devices in turn, or one per device."""
 
     def __init__(
         self,
-        backend: str,
-        measurement: Measurement,
         threads: int | None,
+        case_timeout_s: float,
         first_worker: WorkerProcess | None = None,
         on_worker_output: Callable[[str], None] = lambda text: None,
-        *,
-        stages: bool = False,
     ) -> None:
-        self._backend = backend
-        self._measurement = measurement
         self._threads = threads
+        self._case_timeout_s = case_timeout_s
         self._on_worker_output = on_worker_output
-        self._stages = stages
         self._first = first_worker
-        self._workers: dict[tuple[int, int], WorkerProcess] = {}
+        self._workers: dict[int, WorkerProcess] = {}
+        self._start_s = 0.0
+        self._since_start_s = 0.0
         self._lock = threading.Lock()
         self._killed = False
 
-    def outcomes(self, job: Job, progress: Progress, seat: int = 0) -> list[Outcome]:
-        """Let each process of a seat measure the job in turn, up to the first that fails."""
-        self._fill(seat)
-        return self._in_turn(job, progress, seat, None)
+    def visit(self, request: Measure, progress: Progress, slot: int = 0) -> Outcome:
+        """Let the worker of a slot visit a case; returns how that ended, whatever happens to it."""
+        self._fill(slot)
+        return self._visit(slot, request, progress, None)
 
-    def outcomes_together(self, jobs: Sequence[Job], progress: Progress) -> list[list[Outcome]]:
-        """Let each job's device measure at the same time, each by workers of its own.
+    def visit_together(
+        self, requests: Mapping[int, Measure], progress: Progress
+    ) -> dict[int, Outcome]:
+        """Let the workers of several slots visit a case at the same time, each its own device.
 
-        The samples of all begin together, and each goes on for its whole time budget, so that no
-        device finishes early and leaves the others in a cooler machine. On KeyboardInterrupt the
-        workers are ended, and the exception goes on.
+        Their samples begin together. On KeyboardInterrupt the workers are ended, and the exception
+        goes on.
         """
-        gate = Gate(len(jobs))
+        barrier = StartBarrier(len(requests))
 
-        def measure(job: Job) -> list[Outcome]:
+        def visit(slot: int) -> Outcome:
             try:
-                return self._in_turn(job, progress, job.device.index, gate)
+                return self._visit(slot, requests[slot], progress, barrier)
             finally:
-                gate.leave()
+                barrier.leave()
 
-        for job in jobs:
-            self._fill(job.device.index)
-        measured: list[Future[list[Outcome]]] = []
-        with ThreadPoolExecutor(len(jobs)) as pool:
+        for slot in requests:
+            self._fill(slot)
+        visits: dict[int, Future[Outcome]] = {}
+        with ThreadPoolExecutor(len(requests)) as pool:
             try:
-                for job in jobs:
-                    measured.append(pool.submit(measure, job))
-                wait(measured)
+                for slot in requests:
+                    visits[slot] = pool.submit(visit, slot)
+                wait(visits.values())
             except KeyboardInterrupt:
                 self.kill()
-                for _ in jobs[len(measured) :]:
-                    gate.leave()
-                wait(measured)
+                for _ in range(len(requests) - len(visits)):
+                    barrier.leave()
+                wait(visits.values())
                 raise
-        return [each.result() for each in measured]
+        return {slot: each.result() for slot, each in visits.items()}
 
-    def _in_turn(self, job: Job, progress: Progress, seat: int, gate: Gate | None) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for process in range(self._measurement.processes):
-            outcomes.append(self._measure((seat, process), job, progress, gate))
-            if outcomes[-1].status != "ok":
-                break
-        return outcomes
-
-    def _measure(
-        self, place: tuple[int, int], job: Job, progress: Progress, gate: Gate | None
+    def _visit(
+        self, slot: int, request: Measure, progress: Progress, barrier: StartBarrier | None
     ) -> Outcome:
-        kernel = job.case.kernel
-        request = Measure(
-            kernel=kernel.name,
-            parameters=kernel.parameters(),
-            label=job.case.label,
-            backend=self._backend,
-            implementation=job.implementation,
-            device_index=job.device.index,
-            seed=self._measurement.seed,
-            precision=self._measurement.precision if gate is None else NEVER_PRECISE_ENOUGH,
-            time_budget_s=(job.time_budget_s or self._measurement.time_budget_s)
-            / self._measurement.processes,
-            gated=gate is not None,
-            stages=self._stages,
-        )
-        limit_s = self._measurement.case_timeout_s
         phase = "start"
 
         def follow(now_in: str, values_s: list[float]) -> None:
@@ -129,37 +106,45 @@ class Crew:
             progress(now_in, values_s)
 
         try:
-            outcome = self._workers[place].measure(
-                request, limit_s, follow, gate.pass_through if gate else None
+            outcome = self._workers[slot].measure(
+                request, self._case_timeout_s, follow, barrier.wait if barrier else None
             )
         except WorkerTimeout:
-            text = f"no answer within the case timeout of {limit_s:g} s, during {phase}"
-            return self._replace(place, Outcome("timeout", text))
+            text = (
+                f"no answer within the case timeout of {self._case_timeout_s:g} s, during {phase}"
+            )
+            return self._replace(slot, Outcome("timeout", text))
         except WorkerDied as death:
-            return self._replace(place, Outcome("crashed", f"{death}, during {phase}"))
+            return self._replace(slot, Outcome("crashed", f"{death}, during {phase}"))
         if outcome.traceback:
             self._on_worker_output(outcome.traceback)
-        if outcome.status in ("error", "device_lost", "out_of_memory"):
-            # What raised may have left the device's context unusable; the next case gets a new one.
-            return self._replace(place, outcome)
-        return outcome
+        self._start_s = outcome.start_s or self._start_s
+        return self._replace(slot, outcome) if outcome.status in REPLACING else outcome
 
-    def _fill(self, seat: int) -> None:
-        """Start the workers that a seat lacks.
+    def _fill(self, slot: int) -> None:
+        """Start the worker that a slot lacks.
 
-        In the main thread: Linux ends a worker when the thread that started it ends, for it is told
-        to die with its parent.
+        In the main thread: Linux ends a worker when the thread that started it ends, because it is
+        set to die with its parent.
         """
-        for process in range(self._measurement.processes):
-            if (seat, process) not in self._workers:
-                self._workers[seat, process] = self._first or WorkerProcess(self._threads)
-                self._first = None
+        if slot not in self._workers:
+            self._workers[slot] = self._first or WorkerProcess(self._threads)
+            self._first = None
 
-    def _replace(self, place: tuple[int, int], outcome: Outcome) -> Outcome:
+    def end_round(self, round_s: float) -> None:
+        """Let the next round run in new processes, where starting them is cheap beside the rounds so far."""
+        self._since_start_s += round_s
+        if self._start_s <= FRESH_SHARE * self._since_start_s:
+            self._since_start_s = 0.0
+            for worker in self._workers.values():
+                worker.close()
+            self._workers = {}
+
+    def _replace(self, slot: int, outcome: Outcome) -> Outcome:
         with self._lock:
             if self._killed:
                 return replace(outcome, status="interrupted", error="stopped by the user")
-            worker = self._workers.pop(place)
+            worker = self._workers.pop(slot)
         self._on_worker_output(worker.output())
         worker.discard()
         return outcome

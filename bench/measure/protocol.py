@@ -1,9 +1,9 @@
 """What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
 
 Requests are `describe`, `diagnose` and `measure`; a worker answers each with any number of
-`progress` messages and one `done`. A `gated` measurement says `ready` after its warm-up, and waits
-for `go`. The worker's own output goes elsewhere, so nothing that a library prints can be mistaken
-for an answer.
+`progress` messages and one `done`. A measurement `together` with other devices says `ready` after its
+warm-up, and waits for `go`. The worker's own output goes elsewhere, so nothing that a library prints
+can be mistaken for an answer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,23 @@ from bench.backend import Device, Limits, Telemetry
 
 
 @dataclass(frozen=True)
+class Verified:
+    """What an earlier visit found: outputs with this fingerprint need no reference again."""
+
+    fingerprint: str
+    rel_error: float
+    tolerance: float
+    compared: str
+
+
+@dataclass(frozen=True)
 class Measure:
-    """A request: measure one case by one implementation (or `best`) on one device."""
+    """A request: visit one case by one implementation (or `best`) on one device.
+
+    `time_budget_s`, `samples`, `precision` and `least_samples` are the visit's goal (see
+    measure/sampling); `loops` and `verified` are what earlier visits found out. With `together`,
+    samples begin when all devices that measure the case are warm.
+    """
 
     kernel: str
     parameters: dict[str, Any]
@@ -26,15 +41,24 @@ class Measure:
     implementation: str
     device_index: int
     seed: int
-    precision: float
     time_budget_s: float
-    gated: bool = False
+    round: int = 1
+    samples: int | None = None
+    precision: float | None = None
+    least_samples: int = 1
+    loops: int | None = None
+    verified: Verified | None = None
+    together: bool = False
     stages: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer: how the case ended, and everything that was learned on the way."""
+    """An answer: how a visit ended, and everything that was learned on the way.
+
+    `start_s` is what it took to start the process and to load the backend, in the first visit of a
+    process; `spent_s` the whole visit without that and without compiling.
+    """
 
     status: str  # one of bench.results.schema.STATUSES
     error: str | None = None
@@ -44,6 +68,7 @@ class Outcome:
     rel_error: float | None = None
     tolerance: float | None = None
     compared: str | None = None
+    fingerprint: str | None = None
     values_s: list[float] = field(default_factory=list)
     warm_ups: list[tuple[int, float]] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +81,10 @@ class Outcome:
     telemetry: Telemetry = field(default_factory=Telemetry)
     phases_s: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)  # seconds of one execution
+    remarks: list[str] = field(default_factory=list)
+    process: int | None = None  # the id of the worker's process
+    start_s: float | None = None
+    spent_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +108,12 @@ def decode(line: bytes) -> dict[str, Any]:
     """Return the message of one line."""
     message: dict[str, Any] = json.loads(line)
     return message
+
+
+def measure_from_json(data: dict[str, Any]) -> Measure:
+    """Return the request that `asdict` made of it."""
+    verified = data["verified"]
+    return Measure(**{**data, "verified": Verified(**verified) if verified else None})
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

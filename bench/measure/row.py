@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.roofline import Rates, rates
-from bench.analysis.statistics import Summary, summarize
+from bench.analysis.statistics import TOO_NOISY, Summary, summarize
 from bench.backend import Device, Telemetry
 from bench.cases import Case, canonical_json
 from bench.kernels.base import Work
@@ -34,13 +35,15 @@ def make_row(
     *,
     seed: int,
     identity: dict[str, object],
+    stop_reason: str | None = None,
     together: int = 1,
 ) -> dict[str, object]:
-    """Return one row; `outcomes` are those of the processes that measured the case in turn.
+    """Return one row; `outcomes` are those of the visits to the case, in the order of time.
 
-    `together` is the number of devices that did so at the same time.
+    `together` is the number of devices that were measured at the same time; `stop_reason` says why
+    there was no further visit.
 
-    A case is as good as its worst process: the first that is not `ok` decides status and error, and
+    A case is as good as its worst visit: the first that is not `ok` decides status and error, and
     the row has no times and rates then.
     """
     worst = next((found for found in outcomes if found.status != "ok"), outcomes[0])
@@ -72,6 +75,7 @@ def make_row(
     }
     if worst.status == "ok":
         row.update(_measured_columns(case, device, work, outcomes))
+        row["stop_reason"] = stop_reason or outcomes[-1].stop_reason
     return row
 
 
@@ -127,15 +131,17 @@ def _measured_columns(
     summary = summarize([found.values_s for found in outcomes])
     first = outcomes[0]
     found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
+    processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
     return {
         **_time_columns(summary),
         **_rate_columns(found),
         "samples": sum(len(outcome.values_s) for outcome in outcomes),
-        "loops": first.loops,
-        "processes": len(outcomes),
+        "loops": statistics.median_low(outcome.loops or 1 for outcome in outcomes),
+        "rounds": len(outcomes),
+        "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
+        "processes": len(processes),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
-        "stop_reason": outcomes[-1].stop_reason,
         "power_w": _mean([reading.power_w for reading in readings]),
         "energy_j": _mean([reading.energy_j for reading in readings]),
         "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
@@ -148,7 +154,16 @@ def _measured_columns(
         "ecc_errors": _sum([reading.ecc_errors for reading in readings]),
         "other_processes": _largest([reading.other_processes for reading in readings]),
         "device_state": _joined([reading.device_state for reading in readings]),
-        "warnings": "; ".join([*_warnings(found, summary), *_disturbances(readings)]) or None,
+        "warnings": "; ".join(
+            dict.fromkeys(
+                [
+                    *_warnings(found, summary),
+                    *_disturbances(readings),
+                    *(text for outcome in outcomes for text in outcome.remarks),
+                ]
+            )
+        )
+        or None,
     }
 
 
@@ -182,6 +197,8 @@ def make_stage_rows(
                 **_time_columns(summary),
                 **_rate_columns(found),
                 "samples": sum(map(len, values)),
+                "rounds": len(values),
+                "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
                 "warmups": 0,
                 "stop_reason": "stages",
                 **dict.fromkeys(SENSORS),
@@ -226,8 +243,13 @@ def _warnings(found: Rates, summary: Summary) -> list[str]:
     above = found.utilization_of_ceiling
     if above is not None and above > NOTABLE_EXCESS:
         warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
-    if summary.half_width is None:
-        warnings.append("fewer than six samples: no interval")
+    half_width = summary.half_width
+    if half_width is None:
+        warnings.append("one round of fewer than six samples: no interval")
+    elif half_width > TOO_NOISY:
+        warnings.append(f"too noisy: half of the interval is {half_width:.0%} of the median")
+    if len(summary.rounds_s) == 1 and half_width is not None:
+        warnings.append("one round: the interval says nothing of what another visit would show")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:
         change = "slower" if summary.drift > 0 else "faster"
         warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")

@@ -16,9 +16,15 @@ from bench.errors import BenchError
 from bench.measure.client import WorkerProcess
 from bench.measure.crew import Crew, Job
 from bench.measure.environment import identity, new_run_id
-from bench.measure.protocol import BackendDescription, Outcome
+from bench.measure.protocol import (
+    BackendDescription,
+    Outcome,
+    outcome_from_json,
+    outcome_to_json,
+)
 from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
 from bench.results.ceilings import Ceilings
+from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.schema import RUN_AGAIN, SCHEMA_VERSION
 from bench.results.writer import ResultFile, check_same_run
@@ -45,11 +51,12 @@ class Request:
 
 
 class Recording:
-    """A result file and the samples beside it, kept in step."""
+    """A result file, and beside it the samples behind its rows and the visits that have no row yet."""
 
     def __init__(self, request: Request, columns: Row) -> None:
         self._labels = {job.case.case_id: job.case.label for job in request.jobs}
         self._several = len({job.device.index for job in request.jobs}) > 1
+        self.interrupted = False
         self._named = any(job.implementation != "best" for job in request.jobs)
         if request.resume:
             self.file = ResultFile.resume(request.path)
@@ -60,7 +67,32 @@ class Recording:
                 raise
         else:
             self.file = ResultFile.create(request.path, force=request.force)
-        self.samples = SamplesFile(samples_path(request.path), keep=request.resume)
+        try:
+            self.samples = SamplesFile(samples_path(request.path), keep=request.resume)
+            self.journal = Journal(journal_path(request.path), columns, keep=request.resume)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def record_visit(self, job: Job, started_at: str, outcome: Outcome) -> None:
+        """Keep a visit on disk until its job has a row."""
+        entry = {
+            "job": list(job.key),
+            "started_at": started_at,
+            "outcome": outcome_to_json(outcome),
+        }
+        self.journal.append(entry)
+
+    def visits(self) -> dict[tuple[str, int, str], tuple[str, list[Outcome]]]:
+        """Return the visits that the journal has kept, by job, and when the first of each began."""
+        kept: dict[tuple[str, int, str], tuple[str, list[Outcome]]] = {}
+        for entry in self.journal.entries:
+            case_id, device, implementation = entry["job"]
+            _, outcomes = kept.setdefault(
+                (case_id, device, implementation), (entry["started_at"], [])
+            )
+            outcomes.append(outcome_from_json(entry["outcome"]))
+        return kept
 
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a row on disk; then the samples, if there are any."""
@@ -115,11 +147,12 @@ class Recording:
             if not isinstance(error, BenchError):
                 self._write_samples()
         finally:
+            self.journal.close(remove=error is None and not self.interrupted)
             self.file.close()
 
 
 def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
-    """Return one process's samples in pyperf's terms, with what tells its row among the metadata."""
+    """Return one visit's samples in pyperf's terms, with what tells its row among the metadata."""
     return pyperf.Run(
         outcome.values_s,
         warmups=outcome.warm_ups,
@@ -169,30 +202,26 @@ def execute(
         for note in recording.file.notes:
             on_note(note)
         done = recording.done(request.jobs)
-        crew = Crew(
-            request.description.name,
-            request.measurement,
-            request.threads,
-            worker,
-            on_worker_output,
-            stages=request.stages,
-        )
+        crew = Crew(request.threads, request.measurement.case_timeout_s, worker, on_worker_output)
         supervisor = Supervisor(
             crew=crew,
-            seed=request.measurement.seed,
+            backend=request.description.name,
+            measurement=request.measurement,
             identity=columns,
             recorder=recording,
             observer=observer(len(done)),
             ceilings=request.ceilings,
+            stages=request.stages,
         )
         try:
             with terminating_signals():
-                supervisor.run(request.jobs, done, together=request.together)
+                supervisor.run(request.jobs, done, recording.visits(), together=request.together)
         except KeyboardInterrupt:
             interrupted = True
+            recording.interrupted = True
     kept = samples_path(request.path)
     return Finished(
-        rows=current(recording.file.rows),
+        rows=in_order(current(recording.file.rows), request.jobs, together=request.together),
         path=request.path,
         samples=kept if kept.exists() else None,
         accounting=supervisor.accounting,
@@ -222,6 +251,26 @@ def current(rows: Sequence[Row]) -> list[Row]:
         if row["status"] not in RUN_AGAIN
         or last_run[row["case_id"], row["device_index"]] == row["run_id"]
     ]
+
+
+def in_order(rows: Sequence[Row], jobs: Sequence[Job], *, together: bool) -> list[Row]:
+    """Return rows in the order of the jobs, by case where devices measured together.
+
+    They were written in the order in which cases were finished; stages follow their layer.
+    """
+    places: dict[object, int] = {}
+    for number, job in enumerate(jobs):
+        case_id, device, implementation = job.key
+        for key in ((case_id, device, implementation), (case_id, device), case_id):
+            places.setdefault(key, number)
+
+    def place(row: Row) -> tuple[int, int]:
+        case_id, device = row["case_id"], row["device_index"]
+        own = places.get((case_id, device, row["implementation"]), places.get((case_id, device)))
+        number = len(jobs) if own is None else own
+        return (places.get(case_id, number) if together else number, number)
+
+    return sorted(rows, key=place)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Takes the samples of one case in one process: calibration, warm-up, values, stopping rule.
+"""Takes the samples of one visit to a case: calibration, warm-up, values, and when there are enough.
 
-pyperf's Runner does the sampling, in worker mode and a few values at a time, so that its method,
-metadata and file format are kept while one warm process serves many cases and stops each of them
-as soon as it is known precisely enough.
+pyperf's Runner takes the values, in worker mode, so that its metadata and file format are kept while
+one warm process serves many cases. Not here: how many visits a case needs, see measure/rounds.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -17,41 +17,55 @@ from dataclasses import dataclass
 
 import pyperf
 
-from bench.analysis.statistics import LEAST_SAMPLES, median_interval
+from bench.analysis.statistics import LEAST_VALUES, median_interval
+from bench.measure.timing import CheckedRun, WrongTiming
 
 # A sample lasts at least this long: 100 times what the host's scheduler may take at a bad moment,
 # and far above the resolution of any device's events.
 MIN_SAMPLE_S = 0.02
 
-# Six samples of 0.02 s could all fall into one quiet moment of a busy machine; values are spread
-# over half a second at least, so that the interval has seen what a neighbour does.
+# Six samples of 0.02 s could all fall into one quiet moment of a busy machine; where a case is
+# visited only once, values are spread over half a second at least.
 LEAST_SPAN_S = 0.5
 
-# Warm-up goes on while a sample beats the best so far by more than this; two in a row must not.
+# Warm-up goes on while a sample beats the best so far by more than this.
 STEADY = 0.02
 WARM_UP_SHARE = 0.2
 
-# A sample that warm-up has shown to be too short is calibrated anew, so many times in all.
+# A sample that warm-up has shown to be too short is calibrated again, so many times in all.
 MOST_CALIBRATIONS = 3
 
-# A case whose single executions outlast the budget is given up to this many budgets for six samples.
+# A device whose launches take so long that this passes before a sample is long enough has long enough.
+MOST_CALIBRATION_S = 2.0
+
+# Whether time grows with work is tried where it costs no more than this.
+MOST_PROPORTION_S = 0.25
+
+# An only visit whose single executions outlast the budget is given up to this many budgets.
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
 
-TimeFunction = Callable[[int], float]
+Progress = Callable[[str, list[float]], None]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """When a case is known well enough."""
+    """When a visit has enough samples: whichever comes first of those that are set.
 
-    precision: float  # relative half-width of the median's 95 % interval
-    time_budget_s: float  # seconds of samples
+    `samples` are enough for a visit among several; `precision` (relative half-width of the median's
+    95 % interval) is for an only visit; the time budget, in seconds of samples, always ends a visit
+    that has `least` samples.
+    """
+
+    time_budget_s: float
+    samples: int | None = None
+    precision: float | None = None
+    least: int = 1
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What one process measured of one case, as a pyperf run, and why it stopped there."""
+    """What one visit measured, as a pyperf run, and why it stopped there."""
 
     run: pyperf.Run
     loops: int
@@ -62,56 +76,65 @@ class Samples:
 
 
 class Sampler:
-    """pyperf's Runner, of which a process may have one; takes the samples of case after case."""
+    """pyperf's Runner, of which a process may have one; takes the samples of visit after visit."""
 
     def __init__(self) -> None:
         self._runner = pyperf.Runner()
-        self._runner.parse_args(
-            ["--worker", "--calibrate-loops", "--quiet", f"--min-time={MIN_SAMPLE_S}"]
-        )
+        self._runner.parse_args(["--worker", "--loops=1", "--quiet", f"--min-time={MIN_SAMPLE_S}"])
         self._names = (f"batch {number}" for number in itertools.count())
 
     def sample(
         self,
         name: str,
-        run: TimeFunction,
+        run: CheckedRun,
         goal: Goal,
-        progress: Callable[[str, list[float]], None],
+        progress: Progress,
         before_values: Callable[[], None],
+        loops: int | None = None,
     ) -> Samples:
-        """Measure `run(loops) -> seconds` until `goal` is met.
+        """Measure `run(loops) -> seconds` until `goal` is met. Raises WrongTiming.
 
-        `progress` is told the phase and the values so far after each batch; `before_values` is
+        `loops` are those of an earlier visit; without them they are calibrated, and it is tried that
+        time grows with them. `progress` is told the phase and the values so far; `before_values` is
         called between warm-up and the first value.
         """
         started = time.monotonic()
-        warm_ups: list[tuple[int, float]] = []
         calibrate_s = 0.0
+        warm_ups: list[tuple[int, float]] = []
+        first_visit = loops is None
         for _ in range(MOST_CALIBRATIONS):
-            progress("calibrate", [])
-            began = time.monotonic()
-            calibration = self._batch(run, loops=0, values=1)
-            loops = calibration.get_loops()
-            warm_ups += calibration.warmups or ()
-            calibrate_s += time.monotonic() - began
+            if loops is None:
+                progress("calibrate", [])
+                began = time.monotonic()
+                loops = calibrate(run, warm_ups)
+                calibrate_s += time.monotonic() - began
             progress("warm up", [])
-            steady = self._warm_up(run, loops, warm_ups, goal)
+            steady_s = warm_up(run, loops, warm_ups, goal, in_a_row=2 if first_visit else 1)
             # One slow execution at the start is no reason to take samples too short to be trusted.
-            if steady * loops >= MIN_SAMPLE_S / 2:
+            if steady_s * loops >= MIN_SAMPLE_S / 2:
                 break
+            loops = None
+        else:
+            loops = warm_ups[-1][0]
+        if first_visit and 3 * steady_s * loops <= MOST_PROPORTION_S:
+            run.check_proportion(loops)
+        run.check_host()
 
         before_values()
         warmed = time.monotonic()
         values: list[float] = []
+        metadata: dict[str, object] = {}
         while True:
-            batch = self._batch(run, loops=loops, values=_batch_size(values, loops, goal))
+            batch = self._batch(run, loops, _batch_size(values, loops, goal))
             values += batch.values
+            metadata = metadata or batch.get_metadata()
             progress("measure", values)
             reason = stop_reason(values, time.monotonic() - warmed, goal)
             if reason is not None:
                 break
-        metadata = {**calibration.get_metadata(), "name": name, "loops": loops}
-        del metadata["calibrate_loops"], metadata["duration"]
+        run.check_host()
+        metadata = {**metadata, "name": name, "loops": loops}
+        metadata.pop("duration", None)
         return Samples(
             run=pyperf.Run(values, warmups=warm_ups, metadata=metadata, collect_metadata=False),
             loops=loops,
@@ -121,52 +144,88 @@ class Sampler:
             sample_s=time.monotonic() - warmed,
         )
 
-    def _warm_up(
-        self, run: TimeFunction, loops: int, warm_ups: list[tuple[int, float]], goal: Goal
-    ) -> float:
-        """Run until two samples in a row are no faster; return the best seconds of one execution."""
-        began = time.monotonic()
-        best, steady, spent = warm_ups[-1][1], 0, 0.0
-        while steady < 2 and spent + best * loops < WARM_UP_SHARE * goal.time_budget_s:
-            value = self._batch(run, loops=loops, values=1).values[0]
-            steady = steady + 1 if value > (1 - STEADY) * best else 0
-            best = min(best, value)
-            warm_ups.append((loops, value))
-            spent = time.monotonic() - began
-        return best
-
-    def _batch(self, run: TimeFunction, *, loops: int, values: int) -> pyperf.Run:
-        """Let pyperf take some values, or calibrate the number of loops when `loops` is 0."""
+    def _batch(self, run: CheckedRun, loops: int, values: int) -> pyperf.Run:
+        """Let pyperf take some values."""
         args = self._runner.args
-        args.loops, args.calibrate_loops = loops, loops == 0
-        args.warmups, args.values = 0, values
+        args.loops, args.warmups, args.values = loops, 0, values
+
+        def timed(loops: int) -> float:
+            seconds = run(loops)
+            if seconds == 0:
+                raise WrongTiming(f"run returned 0 s for {loops} executions")
+            return seconds
+
         # pyperf prints each result; the supervisor shows them better.
         with contextlib.redirect_stdout(io.StringIO()):
-            benchmark = self._runner.bench_time_func(next(self._names), run)
+            benchmark = self._runner.bench_time_func(next(self._names), timed)
         return benchmark.get_runs()[0]
 
 
+def calibrate(run: CheckedRun, warm_ups: list[tuple[int, float]]) -> int:
+    """Return the number of executions that make a sample just long enough, found by doubling."""
+    began = time.monotonic()
+    loops = 1
+    while True:
+        seconds = run(loops)
+        warm_ups.append((loops, seconds / loops))
+        if seconds >= MIN_SAMPLE_S:
+            return math.ceil(loops * MIN_SAMPLE_S / seconds)
+        if seconds > 0 and time.monotonic() - began >= MOST_CALIBRATION_S:
+            return loops
+        run.check_growth()
+        run.check_host()
+        loops *= 2
+
+
+def warm_up(
+    run: CheckedRun,
+    loops: int,
+    warm_ups: list[tuple[int, float]],
+    goal: Goal,
+    *,
+    in_a_row: int,
+) -> float:
+    """Run until so many samples in a row are no faster; return the best seconds of one execution."""
+    began = time.monotonic()
+    best = warm_ups[-1][1] if warm_ups and warm_ups[-1][0] == loops else None
+    steady = 0
+    while best is None or (
+        steady < in_a_row
+        and time.monotonic() - began + best * loops < WARM_UP_SHARE * goal.time_budget_s
+    ):
+        value = run(loops) / loops
+        steady = steady + 1 if best is not None and value > (1 - STEADY) * best else 0
+        best = value if best is None else min(best, value)
+        warm_ups.append((loops, value))
+    return best
+
+
 def stop_reason(values: list[float], spent_s: float, goal: Goal) -> str | None:
-    """Return why sampling stops here, or None to go on: precision, time_budget or max_samples."""
-    interval = median_interval(values)
-    if interval is not None:
+    """Return why a visit ends here, or None to go on: samples, precision, max_samples, time_budget."""
+    if goal.samples is not None and len(values) >= goal.samples:
+        return "samples"
+    if goal.precision is not None and (interval := median_interval(values)) is not None:
         low, high = interval
         tight = (high - low) / 2 <= goal.precision * statistics.median(values)
         if tight and spent_s >= min(LEAST_SPAN_S, goal.time_budget_s):
             return "precision"
-        if len(values) >= MOST_SAMPLES:
-            return "max_samples"
-    enough = 1 if len(values) >= LEAST_SAMPLES else LONGEST_BUDGETS
+    if len(values) >= max(MOST_SAMPLES, goal.least):
+        return "max_samples"
+    enough = 1 if len(values) >= goal.least else LONGEST_BUDGETS
     return "time_budget" if spent_s >= enough * goal.time_budget_s else None
 
 
 def _batch_size(values: list[float], loops: int, goal: Goal) -> int:
-    """Return how many values to take before the next look: six, then a quarter more each time.
+    """Return how many values to take before the next look.
 
-    Slow cases are looked at after every value, so that a budget is kept.
+    An only visit begins with six, then takes a quarter more each time; slow cases are looked at after
+    every value, so that a budget is kept. A visit among several takes one, which tells how many more fit.
     """
-    if values and max(values) * loops > goal.time_budget_s / 20:
-        return 1
     if not values:
-        return LEAST_SAMPLES if goal.time_budget_s > LEAST_SAMPLES * MIN_SAMPLE_S else 1
-    return max(1, len(values) // 4)
+        only = goal.samples is None and goal.time_budget_s > LEAST_VALUES * MIN_SAMPLE_S
+        return LEAST_VALUES if only else 1
+    sample_s = max(values) * loops
+    if goal.samples is not None:
+        fitting = int((goal.time_budget_s - sum(values) * loops) / sample_s)
+        return max(1, min(goal.samples - len(values), fitting))
+    return 1 if sample_s > goal.time_budget_s / 20 else max(1, len(values) // 4)

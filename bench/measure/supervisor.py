@@ -1,19 +1,22 @@
-"""Plans the jobs of a run, lets the crew measure them, and hands each row on the moment it exists.
+"""Plans the jobs of a run, lets the crew visit them in rounds, and hands each row on once it exists.
 
 The supervisor imports no vendor's library: it cannot be taken down by what it measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from bench.backend import Device
 from bench.cases import Case
+from bench.config import Measurement
 from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
-from bench.measure.protocol import Outcome
+from bench.measure.protocol import Measure, Outcome, Verified
+from bench.measure.rounds import StoppingRule, order
 from bench.measure.row import make_row, make_stage_rows
 from bench.results.ceilings import Ceilings
 
@@ -41,21 +44,42 @@ def plan(
     return jobs
 
 
+@dataclass
+class Progress:
+    """A job on its way to a row: its number, counted from zero, and its visits so far."""
+
+    number: int
+    job: Job
+    started_at: str = ""
+    visits: list[Outcome] = field(default_factory=list)
+    stop_reason: str | None = None
+    finished: bool = False
+
+
 class Observer(Protocol):
     """What wants to be told how a run goes: a progress display, or nobody."""
 
+    def round_started(self, number: int, jobs: int) -> None:
+        """Round `number`, counted from one, begins; it will visit so many jobs."""
+
     def case_started(self, number: int, job: Job) -> None:
-        """Job number `number`, counted from zero, begins."""
+        """A visit to job `number`, counted from zero, begins."""
 
     def progress(self, phase: str, values_s: list[float]) -> None:
-        """The running case is in a phase, and has so many values."""
+        """The running visit is in a phase, and has so many values."""
+
+    def visit_finished(self, job: Job) -> None:
+        """A visit is over; the job has more of them before it."""
 
     def case_finished(self, job: Job, row: Row) -> None:
         """The row of a job is safe on disk."""
 
 
 class Recorder(Protocol):
-    """What keeps rows and samples."""
+    """What keeps visits, rows and samples."""
+
+    def record_visit(self, job: Job, started_at: str, outcome: Outcome) -> None:
+        """Keep a visit of a job that has no row yet, before this returns."""
 
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a row and the samples behind it, before this returns."""
@@ -67,109 +91,214 @@ class Accounting:
 
     phases_s: dict[str, float]
 
-    def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Add the phases of one case."""
-        for outcome in outcomes:
-            for phase, seconds in outcome.phases_s.items():
-                self.phases_s[phase] = self.phases_s.get(phase, 0.0) + seconds
+    def add(self, outcome: Outcome) -> None:
+        """Add the phases of one visit."""
+        for phase, seconds in outcome.phases_s.items():
+            self.phases_s[phase] = self.phases_s.get(phase, 0.0) + seconds
 
 
 class Supervisor:
-    """Goes through the jobs of a run, and sees to it that each ends as a row."""
+    """Visits the jobs of a run in rounds, and sees to it that each ends as a row."""
 
     def __init__(
         self,
         *,
         crew: Crew,
-        seed: int,
+        backend: str,
+        measurement: Measurement,
         identity: Row,
         recorder: Recorder,
         observer: Observer,
         ceilings: Mapping[int, Ceilings] | None = None,
+        stages: bool = False,
     ) -> None:
         self._crew = crew
-        self._seed = seed
+        self._backend = backend
+        self._measurement = measurement
         self._identity = identity
         self._recorder = recorder
         self._observer = observer
         self._ceilings = ceilings or {}
+        self._stages = stages
         self._lost: dict[int, str] = {}
         self.accounting = Accounting({})
 
     def run(
         self,
-        jobs: Iterable[Job],
+        jobs: Sequence[Job],
         done: Collection[tuple[str, int, str]] = (),
+        earlier: Mapping[tuple[str, int, str], tuple[str, list[Outcome]]] | None = None,
         *,
         together: bool = False,
     ) -> None:
         """Measure every job whose key is not in `done`; with `together` all devices of a case at once.
 
-        The next job is asked for when the row of the last is recorded, and may depend on it.
-        On KeyboardInterrupt the running jobs get rows with status `interrupted`, the workers are
-        ended, and the exception goes on.
+        `earlier` has the visits of an interrupted run by key, with when the first began. On
+        KeyboardInterrupt the jobs that have been visited get rows with status `interrupted`, the
+        workers are ended, and the exception goes on.
         """
-        numbered = ((number, job) for number, job in enumerate(jobs) if job.key not in done)
-        one_by_one: Iterator[list[tuple[int, Job]]] = ([each] for each in numbered)
+        waiting = [
+            Progress(number, job, *(earlier or {}).get(job.key, ("", [])))
+            for number, job in enumerate(jobs)
+            if job.key not in done
+        ]
+        batches = by_case(waiting) if together else [[each] for each in waiting]
         try:
-            for batch in batches(list(numbered)) if together else one_by_one:
-                self._measure(batch)
+            number = 1 + min((len(each.visits) for each in waiting), default=0)
+            for batch in batches:
+                self._finish_if_enough(batch, together)
+            while batches := [b for b in batches if not all(each.finished for each in b)]:
+                self._round(number, batches, together)
+                number += 1
+        except KeyboardInterrupt:
+            for each in waiting:
+                if each.started_at and not each.finished:
+                    self._interrupted(each)
+            raise
         finally:
             self._crew.close()
 
-    def _measure(self, batch: list[tuple[int, Job]]) -> None:
-        """Measure jobs at the same time, one a device, and write their rows."""
-        for number, job in batch:
-            self._observer.case_started(number, job)
-        started_at = utc_now()
-        running = [job for _, job in batch if job.device.index not in self._lost]
-        progress = self._observer.progress
+    def run_in_turn(self, jobs: Iterable[Job]) -> None:
+        """Measure jobs of which each may depend on the row of the one before, in one visit each."""
         try:
-            if len(running) > 1:
-                found = self._crew.outcomes_together(running, progress)
-            else:
-                seat = running[0].device.index if running and len(batch) > 1 else 0
-                found = [self._crew.outcomes(job, progress, seat) for job in running]
-        except KeyboardInterrupt:
-            for job in running:
-                self._finish(job, started_at, [Outcome("interrupted", "stopped by the user")])
-            raise
-        outcomes = dict(zip((job.device.index for job in running), found, strict=True))
-        for _, job in batch:
-            index = job.device.index
-            if index in self._lost:
-                outcomes[index] = [Outcome("device_lost", self._lost[index])]
-            elif outcomes[index][-1].status == "device_lost":
-                self._lost[index] = outcomes[index][-1].error or "device lost"
-            self._finish(job, started_at, outcomes[index], len(running) or 1)
+            for number, job in enumerate(jobs):
+                self._observer.case_started(number, job)
+                self._visit([Progress(number, job)], together=False)
+        finally:
+            self._crew.close()
 
-    def _finish(
-        self, job: Job, started_at: str, outcomes: Sequence[Outcome], together: int = 1
+    def _round(self, number: int, batches: list[list[Progress]], together: bool) -> None:
+        self._observer.round_started(number, sum(map(len, batches)))
+        began = time.monotonic()
+        for batch in order(batches, number, str(self._identity["run_id"])):
+            for each in batch:
+                if not each.finished:
+                    self._observer.case_started(each.number, each.job)
+            self._visit(batch, together)
+        self._crew.end_round(time.monotonic() - began)
+
+    def _visit(self, batch: list[Progress], together: bool) -> None:
+        """Visit a case on the devices of a batch at the same time, and write the rows that are due."""
+        for each in batch:
+            each.started_at = each.started_at or utc_now()
+        running = [
+            each for each in batch if not each.finished and each.job.device.index not in self._lost
+        ]
+        requests = {
+            (each.job.device.index if together else 0): self._request(each, len(running) > 1)
+            for each in running
+        }
+        progress = self._observer.progress
+        if len(running) > 1:
+            outcomes = self._crew.visit_together(requests, progress)
+        else:
+            outcomes = {
+                slot: self._crew.visit(request, progress, slot)
+                for slot, request in requests.items()
+            }
+        for each, outcome in zip(running, outcomes.values(), strict=True):
+            self.accounting.add(outcome)
+            each.visits.append(_inherited(outcome, each.visits))
+        for each in batch:
+            index = each.job.device.index
+            if not each.finished and each not in running:
+                each.visits.append(Outcome("device_lost", self._lost[index]))
+            elif not each.finished and each.visits[-1].status == "device_lost":
+                self._lost[index] = each.visits[-1].error or "device lost"
+        self._finish_if_enough(batch, together, len(running) or 1, new=True)
+
+    def _finish_if_enough(
+        self, batch: list[Progress], together: bool, devices: int = 1, *, new: bool = False
     ) -> None:
-        # A worker that died could not say which implementation it had chosen; another may have.
+        """Write the rows of jobs that have had their last visit, and keep the visits of the others."""
+        for each in batch:
+            if each.finished or not each.visits:
+                continue
+            if each.visits[-1].status != "ok":
+                self._finish(each, devices)
+                continue
+            each.stop_reason = self._rule(each.job, together).stop_reason(each.visits)
+            if each.stop_reason is not None:
+                self._finish(each, devices)
+            elif new:
+                self._recorder.record_visit(each.job, each.started_at, each.visits[-1])
+                self._observer.visit_finished(each.job)
+
+    def _rule(self, job: Job, together: bool) -> StoppingRule:
+        measurement = self._measurement
+        budget_s = job.time_budget_s or measurement.time_budget_s
+        return StoppingRule(measurement.rounds, measurement.precision, budget_s, together)
+
+    def _request(self, each: Progress, together: bool) -> Measure:
+        job, kernel = each.job, each.job.case.kernel
+        goal: dict[str, Any] = dict(self._rule(job, together).visit_goal)
+        return Measure(
+            kernel=kernel.name,
+            parameters=kernel.parameters(),
+            label=job.case.label,
+            backend=self._backend,
+            # What `best` was in the first visit it stays, so that all visits are of the same.
+            implementation=(each.visits and each.visits[0].implementation) or job.implementation,
+            device_index=job.device.index,
+            seed=self._measurement.seed,
+            round=len(each.visits) + 1,
+            loops=each.visits[-1].loops if each.visits else None,
+            verified=_verified(each.visits),
+            together=together,
+            stages=self._stages,
+            **goal,
+        )
+
+    def _interrupted(self, each: Progress) -> None:
+        rounds = len(each.visits)
+        error = "stopped by the user"
+        if rounds:
+            error += f" after {rounds} round{'s' * (rounds != 1)}; --resume goes on with them"
+        each.visits = [Outcome("interrupted", error)]
+        self._finish(each)
+
+    def _finish(self, each: Progress, devices: int = 1) -> None:
+        job, outcomes = each.job, each.visits
+        # A worker that died could not say which implementation it had chosen; another visit may have.
         chosen = next((o.implementation for o in outcomes if o.implementation), job.implementation)
         outcomes = [replace(o, implementation=o.implementation or chosen) for o in outcomes]
         if ceilings := self._ceilings.get(job.device.index):
             dtype = job.case.kernel.dtype
             outcomes = [replace(o, limits=ceilings.applied(o.limits, dtype)) for o in outcomes]
+        seed = self._measurement.seed
         row = make_row(
             job.case,
             job.device,
             outcomes,
-            seed=self._seed,
-            identity={**self._identity, "started_at": started_at},
-            together=together,
+            seed=seed,
+            identity={**self._identity, "started_at": each.started_at},
+            stop_reason=each.stop_reason,
+            together=devices,
         )
         self._recorder.record(row, outcomes)
-        for part in make_stage_rows(job.case, job.device, outcomes, row, seed=self._seed):
+        for part in make_stage_rows(job.case, job.device, outcomes, row, seed=seed):
             self._recorder.record(part, ())
-        self.accounting.add(outcomes)
+        each.finished = True
         self._observer.case_finished(job, row)
 
 
-def batches(numbered: Sequence[tuple[int, Job]]) -> list[list[tuple[int, Job]]]:
-    """Return the jobs that differ in nothing but the device, in the order of the first device."""
-    found: dict[tuple[str, str], list[tuple[int, Job]]] = {}
-    for number, job in numbered:
-        found.setdefault((job.case.case_id, job.implementation), []).append((number, job))
-    return list(found.values())
+def by_case(waiting: Sequence[Progress]) -> list[list[Progress]]:
+    """Return the jobs that differ in nothing but the device together, in the first device's order."""
+    batches: dict[tuple[str, str], list[Progress]] = {}
+    for each in waiting:
+        batches.setdefault((each.job.case.case_id, each.job.implementation), []).append(each)
+    return list(batches.values())
+
+
+def _verified(visits: Sequence[Outcome]) -> Verified | None:
+    """Return what the first visit has found out about the outputs, None where there was none."""
+    if not visits:
+        return None
+    first = visits[0]
+    known = (first.fingerprint, first.rel_error, first.tolerance, first.compared)
+    return None if None in known else Verified(*known)  # type: ignore[arg-type]
+
+
+def _inherited(outcome: Outcome, earlier: Sequence[Outcome]) -> Outcome:
+    """Return a visit's outcome with the limits that only the first visit asks for."""
+    return replace(outcome, limits=earlier[0].limits) if earlier else outcome

@@ -52,7 +52,7 @@ def report(
     comparison = None
     if len(frames) > 1:
         chosen = name[base] if base is not None else None
-        comparison = compare(frames, base=chosen, simulated=simulated, samples=samples)
+        comparison = compare(frames, base=chosen, simulated=simulated)
     content = sections(rows, samples, comparison)
     if claims is not None:
         content.insert(-2, _claims(claims, paths, simulated))

@@ -21,6 +21,7 @@ STATUSES = (
     "timeout",
     "crashed",
     "wrong_result",
+    "wrong_timing",
     "error",
     "interrupted",
     "device_lost",
@@ -42,6 +43,7 @@ EVIDENCE = ("measured", "derived", "claimed")
 
 SHA256 = "[0-9a-f]{64}"
 DATE = r"\d{4}(-\d\d(-\d\d)?)?"  # ISO 8601, to the day, the month or the year
+POSITIVE = r"\d+(\.\d+)?(e[-+]?\d+)?"
 UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"  # ISO 8601
 
 
@@ -242,14 +244,40 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_group(
         "time",
-        _time("time_median_s", "median of the samples, for one execution", filled="if ok", above=0),
+        _time(
+            "time_median_s",
+            "median of the rounds' medians, for one execution",
+            filled="if ok",
+            above=0,
+        ),
         _time("time_mean_s", "mean of the samples", filled="if ok", above=0),
         _time("time_stdev_s", "standard deviation of the samples", minimum=0),
-        _time("ci_low_s", "lower end of the median's 95 % interval", minimum=0),
-        _time("ci_high_s", "upper end of the median's 95 % interval", above=0),
-        _count("samples", "samples taken, over all processes"),
+        _time(
+            "ci_low_s", "lower end of the 95 % interval, from the scatter of the rounds", minimum=0
+        ),
+        _time(
+            "ci_high_s", "upper end of the 95 % interval, from the scatter of the rounds", above=0
+        ),
+        Column(
+            "rounds",
+            "integer",
+            "visits to the case, spread over the run, each with an allocation of its own",
+            minimum=1,
+            measured=True,
+            late=True,
+        ),
+        Column(
+            "round_medians_s",
+            "text",
+            "median of the samples of each round, in the order of time, separated by spaces",
+            unit="s",
+            pattern=f"{POSITIVE}( {POSITIVE})*",
+            measured=True,
+            late=True,
+        ),
+        _count("samples", "samples taken, over all rounds"),
         _count("loops", "executions in one sample"),
-        _count("processes", "processes that measured in turn"),
+        _count("processes", "processes that the rounds were taken in"),
         _count("warmups", "samples dropped before the first", minimum=0),
         _option(
             "cache",
@@ -288,14 +316,14 @@ COLUMNS: tuple[Column, ...] = (
         Column(
             "stop_reason",
             "text",
-            "why sampling ended: precision, time_budget or max_samples",
+            "why there was no further round: precision, time_budget, max_rounds, max_samples or stages",
             "if ok",
             measured=True,
         ),
         Column(
             "drift",
             "number",
-            "median of the second half of the samples over that of the first, minus one",
+            "median of the second half of the rounds over that of the first, minus one",
             minimum=-1,
             measured=True,
         ),

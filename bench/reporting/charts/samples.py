@@ -8,10 +8,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.analysis.compare import Samples
 from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import measured
+from bench.results.sides import Samples
 
 MOST_CASES = 24
 MOST_SAMPLES = 200

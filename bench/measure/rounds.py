@@ -1,0 +1,95 @@
+"""How many visits a case gets, what each of them is to do, and in which order a round goes.
+
+A run visits its cases in rounds. Two visits to a case lie as far apart as the run allows, and each
+has an allocation of its own: so their scatter holds what changes from moment to moment and from one
+allocation or process to the next, as another run would show it.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.analysis.statistics import LEAST_VALUES, rounds_interval
+from bench.measure.protocol import Outcome
+
+# Samples of a visit among several: more would only say more of this one visit.
+VISIT_SAMPLES = 5
+
+# A case whose visits outlast the budget is given up to this many budgets for its least rounds.
+LONGEST_BUDGETS = 4
+
+# A case that is not known well enough after its rounds gets up to half as many again.
+MOST_ROUNDS = 1.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When a case has had enough rounds.
+
+    The time budget counts the seconds of visits, from allocation to the last check. A case gets
+    `rounds` if they fit into it; at least six, or `rounds` if that is fewer, if they fit into four
+    budgets; and up to half as many again, as long as the budget lasts, until half of its interval is
+    within `precision`.
+    With one round, `precision` and budget are about the samples of that visit. Devices that measure
+    `together` go on for the whole budget, so that none works beside idle neighbors.
+    """
+
+    rounds: int
+    precision: float
+    time_budget_s: float
+    together: bool = False
+
+    @property
+    def visit_goal(self) -> dict[str, object]:
+        """The fields of a request that say when a visit has enough samples."""
+        if self.rounds == 1:
+            precision = None if self.together else self.precision
+            return {
+                "time_budget_s": self.time_budget_s,
+                "precision": precision,
+                "least_samples": LEAST_VALUES,
+            }
+        samples = None if self.together else VISIT_SAMPLES
+        return {"time_budget_s": self.time_budget_s / self.rounds, "samples": samples}
+
+    def stop_reason(self, visits: Sequence[Outcome]) -> str | None:
+        """Return why a case ends after these visits, None to go on."""
+        count = len(visits)
+        if self.rounds == 1:
+            return visits[0].stop_reason
+        if self.together:
+            return "time_budget" if count >= self.rounds else None
+        next_s = sum(visit.spent_s for visit in visits) * (count + 1) / count
+        if count < min(self.rounds, LEAST_VALUES):
+            too_long = count >= 2 and next_s > LONGEST_BUDGETS * self.time_budget_s
+            return "time_budget" if too_long else None
+        if count >= self.rounds and self._is_precise(visits):
+            return "precision"
+        if next_s > self.time_budget_s:
+            return "time_budget"
+        return "max_rounds" if count >= MOST_ROUNDS * self.rounds else None
+
+    def _is_precise(self, visits: Sequence[Outcome]) -> bool:
+        medians = [statistics.median(visit.values_s) for visit in visits]
+        interval = rounds_interval(medians)
+        if interval is None:
+            return False
+        return (interval[1] - interval[0]) / 2 <= self.precision * statistics.median(medians)
+
+
+def order(items: Sequence[T], round_number: int, run_id: str) -> list[T]:
+    """Return the order of a round: the first is the config's, each later one is drawn for itself.
+
+    Neighbors in the first round would otherwise be neighbors in all, and a case would always meet
+    the heat, the caches and the memory that the same other case has left.
+    """
+    items = list(items)
+    if round_number > 1:
+        random.Random(f"{run_id}/{round_number}").shuffle(items)
+    return items

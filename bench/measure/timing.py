@@ -1,0 +1,136 @@
+"""Believes a device's clock as far as the host's clock allows.
+
+A backend's `run` returns seconds by its own timer. The host's clock around the call bounds them: work
+cannot take longer than the call that waits for it. And twice the executions take about twice as long,
+unless something else than the work is timed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+Run = Callable[[int], float]
+
+# Two good clocks differ by parts per million; device events resolve half a microsecond or so.
+CLOCKS_DIFFER = 0.02
+EVENT_S = 1e-4
+
+# The host's clock is read right inside of the call that it is read around.
+HOST_SHARE = 0.8
+
+# So many times the executions in no more than twice the time: something else is timed.
+DOUBLINGS_WITHOUT_GROWTH = 10
+
+# Twice the executions have to take this much longer, in the best of several attempts.
+LEAST_GROWTH = 1.5
+GROWTH_ATTEMPTS = 3
+
+# A host that takes this many times the device's seconds is worth a remark.
+NOTABLE_WALL = 3.0
+
+
+class WrongTiming(Exception):
+    """A time that cannot be; the text is a sentence for the row."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One call of `run`: executions, seconds that it returned, and seconds by the host's clock."""
+
+    loops: int
+    seconds: float
+    wall_s: float
+
+
+class CheckedRun:
+    """A case's `run`, with the host's clock around each call. Raises WrongTiming.
+
+    `timing` says which clock `run` reads: the host's own must agree with the host's.
+    """
+
+    def __init__(self, run: Run, timing: str) -> None:
+        self._run = run
+        self._timing = timing
+        self.readings: list[Reading] = []
+
+    def __call__(self, loops: int) -> float:
+        """Execute `loops` times and return the seconds, if they can be true."""
+        start = time.perf_counter()
+        seconds = self._run(loops)
+        wall_s = time.perf_counter() - start
+        if isinstance(seconds, bool) or not isinstance(seconds, Real) or not math.isfinite(seconds):
+            raise WrongTiming(f"run returned {seconds!r:.80}; expected seconds, as a finite number")
+        seconds = float(seconds)
+        if seconds < 0:
+            raise WrongTiming(f"run returned {seconds:g} s for {executions(loops)}")
+        if seconds > (1 + CLOCKS_DIFFER) * wall_s + EVENT_S:
+            raise WrongTiming(
+                f"run returned {seconds:.3g} s for {executions(loops)}, but came back after "
+                f"{wall_s:.3g} s by the host's clock: work cannot take longer than the wait for it"
+            )
+        self.readings.append(Reading(loops, seconds, wall_s))
+        return seconds
+
+    def check_host(self) -> None:
+        """Raise WrongTiming where a clock that is said to be the host's runs differently."""
+        seconds = sum(reading.seconds for reading in self.readings)
+        wall_s = sum(reading.wall_s for reading in self.readings)
+        if self._timing == "host" and seconds < HOST_SHARE * wall_s - EVENT_S:
+            raise WrongTiming(
+                f"run returned {seconds:.3g} s in all, but its calls took {wall_s:.3g} s by the "
+                f"host's clock, {wall_s / seconds if seconds else math.inf:.2g} times as long: with "
+                "timing `host` they have to agree"
+            )
+
+    def check_growth(self) -> None:
+        """Raise WrongTiming where many times the executions took no more time."""
+        last = self.readings[-1]
+        fewer = [r for r in self.readings if r.loops << DOUBLINGS_WITHOUT_GROWTH <= last.loops]
+        if not fewer:
+            return
+        # The first call may have been slow for other reasons; any smaller number of executions serves.
+        least = min((r for r in self.readings if r.loops < last.loops), key=lambda r: r.seconds)
+        if last.seconds < 2 * least.seconds or last.seconds == 0:
+            raise WrongTiming(_no_growth(least, last))
+
+    def check_proportion(self, loops: int) -> None:
+        """Raise WrongTiming where twice `loops` executions take clearly less than twice as long."""
+        once, twice = [], []
+        for _ in range(GROWTH_ATTEMPTS):
+            once.append(self._reading(loops))
+            twice.append(self._reading(2 * loops))
+            fast, slow = (min(rs, key=lambda r: r.seconds) for rs in (once, twice))
+            if slow.seconds >= LEAST_GROWTH * fast.seconds:
+                return
+        raise WrongTiming(_no_growth(fast, slow))
+
+    def _reading(self, loops: int) -> Reading:
+        self(loops)
+        return self.readings[-1]
+
+    def remark(self) -> str | None:
+        """Return a sentence where the host took many times the device's seconds; None otherwise."""
+        seconds = sum(reading.seconds for reading in self.readings)
+        wall_s = sum(reading.wall_s for reading in self.readings)
+        if self._timing == "host" or wall_s < NOTABLE_WALL * seconds:
+            return None
+        return (
+            f"the host waited {wall_s:.3g} s for {seconds:.3g} s by the device's clock: launches or "
+            "synchronization take the rest"
+        )
+
+
+def executions(count: int) -> str:
+    """Return a number of executions in words."""
+    return f"{count} execution{'s' * (count != 1)}"
+
+
+def _no_growth(fewer: Reading, more: Reading) -> str:
+    return (
+        f"time does not grow with work: {executions(fewer.loops)} took {fewer.seconds:.3g} s, "
+        f"{executions(more.loops)} took {more.seconds:.3g} s"
+    )

@@ -1,0 +1,306 @@
+"""One visit to a case in a worker: allocate, verify, sample, and check what the samples left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bench.backend import (
+    TIMINGS,
+    Backend,
+    Device,
+    HandsOver,
+    Prepared,
+    Staged,
+    Telemetry,
+    TelemetrySampler,
+)
+from bench.dtypes import DTYPES
+from bench.errors import DeviceLost, OutOfMemory, Unsupported
+from bench.kernels.base import Kernel, Operand, Verification
+from bench.measure.outputs import Outputs, disagreement, fingerprint
+from bench.measure.protocol import Measure, Outcome
+from bench.measure.sampling import Goal, Progress, Sampler, Samples
+from bench.measure.timing import CheckedRun, WrongTiming
+
+# So many samples of a layer's stages are enough to see where its time goes.
+MOST_PROFILES = 30
+
+# Outputs that come later than an idle device's by this much, and by half of a sample, are suspicious.
+LATE_S = 0.02
+LATE_ATTEMPTS = 3
+
+
+@dataclass
+class Visit:
+    """What a visit needs of the worker that it runs in."""
+
+    request: Measure
+    backend: Backend
+    kernel: Kernel
+    sampler: Sampler
+    progress: Progress
+    wait_for_others: Callable[[], None]  # until every device that measures together is warm
+
+    def run(self, phases: dict[str, float]) -> Outcome:
+        """Return how the visit ended; adds to `phases` where its time went.
+
+        Raises Unsupported, OutOfMemory, DeviceLost, or whatever the backend raises.
+        """
+        clock = _Phases(phases)
+        request, kernel = self.request, self.kernel
+        device = find_device(self.backend.devices(), request.device_index)
+        implementation = self._choose(device)
+        # Peaks and bandwidths hold for the whole run: the first visit asks for them.
+        limits = self.backend.limits(device, kernel.dtype) if request.verified is None else None
+        clock.done("limits")
+
+        self.progress("allocate", [])
+        check_host_memory(kernel)
+        inputs = kernel.make_inputs(request.seed)
+        prepared = self.backend.prepare(kernel, implementation, device, inputs)
+        clock.done("allocate")
+        try:
+            self.progress("verify", [])
+            check, verified = self._verify(inputs, prepared)
+            del inputs
+            clock.done("verify")
+            outcome = Outcome(
+                "ok",
+                implementation=implementation,
+                verified=check.passed,
+                rel_error=check.rel_error,
+                tolerance=check.tolerance,
+                compared=check.compared,
+                fingerprint=fingerprint(verified),
+                timing=prepared.timing,
+                flush_bytes=prepared.flush_bytes,
+                compile_s=getattr(prepared, "compile_s", None),
+                phases_s=phases,
+            )
+            if limits is not None:
+                outcome = replace(outcome, limits=limits)
+            if not check.passed:
+                return replace(outcome, status="wrong_result", error=_wrong_result(check))
+            if prepared.timing not in TIMINGS:
+                known = ", ".join(TIMINGS)
+                error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
+                return replace(outcome, status="wrong_timing", error=error)
+            run = CheckedRun(prepared.run, prepared.timing)
+            try:
+                samples, reading = self._sample(run, prepared, device)
+                clock.done("sample")
+                left, remark = self._check(prepared, verified, check.tolerance, samples)
+            except WrongTiming as wrong:
+                return replace(outcome, status="wrong_timing", error=str(wrong))
+            clock.done("check")
+            if left is not None:
+                return replace(outcome, status="wrong_result", verified=False, error=left)
+            stages = self._profile(prepared, samples) if request.stages else {}
+            phases["calibrate"], phases["warm_up"] = samples.calibrate_s, samples.warm_up_s
+            phases["sample"] = samples.sample_s
+            return replace(
+                outcome,
+                values_s=list(samples.run.values),
+                warm_ups=list(samples.run.warmups),
+                metadata={**samples.run.get_metadata(), "round": request.round},
+                loops=samples.loops,
+                stop_reason=samples.stop_reason,
+                stages=stages,
+                telemetry=reading,
+                remarks=[text for text in (run.remark(), remark) if text],
+            )
+        finally:
+            prepared.close()
+
+    def _choose(self, device: Device) -> str:
+        """Return the implementation to use; raises Unsupported with the reasons if there is none."""
+        wanted, kernel, backend = self.request.implementation, self.kernel, self.backend
+        if wanted != "best":
+            reason = backend.unsupported(kernel, wanted, device)
+            if reason is not None:
+                raise Unsupported(reason)
+            return wanted
+        reasons: list[str] = []
+        for implementation in backend.implementations(kernel.name):
+            reason = backend.unsupported(kernel, implementation, device)
+            if reason is None:
+                return implementation
+            reasons.append(reason)
+        raise Unsupported(
+            "; ".join(dict.fromkeys(reasons))
+            or f"backend {backend.name} has no implementation of {kernel.name}"
+        )
+
+    def _verify(
+        self, inputs: Mapping[str, Operand], prepared: Prepared
+    ) -> tuple[Verification, Outputs]:
+        """Return the verification and the outputs that it is of.
+
+        Outputs whose every bit is that of an earlier visit's need no reference.
+        """
+        outputs = _copied(prepared.outputs())
+        earlier = self.request.verified
+        if earlier is not None and fingerprint(outputs) == earlier.fingerprint:
+            check = Verification(
+                earlier.rel_error, earlier.tolerance, passed=True, compared=earlier.compared
+            )
+        else:
+            check = self.kernel.verify(inputs, outputs, self.request.seed)
+        if isinstance(prepared, HandsOver):
+            prepared.take_outputs()  # spoils them: what is there after timing, timing has written
+        return check, outputs
+
+    def _sample(
+        self, run: CheckedRun, prepared: Prepared, device: Device
+    ) -> tuple[Samples, Telemetry]:
+        """Return the samples, and what the sensors said meanwhile. Raises WrongTiming."""
+        request = self.request
+        telemetry = _Watched(self.backend.telemetry(device))
+
+        def before_values() -> None:
+            if request.together:
+                self.wait_for_others()
+            telemetry.start()
+
+        try:
+            samples = self.sampler.sample(
+                request.label,
+                run,
+                Goal(
+                    request.time_budget_s, request.samples, request.precision, request.least_samples
+                ),
+                self.progress,
+                before_values,
+                request.loops,
+            )
+        finally:
+            reading = telemetry.stop()
+        executions = samples.loops * len(samples.run.values)
+        if reading.energy_j is not None:
+            reading = replace(reading, energy_j=reading.energy_j / executions)
+        return samples, reading
+
+    def _check(
+        self, prepared: Prepared, verified: Outputs, tolerance: float, samples: Samples
+    ) -> tuple[str | None, str | None]:
+        """Return what is wrong with the outputs that timed executions left, and a remark on them.
+
+        Raises WrongTiming where the work was still under way when `run` returned.
+        """
+        began = time.perf_counter()
+        left = _outputs_left(prepared)
+        took_s = time.perf_counter() - began
+        last_s = samples.run.values[-1] * samples.loops
+        if took_s > LATE_S + last_s / 2:
+            _check_finished(prepared, samples.loops, last_s)
+        if fingerprint(left) == fingerprint(verified):
+            return None, None
+        wrong = disagreement(verified, left, tolerance)
+        if wrong is not None:
+            return f"right before timing, wrong after it: {wrong}", None
+        return None, "not reproducible bit by bit: outputs vary within rounding"
+
+    def _profile(self, prepared: Prepared, samples: Samples) -> dict[str, list[float]]:
+        """Return the seconds of one execution in each stage, sample by sample; empty if unknown."""
+        if not isinstance(prepared, Staged):
+            return {}
+        seconds: dict[str, list[float]] = {}
+        for _ in range(min(len(samples.run.values), MOST_PROFILES)):
+            for stage, spent_s in (prepared.stages(samples.loops) or {}).items():
+                seconds.setdefault(stage, []).append(spent_s / samples.loops)
+        return seconds
+
+
+def _outputs_left(prepared: Prepared) -> Outputs:
+    if isinstance(prepared, HandsOver):
+        return _copied(prepared.take_outputs())
+    return _copied(prepared.outputs())
+
+
+def _check_finished(prepared: Prepared, loops: int, sample_s: float) -> None:
+    """Raise WrongTiming where outputs take longer after a sample than on an idle device.
+
+    A device that works in order hands its outputs over when all that was asked before is done. So
+    work that goes on after `run` has returned shows as a wait.
+    """
+    after, idle = [], []
+    for _ in range(LATE_ATTEMPTS):
+        prepared.run(loops)
+        after.append(_seconds_to_output(prepared))
+        idle.append(_seconds_to_output(prepared))
+    late_s = min(after) - min(idle)
+    if late_s > LATE_S / 2 + sample_s / 2:
+        raise WrongTiming(
+            f"run returned {sample_s:.3g} s before the work was done: outputs came after "
+            f"{min(after):.3g} s, on an idle device after {min(idle):.3g} s"
+        )
+
+
+def _seconds_to_output(prepared: Prepared) -> float:
+    began = time.perf_counter()
+    prepared.outputs()
+    return time.perf_counter() - began
+
+
+def _copied(outputs: Mapping[str, Any]) -> Outputs:
+    """Return outputs in memory of their own: a backend may hand over its buffers themselves."""
+    return {name: np.array(array) for name, array in outputs.items()}
+
+
+class _Watched:
+    """A sampler of sensors that is stopped exactly if it was started, whatever a case does."""
+
+    def __init__(self, sampler: TelemetrySampler) -> None:
+        self._sampler = sampler
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self._sampler.start()
+
+    def stop(self) -> Telemetry:
+        return self._sampler.stop() if self._started else Telemetry()
+
+
+class _Phases:
+    """Adds up where the time of a case goes."""
+
+    def __init__(self, phases: dict[str, float]) -> None:
+        self._phases = phases
+        self._since = time.monotonic()
+
+    def done(self, phase: str) -> None:
+        now = time.monotonic()
+        self._phases[phase] = now - self._since
+        self._since = now
+
+
+def find_device(devices: list[Device], index: int) -> Device:
+    """Return a device that was there when the run began; raises DeviceLost where it is gone."""
+    for device in devices:
+        if device.index == index:
+            return device
+    raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")
+
+
+def check_host_memory(kernel: Kernel) -> None:
+    """Raise OutOfMemory if the inputs, made on the host in float32, would not fit."""
+    needed = kernel.memory_bytes() * 32 // DTYPES[kernel.dtype].bits
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise OutOfMemory(
+            f"inputs take {needed / 2**30:.1f} GiB on the host, {free / 2**30:.1f} GiB are free"
+        )
+
+
+def _wrong_result(check: Verification) -> str:
+    return (
+        f"relative error {check.rel_error:.2g} of {check.compared}; rounding explains "
+        f"{check.tolerance:.2g} at most"
+    )

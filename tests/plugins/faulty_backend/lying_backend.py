@@ -1,0 +1,103 @@
+"""A backend that lies about what it did or how long it took: which lie is told by a case's size m."""
+
+import threading
+import time
+
+import numpy as np
+from numpy_backend import NumpyBackend, Product
+
+IDLE, THOUSANDFOLD, THIRD, EARLY, ONCE, FIRST_ONLY, HUNDREDTH, MOON, ZERO, WORDS = range(61, 71)
+
+
+class LyingBackend(NumpyBackend):
+    name = "lying"
+
+    def prepare(self, case, implementation, device, inputs):
+        kinds = {IDLE: Idle, EARLY: Early, ONCE: Once, FIRST_ONLY: FirstOnly, HUNDREDTH: Hundredth}
+        return kinds.get(case.m, Misread)(case, inputs)
+
+
+class Liar(Product):
+    def __init__(self, case, inputs):
+        super().__init__(case, inputs)
+        self.case = case
+        self.executed = 0
+
+
+class Misread(Liar):
+    """Does its work and tells another time."""
+
+    def __init__(self, case, inputs):
+        super().__init__(case, inputs)
+        if case.m == MOON:
+            self.timing = "the moon"
+
+    def run(self, loops):
+        seconds = super().run(loops)
+        told = {THOUSANDFOLD: seconds * 1000, THIRD: seconds / 3, ZERO: 0.0, WORDS: f"{seconds}"}
+        return told.get(self.case.m, seconds)
+
+
+class Idle(Liar):
+    """Computes only when it is asked for outputs, and hands over what `run` left: nothing."""
+
+    def run(self, loops):
+        start = time.perf_counter()
+        for _ in range(loops):
+            pass
+        return time.perf_counter() - start
+
+    def take_outputs(self):
+        left = self.c.copy()
+        self.c.fill(np.nan)
+        return {"c": left}
+
+
+class Early(Liar):
+    """Returns when a quarter is done; hands outputs over when all is, as a device's queue does."""
+
+    def __init__(self, case, inputs):
+        super().__init__(case, inputs)
+        self.threads = []
+
+    def run(self, loops):
+        rest = threading.Thread(target=super().run, args=(loops - loops // 4,), daemon=True)
+        seconds = super().run(max(1, loops // 4))
+        self.threads.append(rest)
+        rest.start()
+        return seconds
+
+    def outputs(self):
+        while self.threads:
+            self.threads.pop().join()
+        return super().outputs()
+
+
+class Once(Liar):
+    """Executes once, however often it is asked to."""
+
+    def run(self, loops):
+        return super().run(1)
+
+
+class FirstOnly(Liar):
+    """Is right the first time it is asked, and never again."""
+
+    def outputs(self):
+        self.executed += 1
+        outputs = super().outputs()
+        return {"c": outputs["c"] if self.executed == 1 else outputs["c"] * 1.5}
+
+
+class Hundredth(Liar):
+    """Gets one element wrong from the hundredth execution on."""
+
+    def run(self, loops):
+        self.executed += loops
+        return super().run(loops)
+
+    def outputs(self):
+        outputs = super().outputs()
+        if self.executed >= 100:
+            outputs["c"][0, 3, 5] += 1
+        return outputs
