@@ -12,9 +12,6 @@ import pytest
 
 import bench
 from bench.errors import UsageError
-from bench.measure.protocol import Outcome
-from bench.measure.run import pyperf_run
-from bench.results.samples import SamplesFile, samples_path
 from tests.results.bad_files import sound
 from tests.results.conftest import make_row
 
@@ -103,18 +100,19 @@ def test_labels_of_ones_own_and_rows_of_ones_own_choice(files):
     assert list(found.unpaired["side"]) == ["after"]
 
 
-def test_the_samples_beside_the_files_give_the_intervals(files):
+def test_rounds_give_the_intervals_where_both_sides_have_them(files):
+    frames = {}
     for name, factor in (("a", 1.0), ("b", 2.0)):
-        row = {**slower(make_row(64), factor), "chip": name}
-        values = [row["time_median_s"] * (1 + 0.001 * place) for place in range(-10, 11)]
-        outcome = Outcome("ok", values_s=values, warm_ups=[], metadata={"loops": 1})
-        samples = SamplesFile(samples_path(files / f"{name}.csv"), keep=False)
-        samples.add("case", [pyperf_run("case", row, outcome)])
-        samples.write()
-    frames = {name: bench.load(files / f"{name}.csv") for name in "ab"}
+        frame = bench.load(files / f"{name}.csv")
+        rounds = [f"{factor * 1e-5 * (1 + 0.001 * place):.6g}" for place in range(8)]
+        texts = [" ".join(rounds), *[None] * (len(frame) - 1)]
+        frames[name] = frame.assign(
+            rounds=8, round_medians_s=pd.Series(texts, frame.index, dtype=object)
+        )
     for given in (frames, list(frames.values())):
         found = bench.compare(given).pairs
-        assert list(found["interval_from"]) == ["samples", "rows", "rows"]
+        assert list(found["interval_from"]) == ["rounds", "rows", "rows"]
+        assert found["ratio"][0] == pytest.approx(0.5)
 
 
 def test_it_says_what_the_command_says(files, bench):

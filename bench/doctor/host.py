@@ -152,9 +152,9 @@ def virtual(host: Host) -> Finding | None:
     return Finding(
         "warn",
         "machine",
-        f"virtual{f' ({name})' if name else ''}: clock and neighbours cannot be seen; repeat at other "
-        "times of the day, and compare",
-        "bench run … --processes 5",
+        f"virtual{f' ({name})' if name else ''}: clock and neighbors cannot be seen; take more rounds, "
+        "repeat at other times of the day, and compare",
+        "bench run … --rounds 12",
     )
 
 

@@ -84,9 +84,14 @@ class Recording:
         self.journal.append(entry)
 
     def visits(self) -> dict[tuple[str, int, str], tuple[str, list[Outcome]]]:
-        """Return the visits that the journal has kept, by job, and when the first of each began."""
+        """Return the visits that the journal has kept, by job, and when the first of each began.
+
+        What was interrupted or lost its device is visited again.
+        """
         kept: dict[tuple[str, int, str], tuple[str, list[Outcome]]] = {}
         for entry in self.journal.entries:
+            if entry["outcome"]["status"] in RUN_AGAIN:
+                continue
             case_id, device, implementation = entry["job"]
             _, outcomes = kept.setdefault(
                 (case_id, device, implementation), (entry["started_at"], [])
@@ -221,7 +226,7 @@ def execute(
             recording.interrupted = True
     kept = samples_path(request.path)
     return Finished(
-        rows=in_order(current(recording.file.rows), request.jobs, together=request.together),
+        rows=current(recording.file.rows),
         path=request.path,
         samples=kept if kept.exists() else None,
         accounting=supervisor.accounting,
@@ -251,26 +256,6 @@ def current(rows: Sequence[Row]) -> list[Row]:
         if row["status"] not in RUN_AGAIN
         or last_run[row["case_id"], row["device_index"]] == row["run_id"]
     ]
-
-
-def in_order(rows: Sequence[Row], jobs: Sequence[Job], *, together: bool) -> list[Row]:
-    """Return rows in the order of the jobs, by case where devices measured together.
-
-    They were written in the order in which cases were finished; stages follow their layer.
-    """
-    places: dict[object, int] = {}
-    for number, job in enumerate(jobs):
-        case_id, device, implementation = job.key
-        for key in ((case_id, device, implementation), (case_id, device), case_id):
-            places.setdefault(key, number)
-
-    def place(row: Row) -> tuple[int, int]:
-        case_id, device = row["case_id"], row["device_index"]
-        own = places.get((case_id, device, row["implementation"]), places.get((case_id, device)))
-        number = len(jobs) if own is None else own
-        return (places.get(case_id, number) if together else number, number)
-
-    return sorted(rows, key=place)
 
 
 @contextmanager

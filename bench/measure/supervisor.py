@@ -53,7 +53,9 @@ class Progress:
     started_at: str = ""
     visits: list[Outcome] = field(default_factory=list)
     stop_reason: str | None = None
+    devices: int = 1  # that measured together in the last visit
     finished: bool = False
+    written: bool = False
 
 
 class Observer(Protocol):
@@ -72,14 +74,14 @@ class Observer(Protocol):
         """A visit is over; the job has more of them before it."""
 
     def case_finished(self, job: Job, row: Row) -> None:
-        """The row of a job is safe on disk."""
+        """A job has had its last visit, and this is its row."""
 
 
 class Recorder(Protocol):
     """What keeps visits, rows and samples."""
 
     def record_visit(self, job: Job, started_at: str, outcome: Outcome) -> None:
-        """Keep a visit of a job that has no row yet, before this returns."""
+        """Keep a visit whose job has no row yet, before this returns."""
 
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a row and the samples behind it, before this returns."""
@@ -145,15 +147,15 @@ class Supervisor:
         batches = by_case(waiting) if together else [[each] for each in waiting]
         try:
             number = 1 + min((len(each.visits) for each in waiting), default=0)
-            for batch in batches:
-                self._finish_if_enough(batch, together)
+            in_order = [each for batch in batches for each in batch]
+            for each in waiting:
+                self._finish_if_enough(each, together)
+            self._write_due(in_order)
             while batches := [b for b in batches if not all(each.finished for each in b)]:
-                self._round(number, batches, together)
+                self._round(number, batches, in_order, together)
                 number += 1
         except KeyboardInterrupt:
-            for each in waiting:
-                if each.started_at and not each.finished:
-                    self._interrupted(each)
+            self._write_interrupted(waiting)
             raise
         finally:
             self._crew.close()
@@ -162,28 +164,44 @@ class Supervisor:
         """Measure jobs of which each may depend on the row of the one before, in one visit each."""
         try:
             for number, job in enumerate(jobs):
+                each = Progress(number, job)
                 self._observer.case_started(number, job)
-                self._visit([Progress(number, job)], together=False)
+                self._visit([each], together=False)
+                self._finish_if_enough(each, together=False)
+                self._write_due([each])
         finally:
             self._crew.close()
 
-    def _round(self, number: int, batches: list[list[Progress]], together: bool) -> None:
+    def _round(
+        self,
+        number: int,
+        batches: list[list[Progress]],
+        in_order: list[Progress],
+        together: bool,
+    ) -> None:
         self._observer.round_started(number, sum(map(len, batches)))
         began = time.monotonic()
         for batch in order(batches, number, str(self._identity["run_id"])):
             for each in batch:
                 if not each.finished:
                     self._observer.case_started(each.number, each.job)
-            self._visit(batch, together)
+            visited = self._visit(batch, together)
+            for each in visited:
+                self._finish_if_enough(each, together)
+            self._write_due(in_order)
+            for each in visited:
+                if not each.written:
+                    self._recorder.record_visit(each.job, each.started_at, each.visits[-1])
+                if not each.finished:
+                    self._observer.visit_finished(each.job)
         self._crew.end_round(time.monotonic() - began)
 
-    def _visit(self, batch: list[Progress], together: bool) -> None:
-        """Visit a case on the devices of a batch at the same time, and write the rows that are due."""
-        for each in batch:
+    def _visit(self, batch: list[Progress], together: bool) -> list[Progress]:
+        """Visit a case on the devices of a batch at the same time; return the jobs that were due."""
+        going = [each for each in batch if not each.finished]
+        for each in going:
             each.started_at = each.started_at or utc_now()
-        running = [
-            each for each in batch if not each.finished and each.job.device.index not in self._lost
-        ]
+        running = [each for each in going if each.job.device.index not in self._lost]
         requests = {
             (each.job.device.index if together else 0): self._request(each, len(running) > 1)
             for each in running
@@ -199,30 +217,50 @@ class Supervisor:
         for each, outcome in zip(running, outcomes.values(), strict=True):
             self.accounting.add(outcome)
             each.visits.append(_inherited(outcome, each.visits))
-        for each in batch:
+        for each in going:
             index = each.job.device.index
-            if not each.finished and each not in running:
+            each.devices = len(running) or 1
+            if each not in running:
                 each.visits.append(Outcome("device_lost", self._lost[index]))
-            elif not each.finished and each.visits[-1].status == "device_lost":
+            elif each.visits[-1].status == "device_lost":
                 self._lost[index] = each.visits[-1].error or "device lost"
-        self._finish_if_enough(batch, together, len(running) or 1, new=True)
+        return going
 
-    def _finish_if_enough(
-        self, batch: list[Progress], together: bool, devices: int = 1, *, new: bool = False
-    ) -> None:
-        """Write the rows of jobs that have had their last visit, and keep the visits of the others."""
-        for each in batch:
-            if each.finished or not each.visits:
-                continue
-            if each.visits[-1].status != "ok":
-                self._finish(each, devices)
-                continue
+    def _finish_if_enough(self, each: Progress, together: bool) -> None:
+        """Decide whether a job needs no further visit; a visit that failed is always its last."""
+        if not each.visits:
+            return
+        failed = each.visits[-1].status != "ok"
+        if not failed:
             each.stop_reason = self._rule(each.job, together).stop_reason(each.visits)
-            if each.stop_reason is not None:
-                self._finish(each, devices)
-            elif new:
-                self._recorder.record_visit(each.job, each.started_at, each.visits[-1])
-                self._observer.visit_finished(each.job)
+        if failed or each.stop_reason is not None:
+            each.finished = True
+            self._observer.case_finished(each.job, self._row(each))
+
+    def _write_due(self, in_order: list[Progress]) -> None:
+        """Write rows in the order of the jobs: each once all before it are finished.
+
+        Until then the journal holds its visits.
+        """
+        while in_order and in_order[0].finished:
+            self._write(in_order.pop(0))
+
+    def _write_interrupted(self, waiting: list[Progress]) -> None:
+        """Write what is finished, then a row for each job that has been begun."""
+        for each in waiting:
+            if each.finished and not each.written:
+                self._write(each)
+        for each in waiting:
+            if each.started_at and not each.finished:
+                rounds = len(each.visits)
+                error = "stopped by the user"
+                if rounds:
+                    error += (
+                        f" after {rounds} round{'s' * (rounds != 1)}; --resume goes on with them"
+                    )
+                each.visits = [Outcome("interrupted", error)]
+                self._observer.case_finished(each.job, self._row(each))
+                self._write(each)
 
     def _rule(self, job: Job, together: bool) -> StoppingRule:
         measurement = self._measurement
@@ -249,37 +287,36 @@ class Supervisor:
             **goal,
         )
 
-    def _interrupted(self, each: Progress) -> None:
-        rounds = len(each.visits)
-        error = "stopped by the user"
-        if rounds:
-            error += f" after {rounds} round{'s' * (rounds != 1)}; --resume goes on with them"
-        each.visits = [Outcome("interrupted", error)]
-        self._finish(each)
-
-    def _finish(self, each: Progress, devices: int = 1) -> None:
-        job, outcomes = each.job, each.visits
+    def _outcomes(self, each: Progress) -> list[Outcome]:
+        """Return a job's visits with what is known of all of them: implementation and ceilings."""
+        job, visits = each.job, each.visits
         # A worker that died could not say which implementation it had chosen; another visit may have.
-        chosen = next((o.implementation for o in outcomes if o.implementation), job.implementation)
-        outcomes = [replace(o, implementation=o.implementation or chosen) for o in outcomes]
+        chosen = next((v.implementation for v in visits if v.implementation), job.implementation)
+        outcomes = [replace(v, implementation=v.implementation or chosen) for v in visits]
         if ceilings := self._ceilings.get(job.device.index):
             dtype = job.case.kernel.dtype
             outcomes = [replace(o, limits=ceilings.applied(o.limits, dtype)) for o in outcomes]
-        seed = self._measurement.seed
-        row = make_row(
-            job.case,
-            job.device,
-            outcomes,
-            seed=seed,
+        return outcomes
+
+    def _row(self, each: Progress) -> Row:
+        return make_row(
+            each.job.case,
+            each.job.device,
+            self._outcomes(each),
+            seed=self._measurement.seed,
             identity={**self._identity, "started_at": each.started_at},
             stop_reason=each.stop_reason,
-            together=devices,
+            together=each.devices,
         )
+
+    def _write(self, each: Progress) -> None:
+        """Record a job's row and the rows of its stages."""
+        job, row, outcomes = each.job, self._row(each), self._outcomes(each)
         self._recorder.record(row, outcomes)
+        seed = self._measurement.seed
         for part in make_stage_rows(job.case, job.device, outcomes, row, seed=seed):
             self._recorder.record(part, ())
-        each.finished = True
-        self._observer.case_finished(job, row)
+        each.written = True
 
 
 def by_case(waiting: Sequence[Progress]) -> list[list[Progress]]:

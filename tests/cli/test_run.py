@@ -155,7 +155,7 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--precision", "nan"], "--precision"),
         (["run", "c.yaml", "--time-budget", "-1"], "not a positive, finite number"),
         (["run", "c.yaml", "--time-budget", "inf"], "not a positive, finite number"),
-        (["run", "c.yaml", "--processes", "0"], "--processes"),
+        (["run", "c.yaml", "--rounds", "0"], "--rounds"),
         (["run", "c.yaml", "--seed", "-1"], "--seed"),
         (["run", "c.yaml", "--filter", "dytpe=float32"], "did you mean 'dtype'"),
         (["run", "c.yaml", "--resume"], "say which file"),

@@ -92,7 +92,7 @@ def test_of_an_empty_machine_nothing_is_claimed(tmp_path):
             "machine",
             "warn",
             "virtual (KVM)",
-            "--processes",
+            "--rounds 12",
         ),
         (
             {"proc/loadavg": "7.91 3 2 1/100 5"},

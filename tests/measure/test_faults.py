@@ -10,6 +10,7 @@ import os
 import pty
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -34,14 +35,15 @@ FAULTS = {
 
 CONFIG = """
 description: a test
-measurement: {{precision: 0.2, time_budget_s: 0.2, case_timeout_s: {timeout}}}
+measurement: {{precision: 0.2, time_budget_s: 0.2, case_timeout_s: {timeout}, rounds: {rounds}}}
 kernels:
   - {{kernel: matmul, dtype: float32, m: [{sizes}], n: 8, k: 8}}
 """
 
 
-def config(bench, *sizes, timeout=30):
-    return bench.write("c.yaml", CONFIG.format(sizes=", ".join(map(str, sizes)), timeout=timeout))
+def config(bench, *sizes, timeout=30, rounds=6):
+    text = CONFIG.format(sizes=", ".join(map(str, sizes)), timeout=timeout, rounds=rounds)
+    return bench.write("c.yaml", text)
 
 
 def rows(path: Path):
@@ -91,11 +93,11 @@ def test_debug_shows_the_traceback(plugged):
     assert "faulty_backend.py" in done.stderr
 
 
-def test_all_processes_have_to_agree(plugged):
-    config(plugged, 5)
-    run_faulty(plugged, "--processes", 3)
+def test_the_samples_of_each_round_are_a_pyperf_run(plugged):
+    config(plugged, 5, rounds=3)
+    run_faulty(plugged, "--time-budget", 2)
     (row,) = rows(plugged.folder / "r.csv")
-    assert row["processes"] == "3"
+    assert row["rounds"] == "3"
     runs = (
         pyperf.BenchmarkSuite.load(str(plugged.folder / "r.pyperf.json"))
         .get_benchmarks()[0]
@@ -103,6 +105,9 @@ def test_all_processes_have_to_agree(plugged):
     )
     assert len(runs) == 3
     assert int(row["samples"]) == sum(len(run.values) for run in runs)
+    medians = [statistics.median(run.values) for run in runs]
+    assert row["round_medians_s"].split() == [f"{median:.9g}" for median in medians]
+    assert [run.get_metadata()["round"] for run in runs] == [1, 2, 3]
     show = [sys.executable, "-m", "pyperf", "show", "r.pyperf.json"]
     done = subprocess.run(show, cwd=plugged.folder, capture_output=True, text=True, check=True)
     assert "Mean +- std dev" in done.stdout
@@ -128,7 +133,7 @@ def assert_gone(processes) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, number):
-    config(plugged, 5, 6, 18, 7)
+    config(plugged, 5, 6, 18, 7, rounds=1)
     run = plugged.start("run", "c.yaml", "--backend", "faulty", "--time-budget", 60, "-o", "r.csv")
     wait_for_rows(plugged.folder / "r.csv", 2)
     time.sleep(0.3)
@@ -144,7 +149,7 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     assert [row["status"] for row in found] == ["ok", "ok", "interrupted"]
     before = (plugged.folder / "r.csv").read_bytes()
 
-    config(plugged, 5, 6, 18, 7)
+    config(plugged, 5, 6, 18, 7, rounds=1)
     resumed = run_faulty(plugged, "--resume")
     assert "3/4" in resumed.stderr
     assert "1/4" not in resumed.stderr, "a finished case is not run again"
@@ -156,7 +161,7 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
 
 
 def test_a_killed_run_leaves_no_worker_and_can_be_resumed(plugged):
-    config(plugged, 5, 6, 13, timeout=60)
+    config(plugged, 5, 6, 13, timeout=60, rounds=1)
     run = plugged.start("run", "c.yaml", "--backend", "faulty", "-o", "r.csv")
     wait_for_rows(plugged.folder / "r.csv", 2)
     time.sleep(0.3)
@@ -200,7 +205,7 @@ def test_an_existing_file_is_not_touched(plugged):
 
 
 def test_two_runs_on_one_file(plugged):
-    config(plugged, 5, 18, 6)
+    config(plugged, 5, 18, 6, rounds=1)
     first = plugged.start("run", "c.yaml", "--backend", "faulty", "-o", "r.csv")
     wait_for_rows(plugged.folder / "r.csv", 1)
     second = run_faulty(plugged, "--resume", status=2)
@@ -218,7 +223,7 @@ def test_an_unwritable_folder(plugged):
 
 def test_a_full_disk_keeps_the_rows_before(plugged):
     """RLIMIT_FSIZE makes the write fail in the middle of a row, as a full disk does."""
-    config(plugged, *range(30, 42))
+    config(plugged, *range(30, 42), rounds=1)
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
@@ -237,7 +242,7 @@ def test_a_full_disk_keeps_the_rows_before(plugged):
 
 def test_the_terminal_is_given_back(plugged):
     """On a terminal there is a live bar with a hidden cursor; Ctrl-C shows the cursor again."""
-    config(plugged, 5, 18, 6)
+    config(plugged, 5, 18, 6, rounds=1)
     leader, follower = pty.openpty()
     command = ["run", "c.yaml", "--backend", "faulty", "--time-budget", "60", "-o", "r.csv"]
     environment = {**plugged.environment, "TERM": "xterm"}

@@ -14,7 +14,7 @@ from tests.measure.test_faults import config, rows
 LIES = {
     "computes only when asked": (61, "wrong_result", "right before timing, wrong after it"),
     "seconds times a thousand": (62, "wrong_timing", "work cannot take longer than the wait"),
-    "seconds by three": (63, "wrong_timing", "3 times as long: with timing `host`"),
+    "seconds by three": (63, "wrong_timing", "3 times as long: with timing"),
     "returns before the work is done": (64, "wrong_timing", "before the work was done"),
     "executes once": (65, "wrong_timing", "time does not grow with work"),
     "right the first time only": (66, "wrong_result", "changed by more than rounding"),

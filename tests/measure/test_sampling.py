@@ -6,6 +6,7 @@ import time
 import pyperf
 import pytest
 
+from bench.analysis.statistics import LEAST_VALUES
 from bench.measure.sampling import (
     LEAST_SPAN_S,
     MIN_SAMPLE_S,
@@ -13,6 +14,7 @@ from bench.measure.sampling import (
     Sampler,
     stop_reason,
 )
+from bench.measure.timing import CheckedRun
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +34,16 @@ def steady(seconds):
         time.sleep(loops * seconds)
         return loops * seconds
 
-    return run
+    return CheckedRun(run, "events")
+
+
+def once(precision, time_budget_s):
+    """The goal of an only visit."""
+    return Goal(time_budget_s, precision=precision, least=LEAST_VALUES)
 
 
 def test_a_steady_case_stops_by_precision(sampler):
-    samples = sampler.sample("steady", steady(1e-4), Goal(0.2, 20.0), quiet, lambda: None)
+    samples = sampler.sample("steady", steady(1e-4), once(0.2, 20.0), quiet, lambda: None)
     assert samples.stop_reason == "precision"
     assert samples.loops * 1e-4 >= MIN_SAMPLE_S / 1.01
     assert statistics.median(samples.run.values) == pytest.approx(1e-4)
@@ -44,7 +51,7 @@ def test_a_steady_case_stops_by_precision(sampler):
 
 
 def test_the_run_is_pyperfs(sampler, tmp_path):
-    samples = sampler.sample("named", steady(1e-3), Goal(0.05, 1.0), quiet, lambda: None)
+    samples = sampler.sample("named", steady(1e-3), once(0.05, 1.0), quiet, lambda: None)
     benchmark = pyperf.Benchmark([samples.run])
     path = tmp_path / "s.json"
     pyperf.BenchmarkSuite([benchmark]).dump(str(path))
@@ -59,10 +66,12 @@ def test_a_noisy_case_stops_by_budget(sampler):
     turn = iter(range(10**9))
 
     def noisy(loops):
-        time.sleep(0.02)
-        return loops * (1.0 + next(turn) % 5)
+        seconds = 5e-4 * loops * (1 + next(turn) % 5)
+        time.sleep(seconds)
+        return seconds
 
-    samples = sampler.sample("noisy", noisy, Goal(0.01, 0.3), quiet, lambda: None)
+    run = CheckedRun(noisy, "events")
+    samples = sampler.sample("noisy", run, once(0.01, 0.3), quiet, lambda: None)
     assert samples.stop_reason == "time_budget"
     assert 0.3 <= samples.sample_s < 20
 
@@ -72,7 +81,7 @@ def test_progress_and_start_of_values_are_told_in_order(sampler):
     sampler.sample(
         "told",
         steady(1e-3),
-        Goal(0.1, 1.0),
+        once(0.1, 1.0),
         lambda phase, values: told.append(phase),
         lambda: told.append("before values"),
     )
@@ -81,7 +90,7 @@ def test_progress_and_start_of_values_are_told_in_order(sampler):
 
 
 def test_slow_executions_end_after_four_budgets_with_what_there_is():
-    goal = Goal(precision=0.01, time_budget_s=1.0)
+    goal = once(0.01, 1.0)
     assert stop_reason([5.0], 3.9, goal) is None
     assert stop_reason([5.0], 4.0, goal) == "time_budget"
     assert stop_reason([0.2] * 5, 1.1, goal) is None, "below six samples there is no interval"
@@ -89,7 +98,7 @@ def test_slow_executions_end_after_four_budgets_with_what_there_is():
 
 
 def test_six_quiet_samples_are_not_enough_when_they_are_short():
-    goal = Goal(precision=0.01, time_budget_s=5.0)
+    goal = once(0.01, 5.0)
     assert stop_reason([0.02] * 6, 0.12, goal) is None
     assert stop_reason([0.02] * 30, 0.6, goal) == "precision"
 
@@ -99,8 +108,36 @@ def test_one_slow_execution_at_the_start_does_not_decide_the_length_of_samples(s
 
     def run(loops):
         ran.append(loops)
-        return 1e-5 * loops + (0.05 if len(ran) == 1 else 0.0)
+        seconds = 1e-4 * loops + (0.05 if len(ran) == 1 else 0.0)
+        time.sleep(seconds)
+        return seconds
 
-    samples = sampler.sample("slow start", run, Goal(0.05, 5.0), quiet, lambda: None)
-    assert samples.loops * 1e-5 >= MIN_SAMPLE_S
-    assert statistics.median(samples.run.values) == pytest.approx(1e-5)
+    checked = CheckedRun(run, "events")
+    samples = sampler.sample("slow start", checked, once(0.05, 5.0), quiet, lambda: None)
+    assert samples.loops * 1e-4 >= MIN_SAMPLE_S / 1.01
+    assert statistics.median(samples.run.values) == pytest.approx(1e-4)
+
+
+def test_a_visit_among_several_is_short_and_takes_what_earlier_ones_know(sampler):
+    goal = Goal(1.0, samples=5)
+    first = sampler.sample("first", steady(1e-4), goal, quiet, lambda: None)
+    assert first.stop_reason == "samples"
+    assert len(first.run.values) == 5
+    run = steady(1e-4)
+    later = sampler.sample("later", run, goal, quiet, lambda: None, first.loops)
+    assert {reading.loops for reading in run.readings} == {first.loops}, (
+        "nothing is calibrated again"
+    )
+    assert len(later.run.warmups) == 2
+    assert later.calibrate_s == 0
+
+
+def test_a_visit_whose_loops_have_become_too_few_is_calibrated_again(sampler):
+    samples = sampler.sample("faster", steady(1e-4), Goal(1.0, samples=3), quiet, lambda: None, 10)
+    assert samples.loops * 1e-4 >= MIN_SAMPLE_S / 1.01
+
+
+def test_slow_executions_have_fewer_samples_in_a_visit():
+    goal = Goal(time_budget_s=0.5, samples=5)
+    assert stop_reason([0.3], 0.3, goal) is None
+    assert stop_reason([0.3, 0.3], 0.6, goal) == "time_budget"

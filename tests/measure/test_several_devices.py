@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from bench.measure.gate import Gate
+from bench.measure.start_barrier import StartBarrier
 
 CONFIG = """
 description: a test
@@ -82,10 +82,11 @@ def test_together(many):
     many("validate", "r.csv")
 
 
-def test_together_in_several_processes(many):
-    run(many, "--parallel", "--processes", 2, sizes=[5])
-    assert [row["processes"] for row in rows(many)] == ["2"] * 4
-    assert all(len(spans(many, device)) == 2 for device in range(4))
+def test_every_round_is_together(many):
+    run(many, "--parallel", "--rounds", 3, sizes=[5], budget=1.0)
+    assert [row["rounds"] for row in rows(many)] == ["3"] * 4
+    assert all(len(spans(many, device)) == 3 for device in range(4))
+    assert all(share > 0 for share in overlap(many))
 
 
 @pytest.mark.parametrize(("size", "status"), [(33, "error"), (31, "device_lost")])
@@ -148,14 +149,14 @@ def test_an_interrupted_run_of_several_devices_leaves_nobody_behind(many):
     assert [row["status"] for row in rows(many)] == ["interrupted"] * 4
 
 
-def test_a_gate_opens_when_all_have_come_or_left():
-    gate, passed = Gate(3), []
+def test_a_start_barrier_opens_when_all_have_come_or_left():
+    barrier, passed = StartBarrier(3), []
 
     def come(name, times):
         for _ in range(times):
-            gate.pass_through()
+            barrier.wait()
             passed.append(name)
-        gate.leave()
+        barrier.leave()
 
     threads = [threading.Thread(target=come, args=each) for each in (("a", 3), ("b", 1))]
     for thread in threads:
@@ -163,7 +164,7 @@ def test_a_gate_opens_when_all_have_come_or_left():
     for thread in threads:
         thread.join(0.05)
     assert passed == [], "one is missing"
-    gate.leave()
+    barrier.leave()
     for thread in threads:
         thread.join(10)
     assert sorted(passed) == ["a", "a", "a", "b"]

@@ -69,8 +69,8 @@ LIMITS = [Limits(), Limits(peak_tflops=1e-6, peak_gbps=1e-3, ceiling_tflops=1e-6
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.label())
 @pytest.mark.parametrize("limits", LIMITS, ids=["no limits", "too low limits"])
-@pytest.mark.parametrize("processes", [1, 3])
-def test_rows_of_measurements_are_sound(problems, kernel, limits, processes):
+@pytest.mark.parametrize("rounds", [1, 3, 8])
+def test_rows_of_measurements_are_sound(problems, kernel, limits, rounds):
     outcome = Outcome(
         "ok",
         implementation="torch",
@@ -107,7 +107,7 @@ def test_rows_of_measurements_are_sound(problems, kernel, limits, processes):
         )
         for index, outcomes in enumerate(
             (
-                [outcome] * processes,
+                [outcome] * rounds,
                 [wrong],
                 [Outcome("timeout", "no answer", implementation="best")],
             )
