@@ -223,8 +223,13 @@ def test_this_machine_has_a_peak_in_each_dtype() -> None:
 )
 def test_amx_multiplies_two_tiles_in_sixteen_cycles() -> None:
     """16,384 operations in 16 cycles: Intel's optimization reference manual, 20.3."""
-    peak = cpu_peak(cpu_topology().usable_cores, measure=measured_now)
-    found = peak.fastest("bfloat16")
-    if found is None or found[0].instructions != "AMX-BF16":
-        pytest.skip(f"AMX is refused: {peak.measured.refused}")
-    assert found[1].per_cycle == pytest.approx(1024, rel=0.1)
+    turns = []
+    for _ in range(6):  # a neighbor can disturb any one
+        peak = cpu_peak(cpu_topology().usable_cores, measure=measured_now)
+        found = peak.fastest("bfloat16")
+        if found is None or found[0].instructions != "AMX-BF16":
+            pytest.skip(f"AMX is refused: {peak.measured.refused}")
+        turns.append(found[1].per_cycle)
+        if turns[-1] == pytest.approx(1024, rel=0.1):
+            return
+    pytest.fail(f"operations per cycle: {turns}")
