@@ -7,17 +7,18 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 import torch
 
+from backends import cpu_doctor
 from backends.cpu_peak import CpuPeak, cpu_peak
 from backends.cpu_topology import cpu_topology
 from backends.torch_device import Step, TorchBackend
-from bench.backend import Device, Limits, Telemetry
+from bench.backend import Device, Finding, Limits, Telemetry
 
 # Far beyond any cache that a core could keep to itself, small enough for a laptop.
 BANDWIDTH_BYTES = 256 << 20
@@ -34,7 +35,11 @@ class CpuBackend(TorchBackend):
         self._topology = cpu_topology()
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(self._topology.usable_cores)
-        self._peak: CpuPeak | None = None
+
+    @cached_property
+    def peak(self) -> CpuPeak:
+        """The peak of as many threads as torch uses; where it is not kept, 0.2 s to measure."""
+        return cpu_peak(torch.get_num_threads(), self._topology)
 
     def unavailable(self) -> str | None:
         """Return None: there is always a processor."""
@@ -75,13 +80,10 @@ class CpuBackend(TorchBackend):
         return HostTimer()
 
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the peak by instruction set and measured clock, and the measured bandwidth."""
-        if self._peak is None:
-            self._peak = cpu_peak(torch.get_num_threads(), self._topology)
-        tflops = self._peak.tflops(dtype)
+        """Return the peak and the bandwidth, both measured."""
         return Limits(
-            peak_tflops=tflops,
-            peak_source=self._peak.source(dtype) if tflops is not None else None,
+            peak_tflops=self.peak.tflops(dtype),
+            peak_source=self.peak.source(dtype),
             ceiling_gbps=bandwidth_gbps(),
             ceiling_source="this run read, copied and added arrays",
             launch_s=launch_seconds(),
@@ -90,6 +92,10 @@ class CpuBackend(TorchBackend):
     def telemetry(self, device: Device) -> CpuTelemetry:
         """Return a reader of the kernel's own sensors."""
         return CpuTelemetry()
+
+    def diagnose(self) -> list[Finding]:
+        """Return the measured peaks, and which instructions the processor refuses."""
+        return list(cpu_doctor.diagnose(self.peak))
 
 
 class HostTimer:

@@ -17,6 +17,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from backends.cache_folder import cache_folder
 from backends.cpu_topology import cpu_topology
 from bench.errors import Unsupported
 
@@ -54,7 +55,7 @@ def native_library() -> ctypes.CDLL:
     flags = [*COMPILE, *(f"-m{name.replace('_', '')}" for name in INSTRUCTIONS)]
     made_from = [SOURCE.read_text(), compiler, *flags, str(openmp)]
     digest = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
-    folder = _cache_folder()
+    folder = cache_folder()
     library = folder / f"cpu-moe-{digest}.so"
     if not library.exists():
         _compile(compiler, flags, openmp, library)
@@ -84,17 +85,3 @@ def _loaded_openmp() -> Path | None:
         if found:
             return Path(found[1])
     return None
-
-
-@cache
-def _cache_folder() -> Path:
-    """Return the user's cache, or where that cannot be written, a folder of this process."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home, "accelerator-bench")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="accelerator-bench-"))

@@ -347,7 +347,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_group(
         "limits",
-        _rate("peak_tflops", "dense rate of this dtype by the data sheet", unit="TFLOP/s"),
+        _rate(
+            "peak_tflops",
+            "dense rate of this dtype by the data sheet; for processors, measured",
+            unit="TFLOP/s",
+        ),
         _rate("peak_gbps", "memory bandwidth by the data sheet", unit="GB/s"),
         Column("peak_source", "text", "where the peaks come from"),
         _rate("ceiling_tflops", "highest rate measured on this device", unit="TFLOP/s"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends import cpu_moe_fused, cpu_native
+from backends.cache_folder import cache_folder
 from backends.cpu import CpuBackend
 from backends.cpu_moe_fused import ACTIVATIONS, Fused, GroupedLinear
 from backends.torch_moe import activate
@@ -31,10 +32,10 @@ needs_the_library = pytest.mark.skipif(
 def afresh(monkeypatch, tmp_path):
     """Forget what was compiled; compile into an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for cached in (cpu_native.native_library, cpu_native._cache_folder):
+    for cached in (cpu_native.native_library, cache_folder):
         cached.cache_clear()
     yield tmp_path / "accelerator-bench"
-    for cached in (cpu_native.native_library, cpu_native._cache_folder):
+    for cached in (cpu_native.native_library, cache_folder):
         cached.cache_clear()
 
 

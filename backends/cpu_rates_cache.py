@@ -1,0 +1,159 @@
+"""Measured rates of loops, kept until the machine boots again.
+
+Worker processes come and go, and each needs the peaks. What is kept only grows: a neighbor on the
+same host may have slowed every repetition of the first measurement, so from time to time a process
+measures again and the larger rates stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backends.cache_folder import cache_folder
+from backends.cpu_loops import Loop
+from backends.cpu_rates import PASSES, LoopRate, Measured, measure_rates
+from backends.cpu_topology import CpuIdentity
+
+MEASURE_AGAIN_S = 300.0
+PASSES_AGAIN = PASSES // 2
+LARGEST_BYTES = 1 << 20
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Rate(_Model):
+    per_second: Positive
+    clock_hz: Positive
+
+
+class _Entry(_Model):
+    measured_at: Positive
+    rates: dict[str, _Rate]
+    refused: dict[str, str]
+
+
+class _Kept(_Model):
+    boot: str
+    entries: dict[str, _Entry]
+
+
+def kept_rates(
+    cpu: CpuIdentity,
+    loops: Sequence[Loop],
+    threads: int,
+    cpus: Sequence[int],
+    folder: Path | None = None,
+    boot: Path = BOOT,
+) -> Measured:
+    """Return the rates kept for this boot, measuring what is missing or has become old.
+
+    They are kept for each set of CPUs, number of threads, processor and version of the loops, in
+    one file per host name: a home directory may be shared. Where the boots cannot be told apart,
+    nothing is kept.
+    """
+    try:
+        this_boot = boot.read_text().strip()
+    except OSError:
+        return measure_rates(loops, threads, cpus)
+    host = hashlib.sha256(platform.node().encode()).hexdigest()[:16]
+    path = (folder or cache_folder()) / f"cpu-rates-{host}.json"
+    key = _key(cpu, loops, threads, cpus)
+    known = _read(path, this_boot).entries.get(key)
+    if known and 0 <= time.time() - known.measured_at < MEASURE_AGAIN_S:
+        return _measured(known)
+    now = measure_rates(loops, threads, cpus, PASSES_AGAIN if known else PASSES)
+    if known:
+        now = larger(_measured(known), now)
+    kept = _read(path, this_boot)  # others may have written while this process measured
+    kept.entries[key] = _Entry(
+        measured_at=time.time(),
+        rates={
+            name: _Rate(per_second=rate.per_second, clock_hz=rate.clock_hz)
+            for name, rate in now.rates.items()
+        },
+        refused=dict(now.refused),
+    )
+    _write(path, kept)
+    return now
+
+
+def larger(before: Measured, now: Measured) -> Measured:
+    """Return the larger rate of each loop; what ran once is not refused."""
+    rates = dict(before.rates)
+    for name, rate in now.rates.items():
+        if name not in rates or rate.per_second > rates[name].per_second:
+            rates[name] = rate
+    refused = {name: why for name, why in now.refused.items() if name not in rates}
+    return Measured(rates, refused)
+
+
+def _key(cpu: CpuIdentity, loops: Sequence[Loop], threads: int, cpus: Sequence[int]) -> str:
+    """Return a digest of all that the rates depend on; a virtual machine may move within a boot."""
+    digest = hashlib.sha256(repr((cpu.vendor, cpu.family, cpu.model, cpu.name)).encode())
+    digest.update(repr((threads, tuple(cpus))).encode())
+    for loop in loops:
+        digest.update(repr((loop.name, loop.operations)).encode() + loop.code)
+    return digest.hexdigest()[:32]
+
+
+def _measured(entry: _Entry) -> Measured:
+    rates = {name: LoopRate(each.per_second, each.clock_hz) for name, each in entry.rates.items()}
+    return Measured(rates, entry.refused)
+
+
+def _read(path: Path, boot: str) -> _Kept:
+    """Return what the file holds of this boot; nothing if it is not to be believed."""
+    nothing = _Kept(boot=boot, entries={})
+    try:
+        # Not to wait where somebody has put a pipe.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return nothing
+    try:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
+            return nothing
+        text = os.read(opened, LARGEST_BYTES)
+    finally:
+        os.close(opened)
+    try:
+        kept = _Kept.model_validate_json(text)
+    except ValidationError:
+        return nothing
+    return kept if kept.boot == boot else nothing
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Say whether nobody but this user can have written the file."""
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return status.st_uid == os.geteuid() and not status.st_mode & others
+
+
+def _write(path: Path, kept: _Kept) -> None:
+    """Replace the file in one step; where it cannot be written, the next process measures."""
+    with contextlib.suppress(OSError):
+        # Made readable and writable by this user alone.
+        opened, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with os.fdopen(opened, "w") as file:
+                file.write(kept.model_dump_json())
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise

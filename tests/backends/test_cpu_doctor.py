@@ -1,0 +1,40 @@
+"""What `bench doctor` tells about processors: measured peaks, and instructions listed in vain."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from backends.cpu import CpuBackend
+from backends.cpu_doctor import diagnose
+from backends.cpu_loops import loops_of
+from backends.cpu_peak import CpuPeak
+from backends.cpu_rates import LoopRate, Measured
+from backends.cpu_topology import CpuIdentity
+
+FLAGS = frozenset(["avx2", "fma", "amx_tile", "amx_bf16"])
+LOOPS = tuple(loops_of(CpuIdentity("x86_64", "Linux", "", 6, 1, "CPU", FLAGS)))
+AMX = "AMX-BF16: bfloat16"
+
+
+def test_instructions_that_the_processor_refuses_are_named() -> None:
+    rates = {loop.name: LoopRate(64e9, 2e9) for loop in LOOPS if loop.name != AMX}
+    peak = CpuPeak("CPU", 2, LOOPS, Measured(rates, {AMX: "the processor refuses it (SIGILL)"}))
+    refused, told = diagnose(peak)
+    assert (refused.level, refused.topic) == ("warn", "instructions")
+    assert "lists AMX-BF16 (bfloat16), but the processor refuses it" in refused.text
+    assert (told.level, told.topic) == ("ok", "peaks")
+    assert "float32 0.128 TFLOP/s (AVX2 FMA, 32 per cycle and core at 2.00 GHz)" in told.text
+
+
+def test_without_peaks_the_reason_is_told() -> None:
+    (finding,) = diagnose(CpuPeak("CPU", 2, (), Measured({}, {}), "no machine code"))
+    assert finding.level == "warn"
+    assert "no machine code: rows have no utilization" in finding.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no loops elsewhere")
+def test_this_machine_is_diagnosed() -> None:
+    findings = CpuBackend().diagnose()
+    assert findings[-1].topic == "peaks"
