@@ -200,7 +200,9 @@ class TorchBackend(ABC):
 
     def release(self, device: Device) -> None:
         """Give memory that torch keeps for later back to the device, so that the next case gets other."""
-        empty_cache = getattr(torch.get_device_module(self.torch_device(device)), "empty_cache", None)
+        empty_cache = getattr(
+            torch.get_device_module(self.torch_device(device)), "empty_cache", None
+        )
         if empty_cache is not None:
             empty_cache()
 

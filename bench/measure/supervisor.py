@@ -220,7 +220,9 @@ class Supervisor:
         for each in going:
             index = each.job.device.index
             each.devices = len(running) or 1
-            if each not in running:
+            if each not in running and each.visits:
+                each.stop_reason = "device_lost"  # what was measured before stands
+            elif each not in running:
                 each.visits.append(Outcome("device_lost", self._lost[index]))
             elif each.visits[-1].status == "device_lost":
                 self._lost[index] = each.visits[-1].error or "device lost"
@@ -231,7 +233,7 @@ class Supervisor:
         if not each.visits:
             return
         failed = each.visits[-1].status != "ok"
-        if not failed:
+        if not failed and each.stop_reason is None:
             each.stop_reason = self._rule(each.job, together).stop_reason(each.visits)
         if failed or each.stop_reason is not None:
             each.finished = True

@@ -23,7 +23,7 @@ EVENT_S = 1e-4
 # each long enough to tell, the two agree to this share. A busy host may come between in any single one.
 HOST_SHARE = 0.8
 HOST_CALLS = 3
-HOST_CALL_S = 1e-3
+HOST_CALL_S = 0.01
 
 # So many times the executions in no more than twice the time: something else is timed.
 DOUBLINGS_WITHOUT_GROWTH = 10

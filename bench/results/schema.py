@@ -316,7 +316,8 @@ COLUMNS: tuple[Column, ...] = (
         Column(
             "stop_reason",
             "text",
-            "why there was no further round: precision, time_budget, max_rounds, max_samples or stages",
+            "why there was no further round: precision, time_budget, max_rounds, max_samples, "
+            "device_lost or stages",
             "if ok",
             measured=True,
         ),

@@ -95,7 +95,7 @@ def test_debug_shows_the_traceback(plugged):
 
 def test_the_samples_of_each_round_are_a_pyperf_run(plugged):
     config(plugged, 5, rounds=3)
-    run_faulty(plugged, "--time-budget", 2)
+    run_faulty(plugged, "--time-budget", 9, "--precision", 0.99)
     (row,) = rows(plugged.folder / "r.csv")
     assert row["rounds"] == "3"
     runs = (

@@ -37,7 +37,7 @@ def test_work_cannot_take_longer_than_the_wait_for_it(timing):
 
 
 def test_the_hosts_clock_has_to_agree_with_itself():
-    run = CheckedRun(sleeping(5e-3, lambda seconds, loops: seconds / 3), "host")
+    run = CheckedRun(sleeping(0.012, lambda seconds, loops: seconds / 3), "host")
     for _ in range(3):
         run(1)
     with pytest.raises(WrongTiming, match="3 times as long"):
@@ -46,7 +46,7 @@ def test_the_hosts_clock_has_to_agree_with_itself():
 
 def test_a_host_that_was_busy_between_two_looks_at_its_clock_is_no_lie():
     turn = iter([0.2, 1.0, 0.3, 0.4])
-    run = CheckedRun(sleeping(5e-3, lambda seconds, loops: seconds * next(turn)), "host")
+    run = CheckedRun(sleeping(0.012, lambda seconds, loops: seconds * next(turn)), "host")
     for _ in range(4):
         run(1)
     run.check_host()

@@ -72,7 +72,7 @@ def test_what_is_no_journal_is_left_alone(path, content):
 def test_no_link_is_followed_and_no_pipe_waited_for(path, tmp_path):
     target = tmp_path / "target"
     path.symlink_to(target)
-    with pytest.raises(UsageError, match="r.journal.jsonl"):
+    with pytest.raises(UsageError, match=r"r\.journal\.jsonl"):
         Journal(path, IDENTITY, keep=False)
     path.unlink()
     os.mkfifo(path)
