@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.analysis.attention import AttentionWork
-from bench.analysis.claims import cell
 from bench.analysis.estimate import Estimate, exactly
-from bench.dtypes import DTYPES
+from bench.catalog.model_size import active_parameters, total_parameters
+from bench.catalog.models import Model
+from bench.claims.judge import cell
 from bench.errors import UsageError
-from bench.models import Model
-from bench.parameters import active_parameters, total_parameters
+from bench.kernels.dtypes import DTYPES
 
 Row = Mapping[str, object]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote as quoted
 
 from bench.analysis.attention import AttentionWork, decode_attention, prefill_attention
-from bench.analysis.claims import cell, label
 from bench.analysis.cost import (
     fastest_by_chip,
     usd_per_exaflop,
@@ -16,11 +15,12 @@ from bench.analysis.cost import (
 )
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
+from bench.catalog.models import Model, assumed_shapes, load_models
+from bench.catalog.prices import api_prices, market_rent, rent_sources
+from bench.claims.judge import cell, label
 from bench.cli.format import percent, significant, with_interval
 from bench.errors import UsageError
-from bench.kernels.routed import MOST_DECODE_TOKENS
-from bench.models import Model, assumed_shapes, load_models
-from bench.prices import api_prices, market_rent, rent_sources
+from bench.kernels.moe.base import MOST_DECODE_TOKENS
 
 Row = Mapping[str, object]
 

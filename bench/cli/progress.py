@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bench.analysis.statistics import median_interval
 from bench.cli.format import duration, percent, seconds, significant
 from bench.cli.table import half_width
-from bench.launcher import Rank
 from bench.measure.crew import Job
+from bench.measure.launcher import Rank
 from bench.measure.supervisor import Row
 
 

@@ -13,7 +13,6 @@ from bench.analysis.attention import (
     prefill_attention,
     uniform_attention_flops,
 )
-from bench.analysis.claims import cell
 from bench.analysis.estimate import Estimate
 from bench.analysis.projection import (
     Training,
@@ -26,11 +25,12 @@ from bench.analysis.projection import (
     train,
     training_flops_per_token,
 )
-from bench.chip_table import Chip
+from bench.catalog.chip_table import Chip
+from bench.catalog.models import Model, assumed_shapes
+from bench.catalog.prices import parse_estimate
+from bench.claims.judge import cell
 from bench.cli.format import with_interval
 from bench.errors import UsageError, one_of
-from bench.models import Model, assumed_shapes
-from bench.prices import parse_estimate
 
 Row = Mapping[str, object]
 

@@ -122,8 +122,8 @@ def command(
     its local rank and writes a file of its own, NAME-HOST-RANK.csv; `bench merge` makes one of them.
     """
     started = time.monotonic()
-    from bench.config import load_config
-    from bench.filters import parse_filter
+    from bench.config.filters import parse_filter
+    from bench.config.load import load_config
 
     if options["resume"] and force:
         raise UsageError("--resume keeps the file and --force replaces it: give one of them")
@@ -148,8 +148,8 @@ def command(
 
     from bench.cli.progress import console_of
     from bench.cli.run_output import announce, show
-    from bench.launcher import device_of, find_rank, path_of
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
+    from bench.measure.launcher import device_of, find_rank, path_of
     from bench.measure.run import Request
     from bench.measure.supervisor import plan
     from bench.results.ceilings import choose_ceilings, place_of

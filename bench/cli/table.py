@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.format import UNKNOWN, percent, seconds, significant
-from bench.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES
 
 Row = Mapping[str, object]
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.dtypes import DTYPES
-from bench.routing import Load
+from bench.kernels.dtypes import DTYPES
+from bench.kernels.routing import Load
 
 DtypeName = Literal[
     "float64",

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bench.dtypes import DTYPES, accumulate_roundoff
-from bench.inputs import generator, tensor
 from bench.kernels.base import Kernel, Operand, Size, Verification, Work, compare
-from bench.routing import choose_experts, expert_load, routing_sha256
+from bench.kernels.dtypes import DTYPES, accumulate_roundoff
+from bench.kernels.inputs import generator, tensor
+from bench.kernels.routing import choose_experts, expert_load, routing_sha256
 
 WHOLE_FLOPS = 1 << 31
 SAMPLED_ROWS = 64

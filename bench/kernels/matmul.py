@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.dtypes import DTYPES, accumulate_roundoff
-from bench.inputs import generator, tensor
 from bench.kernels.base import FloatArray, Kernel, Operand, Size, Verification, Work, compare
+from bench.kernels.dtypes import DTYPES, accumulate_roundoff
+from bench.kernels.inputs import generator, tensor
 
 # A product up to this size is verified whole; a larger one in this many random rows and columns.
 WHOLE_FLOPS = 1 << 31

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
-from bench.dtypes import DTYPES, accumulate_roundoff, quantize
-from bench.inputs import tensor
 from bench.kernels.base import DtypeName, Kernel, Operand, Size, Verification, Work, compare
+from bench.kernels.dtypes import DTYPES, accumulate_roundoff, quantize
+from bench.kernels.inputs import tensor
 
 TRIAD_SCALE = 3.0
 VERIFIED_AT_ONCE = 1 << 24  # elements

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from bench.backend import Device
-from bench.cases import Case
-from bench.config import Measurement
+from bench.config.cases import Case
+from bench.config.load import Measurement
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.gate import Gate
 from bench.measure.protocol import Measure, Outcome

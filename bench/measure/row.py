@@ -8,11 +8,11 @@ from typing import Any
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import Summary, summarize
 from bench.backend import Device, Telemetry
-from bench.cases import Case, canonical_json
+from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
+from bench.kernels.routing import Load
 from bench.measure.protocol import Outcome
 from bench.results.schema import COLUMNS
-from bench.routing import Load
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)

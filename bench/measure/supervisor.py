@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.backend import Device
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
 from bench.measure.protocol import Outcome

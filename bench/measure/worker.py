@@ -24,9 +24,9 @@ import psutil
 
 from bench import plugins
 from bench.backend import Backend, Device, Finding, Prepared, Staged, Telemetry, TelemetrySampler
-from bench.dtypes import DTYPES
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel
+from bench.kernels.dtypes import DTYPES
 from bench.measure.protocol import (
     BackendDescription,
     Measure,

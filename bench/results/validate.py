@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.cases import canonical_json
-from bench.dtypes import DTYPES
+from bench.config.cases import canonical_json
+from bench.kernels.dtypes import DTYPES
 from bench.results.reader import Problem, open_result, scan
 from bench.results.schema import COLUMNS, KEY, OWN, SCHEMA_VERSION, Row, is_published
 

@@ -17,11 +17,11 @@ from backends.cpu_moe import Packed
 from backends.torch_device import to_device, to_host
 from backends.torch_moe import Loop
 from backends.torch_moe_grouped import Grouped
-from bench.inputs import generator
 from bench.kernels import moe_reference
 from bench.kernels.base import Operand
-from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.moe_reference import Part
+from bench.kernels.inputs import generator
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.reference import Part
 
 pytest.importorskip("transformers")
 

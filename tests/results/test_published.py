@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
 from bench.results.reader import read_rows
 from bench.results.schema import NAMES, results_schema

@@ -1,0 +1,245 @@
+"""Holds claims against rows: a value for each case, whether it is as claimed, and a verdict.
+
+supported   every case's value, with its interval, is within what the claim allows
+refuted     every case's is outside
+mixed       some are, some are not; the finding says which
+untestable  nothing to compute it from, or intervals too wide to tell
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from bench.analysis.estimate import Estimate, exactly
+from bench.analysis.expression import Expression, ExpressionError, Reference
+from bench.catalog.prices import api_prices
+from bench.claims.load import Claim, Claims
+from bench.errors import UsageError
+from bench.kernels.dtypes import DTYPES
+
+Row = Mapping[str, object]
+Verdict = Literal["supported", "refuted", "mixed", "untestable"]
+Outcome = Literal["holds", "fails", "undecided"]
+
+# Columns that are inverse to the time, whose interval they take over.
+RATES = (
+    "achieved_tflops",
+    "achieved_gbps",
+    "tokens_per_s",
+    "utilization",
+    "utilization_of_ceiling",
+    "roofline_fraction",
+)
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class CaseFinding:
+    """One case: its name, the value that the formula has there, and the rows behind it."""
+
+    name: str
+    estimate: Estimate
+    outcome: Outcome
+    evidence: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim's verdict, and what it rests on; `typical` is the geometric mean over several cases."""
+
+    claim: Claim
+    verdict: Verdict
+    reason: str
+    cases: tuple[CaseFinding, ...] = ()
+    typical: Estimate | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def those(self, outcome: Outcome) -> list[CaseFinding]:
+        """Return the cases with an outcome."""
+        return [case for case in self.cases if case.outcome == outcome]
+
+
+def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
+    """Return a finding a claim. Simulated rows are the caller's to keep out.
+
+    Rows that are not ok do not count, nor do those of a single stage of a layer.
+    """
+    ok = [row for row in rows if row["status"] == "ok" and row.get("stage") is None]
+    return [_judge_one(claims, claim, formula, ok) for claim, formula in claims.claims]
+
+
+def _judge_one(
+    claims: Claims, claim: Claim, formula: Expression | None, rows: list[Row]
+) -> Finding:
+    if formula is None or claim.expected is None:
+        return Finding(claim, "untestable", "no published result speaks of it")
+    facts = {
+        found.name: claims.facts[found.name].origin
+        for found in sorted(formula.references(), key=str)
+        if found.rows is None
+    }
+    cases = _cases(claim, formula, rows)
+    if not cases:
+        lacking = _lacking(claim, rows)
+        if not claim.measure:
+            text = f"{lacking}; say in `measure` what would have to be measured"
+            raise UsageError(claims.complain(claim, text))
+        return Finding(claim, "untestable", lacking, facts=facts)
+    found = []
+    for name, chosen in cases.items():
+
+        def value_of(reference: Reference, chosen: Mapping[str, Row] = chosen) -> Estimate:
+            if reference.rows is None:
+                return claims.facts[reference.name].estimate
+            return cell(chosen[reference.rows], reference.name)
+
+        try:
+            estimate = formula.evaluate(value_of)
+        except ExpressionError as error:
+            raise UsageError(claims.complain(claim, f"formula: {name}: {error}")) from None
+        outcome = _outcome(claim, estimate)
+        found.append(CaseFinding(name, estimate, outcome, tuple(chosen.values())))
+    verdict, reason = _verdict(claim, found)
+    return Finding(claim, verdict, reason, tuple(found), typical(found), facts)
+
+
+def allowed(claim: Claim) -> tuple[float, float]:
+    """Return the bounds between which a case's value is as claimed."""
+    assert claim.expected is not None
+    low, high = (claim.expected * (1 - claim.tolerance), claim.expected * (1 + claim.tolerance))
+    if claim.relation == "at_least":
+        return low, math.inf
+    return (-math.inf, high) if claim.relation == "at_most" else (low, high)
+
+
+def _outcome(claim: Claim, estimate: Estimate) -> Outcome:
+    low, high = allowed(claim)
+    if low <= estimate.low and estimate.high <= high:
+        return "holds"
+    return "fails" if estimate.high < low or estimate.low > high else "undecided"
+
+
+def _verdict(claim: Claim, cases: list[CaseFinding]) -> tuple[Verdict, str]:
+    count = len(cases)
+    holds, fails = (
+        sum(case.outcome == outcome for case in cases) for outcome in ("holds", "fails")
+    )
+    of = f"of {count} cases" if count > 1 else "of one case"
+    if holds == count:
+        return "supported", f"all {count} cases" if count > 1 else "the one case"
+    if fails == count:
+        return "refuted", f"none {of}"
+    if not holds and not fails:
+        return "untestable", f"the intervals {of} are too wide; measure with more samples"
+    return "mixed", f"{holds} {of}, {fails} not, {count - holds - fails} undecided"
+
+
+def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict[str, Row]]:
+    """Return each case's row of every set that the formula names: its fastest."""
+    needed = sorted({found.rows for found in formula.references() if found.rows})
+    columns = {
+        name: [found.name for found in formula.references() if found.rows == name]
+        for name in needed
+    }
+    if not needed:
+        return {"": {}}
+    sets = {name: _select(claim.rows[name], rows, columns[name]) for name in needed}
+    common = [key for key in sets[needed[0]] if all(key in sets[name] for name in needed)]
+    return {
+        label(sets[needed[0]][key]): {name: sets[name][key] for name in needed} for key in common
+    }
+
+
+def _select(filters: Mapping[str, object], rows: list[Row], columns: list[str]) -> dict[str, Row]:
+    """Return the rows that pass, by case: the fastest where there are several."""
+    if "prices" in filters:
+        prices = {str(item): _price_row(str(item)) for item in _listed(filters["prices"])}
+        return {item: row for item, row in prices.items() if all(row[name] for name in columns)}
+    found: dict[str, Row] = {}
+    for row in rows:
+        if any(row[column] is None for column in columns):
+            continue
+        if all(row[column] in _listed(value) for column, value in filters.items()):
+            known = found.get(str(row["case_id"]))
+            if known is None or _time(row) < _time(known):
+                found[str(row["case_id"])] = row
+    return found
+
+
+def _lacking(claim: Claim, rows: list[Row]) -> str:
+    """Say which set has no rows, or that they have no case in common."""
+    for name, filters in claim.rows.items():
+        if not _select(filters, rows, []):
+            wanted = ", ".join(
+                f"{key}={'|'.join(map(str, _listed(value)))}" for key, value in filters.items()
+            )
+            return f"no row matches {name} ({wanted})"
+    return f"the rows of {' and '.join(claim.rows)} have no case in common"
+
+
+def cell(row: Row, column: str) -> Estimate:
+    """Return a row's value with the interval that its time has."""
+    value = _number(row[column])
+    low, median, high = (row.get(name) for name in ("ci_low_s", "time_median_s", "ci_high_s"))
+    if not low or not high or not median:
+        return exactly(value)
+    if column == "time_median_s":
+        return Estimate(value, _number(low), _number(high))
+    if column in RATES:
+        slow, fast = _number(median) / _number(high), _number(median) / _number(low)
+        return Estimate(value, value * slow, value * fast)
+    return exactly(value)
+
+
+def label(row: Row) -> str:
+    """Return a case in a few words: dtype and shape."""
+    if "item" in row:
+        return str(row["item"])
+    dtype = str(row["dtype"])
+    short = DTYPES[dtype].short if dtype in DTYPES else dtype
+    if row.get("tokens") is not None:
+        what = row["model"] or f"{row['experts']}x{row['hidden']}x{row['intermediate']}"
+        return f"{short} {what} {row['tokens']} tokens {row['routing'] or ''}".strip()
+    if row.get("m") is not None:
+        return f"{short} {row['m']}×{row['n']}×{row['k']}"
+    return str(row["case_id"])
+
+
+def typical(cases: list[CaseFinding]) -> Estimate | None:
+    """Return the geometric mean over three cases or more, with its bootstrap 95 % interval.
+
+    The interval says how the mean depends on which cases there are (percentile bootstrap, Efron 1979),
+    drawn from a fixed seed.
+    """
+    values = [case.estimate.value for case in cases]
+    if len(values) < 3 or min(values) <= 0:
+        return None
+    logs = np.log(values)
+    drawn = np.random.default_rng(0).choice(logs, (RESAMPLES, len(logs))).mean(axis=1)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Estimate(*(float(np.exp(x)) for x in (logs.mean(), low, high)))
+
+
+def _price_row(item: str) -> Row:
+    price = api_prices()[item]
+    blended = (3 * price.input + price.output) / 4 if price.output is not None else None
+    row = {"item": item, "input": price.input, "output": price.output, "blended": blended}
+    return {**row, "source": price.source, "source_date": price.date}
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _time(row: Row) -> float:
+    return _number(row["time_median_s"])
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, (int, float))
+    return float(value)
