@@ -17,7 +17,7 @@ from backends.cpu_moe import Packed
 from backends.torch_device import to_device, to_host
 from backends.torch_moe import Loop
 from backends.torch_moe_grouped import Grouped
-from bench.kernels import moe_reference
+from bench.kernels.moe import reference as moe_reference
 from bench.kernels.base import Operand
 from bench.kernels.inputs import generator
 from bench.kernels.moe.layer import MoeLayer

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.kernels import moe_layer
+from bench.kernels.moe import layer as moe_layer
 from bench.kernels.base import Operand
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import gate_weights
