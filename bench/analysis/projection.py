@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from bench.analysis.attention import AttentionWork
 from bench.analysis.estimate import Estimate, exactly
+from bench.analysis.row_estimates import row_estimate
 from bench.catalog.model_size import active_parameters, total_parameters
 from bench.catalog.models import Model
-from bench.claims.judge import cell
 from bench.errors import UsageError
 from bench.kernels.dtypes import DTYPES
 
@@ -99,7 +99,7 @@ class Layers:
             )
         below = max(count for count in known if count <= tokens)
         above = min(count for count in known if count >= tokens)
-        first, last = (cell(self.rows[count], "time_median_s") for count in (below, above))
+        first, last = (row_estimate(self.rows[count], "time_median_s") for count in (below, above))
         if below == above:
             return first
         share = math.log(tokens / below) / math.log(above / below)

@@ -6,15 +6,11 @@ A table of what others have published: every command that uses it takes prices o
 from __future__ import annotations
 
 import csv
-import math
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from bench.analysis.estimate import Estimate
-from bench.errors import UsageError, nearest, one_of
+from bench.errors import UsageError, one_of
 
 # Rents of lower confidence are listed but not used where nobody gives a price.
 TRUSTED = ("high", "medium")
@@ -94,56 +90,14 @@ def get_api_price(item: str) -> ApiPrice:
     return prices[item]
 
 
-def market_rent(chip: str) -> Estimate | None:
-    """Return the median of a chip's trusted rents, between the lowest and the highest; None of none."""
-    found = [rent.usd_per_hour for rent in rents() if _trusted(rent, chip)]
-    return Estimate(statistics.median(found), min(found), max(found)) if found else None
-
-
-def _trusted(rent: Rent, chip: str) -> bool:
-    return rent.chip == chip and rent.confidence in TRUSTED
+def trusted_rents(chip: str) -> list[Rent]:
+    """Return the rents of a chip that count where the user gives no price."""
+    return [rent for rent in rents() if rent.chip == chip and rent.confidence in TRUSTED]
 
 
 def rent_sources(chip: str) -> list[str]:
-    """Return where a chip's rents are from, a line each."""
+    """Return one line per trusted rent of a chip: price, provider, date and source."""
     return [
         f"{rent.usd_per_hour:g} $/h: {rent.provider}, {rent.date} ({rent.source})"
-        for rent in rents()
-        if _trusted(rent, chip)
+        for rent in trusted_rents(chip)
     ]
-
-
-def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Estimate]:
-    """Return the prices that CHIP=$/H options give; `known` are the chips one may name.
-
-    A range LOW..HIGH is an interval around its middle. Raises UsageError.
-    """
-    chips = list(known)
-    prices = {}
-    for option in options:
-        chip, equals, text = option.partition("=")
-        if not equals:
-            raise UsageError(f"--price: {option!r} is not CHIP=$/H, such as h100-sxm=2.99")
-        if chip not in chips:
-            raise UsageError(
-                f"--price: unknown chip {chip!r}{nearest(chip, chips)}; it is one of the chips in the "
-                "results, or of those that `bench list chips` shows"
-            )
-        prices[chip] = parse_estimate(text, f"--price {chip}")
-    return prices
-
-
-def parse_estimate(text: str, option: str, most: float = math.inf) -> Estimate:
-    """Return a positive number, or LOW..HIGH with its middle. Raises UsageError naming the option."""
-    parts = text.strip().split("..")
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        raise UsageError(f"{option}: expected a number, or LOW..HIGH, got {text!r}") from None
-    for number in numbers:
-        if not math.isfinite(number) or number <= 0 or number > most:
-            bound = f" and at most {most:g}" if most < math.inf else ""
-            raise UsageError(f"{option}: expected more than 0{bound}, got {text!r}")
-    if len(numbers) > 2 or numbers[0] > numbers[-1]:
-        raise UsageError(f"{option}: expected LOW..HIGH, got {text!r}")
-    return Estimate(sum(numbers) / len(numbers), numbers[0], numbers[-1])

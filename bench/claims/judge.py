@@ -13,29 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.expression import Expression, ExpressionError, Reference
+from bench.analysis.estimate import Estimate
+from bench.analysis.row_estimates import Row, case_label, geometric_mean, number, row_estimate
 from bench.catalog.prices import api_prices
+from bench.claims.expression import Expression, ExpressionError, Reference
 from bench.claims.load import Claim, Claims
 from bench.errors import UsageError
-from bench.kernels.dtypes import DTYPES
 
-Row = Mapping[str, object]
 Verdict = Literal["supported", "refuted", "mixed", "untestable"]
 Outcome = Literal["holds", "fails", "undecided"]
-
-# Columns that are inverse to the time, whose interval they take over.
-RATES = (
-    "achieved_tflops",
-    "achieved_gbps",
-    "tokens_per_s",
-    "utilization",
-    "utilization_of_ceiling",
-    "roofline_fraction",
-)
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -58,10 +44,6 @@ class Finding:
     cases: tuple[CaseFinding, ...] = ()
     typical: Estimate | None = None
     facts: dict[str, str] = field(default_factory=dict)
-
-    def those(self, outcome: Outcome) -> list[CaseFinding]:
-        """Return the cases with an outcome."""
-        return [case for case in self.cases if case.outcome == outcome]
 
 
 def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
@@ -96,7 +78,7 @@ def _judge_one(
         def value_of(reference: Reference, chosen: Mapping[str, Row] = chosen) -> Estimate:
             if reference.rows is None:
                 return claims.facts[reference.name].estimate
-            return cell(chosen[reference.rows], reference.name)
+            return row_estimate(chosen[reference.rows], reference.name)
 
         try:
             estimate = formula.evaluate(value_of)
@@ -105,7 +87,14 @@ def _judge_one(
         outcome = _outcome(claim, estimate)
         found.append(CaseFinding(name, estimate, outcome, tuple(chosen.values())))
     verdict, reason = _verdict(claim, found)
-    return Finding(claim, verdict, reason, tuple(found), typical(found), facts)
+    return Finding(
+        claim,
+        verdict,
+        reason,
+        tuple(found),
+        geometric_mean([case.estimate for case in found]),
+        facts,
+    )
 
 
 def allowed(claim: Claim) -> tuple[float, float]:
@@ -151,7 +140,8 @@ def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict
     sets = {name: _select(claim.rows[name], rows, columns[name]) for name in needed}
     common = [key for key in sets[needed[0]] if all(key in sets[name] for name in needed)]
     return {
-        label(sets[needed[0]][key]): {name: sets[name][key] for name in needed} for key in common
+        case_label(sets[needed[0]][key]): {name: sets[name][key] for name in needed}
+        for key in common
     }
 
 
@@ -182,49 +172,6 @@ def _lacking(claim: Claim, rows: list[Row]) -> str:
     return f"the rows of {' and '.join(claim.rows)} have no case in common"
 
 
-def cell(row: Row, column: str) -> Estimate:
-    """Return a row's value with the interval that its time has."""
-    value = _number(row[column])
-    low, median, high = (row.get(name) for name in ("ci_low_s", "time_median_s", "ci_high_s"))
-    if not low or not high or not median:
-        return exactly(value)
-    if column == "time_median_s":
-        return Estimate(value, _number(low), _number(high))
-    if column in RATES:
-        slow, fast = _number(median) / _number(high), _number(median) / _number(low)
-        return Estimate(value, value * slow, value * fast)
-    return exactly(value)
-
-
-def label(row: Row) -> str:
-    """Return a case in a few words: dtype and shape."""
-    if "item" in row:
-        return str(row["item"])
-    dtype = str(row["dtype"])
-    short = DTYPES[dtype].short if dtype in DTYPES else dtype
-    if row.get("tokens") is not None:
-        what = row["model"] or f"{row['experts']}x{row['hidden']}x{row['intermediate']}"
-        return f"{short} {what} {row['tokens']} tokens {row['routing'] or ''}".strip()
-    if row.get("m") is not None:
-        return f"{short} {row['m']}×{row['n']}×{row['k']}"
-    return str(row["case_id"])
-
-
-def typical(cases: list[CaseFinding]) -> Estimate | None:
-    """Return the geometric mean over three cases or more, with its bootstrap 95 % interval.
-
-    The interval says how the mean depends on which cases there are (percentile bootstrap, Efron 1979),
-    drawn from a fixed seed.
-    """
-    values = [case.estimate.value for case in cases]
-    if len(values) < 3 or min(values) <= 0:
-        return None
-    logs = np.log(values)
-    drawn = np.random.default_rng(0).choice(logs, (RESAMPLES, len(logs))).mean(axis=1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Estimate(*(float(np.exp(x)) for x in (logs.mean(), low, high)))
-
-
 def _price_row(item: str) -> Row:
     price = api_prices()[item]
     blended = (3 * price.input + price.output) / 4 if price.output is not None else None
@@ -237,9 +184,4 @@ def _listed(value: object) -> list[object]:
 
 
 def _time(row: Row) -> float:
-    return _number(row["time_median_s"])
-
-
-def _number(value: object) -> float:
-    assert isinstance(value, (int, float))
-    return float(value)
+    return number(row["time_median_s"])

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.analysis.estimate import exactly
-from bench.analysis.expression import Expression, ExpressionError, parse
 from bench.catalog.chips import load_chips
 from bench.catalog.models import load_models
 from bench.catalog.prices import api_prices
+from bench.claims.expression import Expression, ExpressionError, parse
 from bench.claims.facts import Fact, parse_fact
+from bench.config.load import shipped_folder as shipped_configs_folder
 from bench.errors import UsageError, one_of
 from bench.results.published import published_chips
 from bench.results.schema import BY_NAME
@@ -86,11 +86,8 @@ class Claims:
 
 
 def shipped_folder() -> Path:
-    """Return where the shipped claims lie: in the package, or beside it in a source tree."""
-    try:
-        return Path(str(resources.files("bench.config.shipped"))) / "claims"
-    except ModuleNotFoundError:
-        return Path(str(resources.files("bench"))).parent / "configs" / "claims"
+    """Return the folder of the shipped claims."""
+    return Path(str(shipped_configs_folder())) / "claims"
 
 
 @cache

@@ -171,7 +171,10 @@ def command(
         offered = {name: description.implementations.get(name, []) for name in wanted}
         implementation = choose_implementation(options["implementation"], offered)
         jobs = plan(cases, devices, offered, implementation)
-        places = {device.index: place_of(device, description) for device in devices}
+        places = {
+            device.index: place_of(device, description.name, description.versions)
+            for device in devices
+        }
         ceilings, notes = choose_ceilings(options["ceiling"], places)
         path = options["output"] or default_path(loaded.name, description.name)
         request = Request(

@@ -2,15 +2,9 @@
 
 import pytest
 
+from bench.analysis.rents import market_rent, parse_estimate, parse_prices
 from bench.catalog.chips import load_chips
-from bench.catalog.prices import (
-    api_prices,
-    get_api_price,
-    market_rent,
-    parse_estimate,
-    parse_prices,
-    rents,
-)
+from bench.catalog.prices import api_prices, get_api_price, rents
 from bench.errors import UsageError
 
 

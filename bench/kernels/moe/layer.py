@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from bench.kernels.base import Count, FloatArray, Operand, Size, Verification, Work, compare
+from bench.kernels.base import FloatArray, Operand, Verification, Work, compare
 from bench.kernels.dtypes import DTYPES, accumulate_roundoff
-from bench.kernels.inputs import INT8_SCALE, generator, tensor
-from bench.kernels.moe.base import GatedKernel
-from bench.kernels.moe.reference import Part, gradients, layer
+from bench.kernels.inputs import generator, tensor
+from bench.kernels.moe.reference import Part, forward, gradients
+from bench.kernels.moe.shape import SCALED, LayerShape
 from bench.kernels.moe.stages import stage_work
 
 # A layer up to this size is verified for every token; a larger one for this many random tokens and
@@ -38,15 +37,11 @@ SAMPLED_EXPERTS = 2
 INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
 FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
 
-# The formats whose weights come with scales, and the standard deviation that they are stored with.
-SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}
-
-
 # Shape and scale by name.
 Shapes = dict[str, tuple[tuple[int, ...], float]]
 
 
-class MoeLayer(GatedKernel):
+class MoeLayer(LayerShape):
     """A mixture-of-experts layer, forward or with its gradients.
 
     `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
@@ -62,61 +57,12 @@ class MoeLayer(GatedKernel):
     """
 
     name: ClassVar[str] = "moe_layer"
-    intermediate: Size
-    shared_experts: Count = 0
-    shared_intermediate: Count | None = None
-    expert_hidden: Size | None = None
-    gated: bool = True
-    activation: Literal["silu", "gelu", "relu2", "swigluoai"] = "silu"
-    pass_: Literal["forward", "forward_backward"] = Field("forward", alias="pass")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> MoeLayer:
-        if self.activation == "swigluoai" and not self.gated:
-            raise ValueError("activation: swigluoai is a gated activation, but gated is false")
-        if self.dtype == "float4_e2m1":
-            raise ValueError("dtype: moe_layer has no float4_e2m1 form")
-        if self.backward and self.dtype in SCALED:
-            raise ValueError(f"pass: there are no gradients in {self.dtype}")
-        return self
 
     def shape(self, model: str | None = None) -> str:
         """Return experts (and how many devices share them), top_k, widths, tokens and routing."""
         widths = "" if model else f" {self.hidden}×{self.intermediate}"
         backward = " +backward" if self.backward else ""
         return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
-
-    @property
-    def backward(self) -> bool:
-        """Whether gradients are computed too."""
-        return self.pass_ == "forward_backward"
-
-    @property
-    def width(self) -> int:
-        """The width that routed experts run in."""
-        return self.expert_hidden or self.hidden
-
-    @property
-    def latent(self) -> bool:
-        """Whether tokens are projected to another width before dispatch, and back after combine."""
-        return self.width != self.hidden
-
-    @property
-    def shared_width(self) -> int:
-        """The intermediate width of all shared experts together."""
-        if self.shared_intermediate is not None:
-            return self.shared_intermediate
-        return self.shared_experts * self.intermediate
-
-    @property
-    def matrices(self) -> int:
-        """The number of matrices of one expert: gate, up and down, or without a gate two."""
-        return 3 if self.gated else 2
-
-    @property
-    def token_dtype(self) -> str:
-        """The number format of tokens, gate and results; the case's own but for quantised weights."""
-        return "bfloat16" if self.dtype in SCALED else self.dtype
 
     def work(self, seed: int) -> Work:
         """Return the layer's FLOPs and least bytes.
@@ -261,7 +207,7 @@ class MoeLayer(GatedKernel):
         checks = []
         tokens = part.tokens
         expected: dict[str, tuple[FloatArray, float | None]] = {
-            "y": (layer(self, inputs, tokens, seed), None)
+            "y": (forward(self, inputs, tokens, seed), None)
         }
         if self.backward:
             expected |= gradients(self, inputs, part, seed)
@@ -294,9 +240,3 @@ class MoeLayer(GatedKernel):
         if self.backward:
             described += f" and their gradients, the matrices' of {few} random experts"
         return Part(tokens, experts, False, described)
-
-    def reference(
-        self, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
-    ) -> FloatArray:
-        """Return y [len(tokens), hidden] for some tokens in float64."""
-        return layer(self, inputs, tokens, seed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from bench.kernels.base import FloatArray, Operand
 from bench.kernels.dtypes import DTYPES, accumulate_roundoff
 from bench.kernels.moe.math import activate, activate_backward, gate_backward
-
-if TYPE_CHECKING:
-    from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.shape import LayerShape
 
 # A gradient, and what its error is relative to where that is not its own norm.
 Gradient = tuple[FloatArray, float | None]
@@ -68,7 +66,7 @@ class Mlp:
 class Layer:
     """A case's operands in float64, and who goes where."""
 
-    def __init__(self, case: MoeLayer, inputs: Mapping[str, Operand], seed: int) -> None:
+    def __init__(self, case: LayerShape, inputs: Mapping[str, Operand], seed: int) -> None:
         self.case = case
         self._inputs = inputs
         self.chosen = case.chosen(seed)
@@ -124,8 +122,8 @@ class Layer:
         return np.asarray(dy @ self.operand("latent_out")) if self.case.latent else dy
 
 
-def layer(
-    case: MoeLayer, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
+def forward(
+    case: LayerShape, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
 ) -> FloatArray:
     """Return y [len(tokens), hidden] for some tokens, expert by expert."""
     found = Layer(case, inputs, seed)
@@ -137,7 +135,7 @@ def layer(
 
 
 def gradients(
-    case: MoeLayer, inputs: Mapping[str, Operand], part: Part, seed: int
+    case: LayerShape, inputs: Mapping[str, Operand], part: Part, seed: int
 ) -> dict[str, Gradient]:
     """Return the gradients that `part` selects, as d_NAME.
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from bench.kernels.base import Work
 from bench.kernels.dtypes import DTYPES
-
-if TYPE_CHECKING:
-    from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.shape import LayerShape
 
 # A weight in float32 and an expert's number.
 ASSIGNMENT_BYTES = 8
 
 
-def stage_work(case: MoeLayer, seed: int) -> dict[str, Work]:
+def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
     """Return FLOPs and least bytes of each stage of the forward pass.
 
     The FLOPs add up to the layer's. The bytes add up to more: between stages rows are written and read

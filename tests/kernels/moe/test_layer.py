@@ -8,11 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.kernels.moe import layer as moe_layer
 from bench.kernels.base import Operand
+from bench.kernels.moe import layer as moe_layer
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import gate_weights
-from bench.kernels.moe.reference import Part, gradients
+from bench.kernels.moe.reference import Part, forward, gradients
 from bench.results.schema import STAGES
 
 SMALL = {
@@ -157,7 +157,7 @@ def test_the_reference_equals_a_scalar_computation(parameters, local, devices, t
         dtype="float64", experts=experts, top_k=top_k, expert_parallel=devices, **parameters
     )
     inputs = case.make_inputs(seed)
-    reference = case.reference(inputs, np.arange(case.tokens), seed)
+    reference = forward(case, inputs, np.arange(case.tokens), seed)
     # Not by the kernel's tolerance: in layers as small as these, sums may cancel to nothing.
     np.testing.assert_allclose(scalar_layer(case, inputs, seed), reference, rtol=1e-9, atol=1e-12)
 
@@ -212,7 +212,7 @@ def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, 
     random = np.random.default_rng(seed)
 
     def loss(changed):
-        y = case.reference(changed, np.arange(case.tokens), seed)
+        y = forward(case, changed, np.arange(case.tokens), seed)
         return (y * inputs["dy"].array).sum()
 
     assert set(found) == {
@@ -242,7 +242,7 @@ def test_a_wrong_gradient_does_not_pass(name, sampled, monkeypatch):
     inputs = case.make_inputs(0)
     every = Part(np.arange(20), np.arange(8), True, "")
     outputs = {name: value for name, (value, _) in gradients(case, inputs, every, 0).items()}
-    outputs["y"] = case.reference(inputs, np.arange(20), 0)
+    outputs["y"] = forward(case, inputs, np.arange(20), 0)
     assert case.verify(inputs, outputs, 0).passed
     if sampled and name == "d_router":
         assert "matrices' of 2 random experts" in case.verify(inputs, outputs, 0).compared
@@ -261,7 +261,7 @@ def test_a_wrong_layer_does_not_pass(damage, sampled, monkeypatch):
         monkeypatch.setattr(moe_layer, "WHOLE_FLOPS", 0)
     case = MoeLayer(**{**SMALL, "dtype": "bfloat16", "tokens": 32, "routing": "uniform"})
     inputs = case.make_inputs(0)
-    y = case.reference(inputs, np.arange(32), 0)
+    y = forward(case, inputs, np.arange(32), 0)
     assert case.verify(inputs, {"y": y}, 0).passed
     if damage == "one token":
         y[11] *= 0.5

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.expression import ExpressionError, Reference, parse
+from bench.claims.expression import ExpressionError, Reference, parse
 
 
 def value(text, **facts):
