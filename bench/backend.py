@@ -31,6 +31,11 @@ class Device:
     simulated: bool = False
 
 
+# A rate may exceed a peak or ceiling by this factor through measurement error. Beyond it, the limit, the
+# clock or the time is wrong.
+TOLERATED_EXCESS = 1.02
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a device can do at most in one dtype: by its data sheet (peak) and as measured (ceiling).

@@ -161,15 +161,6 @@ class Chip(_Named):
             peak_source=f"{self.title}{announced}: {'; '.join(told)}" if told else None,
         )
 
-    def computed_tflops(self, dtype: str) -> float | None:
-        """Return units × FLOPs a cycle × clock, None where one of the three is not known."""
-        peak = self.peaks.get(dtype)
-        clock_mhz = peak.clock_mhz if peak and peak.clock_mhz else self.clock_mhz
-        flops = self.architecture.flops_per_cycle.get(dtype) if self.architecture else None
-        if self.units is None or flops is None or clock_mhz is None:
-            return None
-        return peak_from_units(self.units, flops, clock_mhz * 1e6)
-
 
 def peak_from_units(count: int, flops_per_cycle: float, clock_hz: float) -> float:
     """Return the peak in TFLOP/s of `count` units that do so many FLOPs a cycle."""

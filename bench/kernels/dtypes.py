@@ -1,24 +1,27 @@
 """The number formats that cases are measured in, and how each rounds.
 
-Inputs are rounded on the host to values that the case's dtype holds exactly, so every backend
-multiplies the same numbers and the reference needs no knowledge of a device's conversions.
+Inputs are rounded on the host to values that the case's dtype holds exactly. Every backend multiplies
+the same numbers, and the reference does not depend on a device's conversions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Dtype:
     """A number format: how operands are stored, multiplied, and written back.
 
-    `bits` are an element's; scales beside the elements are not counted. `multiply_roundoff` is the
-    relative rounding of an operand as the multiplier sees it (tf32 and hf32 store 32 bits but multiply
-    fewer), `output_roundoff` that of the stored result.
+    `bits` is the size of one element, without scales. `multiply_roundoff` is the unit roundoff of an
+    operand as the multiplier sees it (tf32 and hf32 store 32 bits but multiply fewer), and
+    `output_roundoff` that of the stored result.
     """
 
     name: str
@@ -31,12 +34,12 @@ class Dtype:
 
     @property
     def bytes(self) -> int:
-        """Bytes of an element, of formats whose elements have their own."""
+        """The size of one element in bytes, in formats whose elements do not share bytes."""
         assert self.bits % 8 == 0, f"elements of {self.name} share bytes"
         return self.bits // 8
 
     def stored_bytes(self, elements: int) -> int:
-        """Return the bytes of so many elements."""
+        """Return the bytes that this many elements take."""
         return elements * self.bits // 8
 
 
@@ -57,21 +60,21 @@ DTYPES: dict[str, Dtype] = {
     )
 }
 
-# The roundoff of the sums inside a product: float32 everywhere but where the operands are wider.
+# The unit roundoff of sums inside a product: that of float32, except for the formats below.
 ACCUMULATE_ROUNDOFF = {"float64": 2**-53, "int8": 0.0}
 
 
 def accumulate_roundoff(dtype: str) -> float:
-    """Return the unit roundoff of the accumulator that a product in `dtype` may be expected to use."""
+    """Return the unit roundoff of the accumulator that products in `dtype` are expected to use."""
     return ACCUMULATE_ROUNDOFF.get(dtype, 2**-24)
 
 
 def quantize(values: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
     """Round `values` in place to the nearest numbers that `dtype` holds (ties to even).
 
-    float64, float32, tf32 and hf32 store a float32 as it is. int8 rounds to integers in
-    [-127, 127]; the caller scales. float4_e2m1 has 0, 0.5, 1, 1.5, 2 and 3, and their negatives: the
-    numbers whose doubles it has too, so that a block of them can be stored under two scales.
+    float64, float32, tf32 and hf32 store a float32 unchanged. int8 rounds to integers in [-127, 127];
+    the caller scales. For float4_e2m1 the values are 0, 0.5, 1, 1.5, 2, 3 and their negatives: those
+    whose doubles the format holds as well, so that a block can be stored with either of two scales.
     """
     if dtype == "bfloat16":
         bits = values.view(np.uint32)

@@ -1,8 +1,8 @@
-"""Input data: seeded, independent of backend, machine and number of threads.
+"""Input data: seeded, and independent of backend, machine and number of threads.
 
-Random normal values by default, because data matter: an all-zero product draws less power and so
-runs faster on most chips. Large tensors are filled in blocks, each with a stream of its own, by as
-many threads as there are processors.
+Values are random normal by default, because data matter: a product of zeros draws less power, and so
+runs faster on most chips. Large tensors are filled in blocks, each from a random stream of its own, by
+as many threads as there are processors.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from bench.kernels.dtypes import quantize
 
 Distribution = Literal["normal", "zeros", "constant"]
 
-# Small enough for a block to be drawn and rounded while it is in cache; part of what a seed means.
+# Small enough for a block to stay in cache while it is drawn and rounded. Changing it changes the data
+# of every seed.
 BLOCK = 1 << 18
 
-# An int8 operand uses most of its range: one standard deviation is a quarter of it.
+# One standard deviation of an int8 operand is a quarter of the format's range.
 INT8_SCALE = 32.0
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-    """Return a random stream that depends on the seed and the stream's name alone."""
+    """Return a random stream that depends only on the seed and the stream's name."""
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence([seed, int.from_bytes(digest[:8], "little")]))
@@ -43,9 +44,9 @@ def tensor(
     scale: float = 1.0,
     distribution: Distribution = "normal",
 ) -> NDArray[np.float32]:
-    """Return `shape` values exact in `dtype`, as float32 on the host.
+    """Return an array of `shape` with values exact in `dtype`, as float32 on the host.
 
-    `normal` draws from N(0, scale²); `constant` is `scale` throughout; `zeros` is zero.
+    `normal` draws from N(0, scale²), `constant` is `scale` everywhere, `zeros` is zero.
     """
     if dtype == "int8":
         scale *= INT8_SCALE

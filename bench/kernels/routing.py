@@ -1,13 +1,14 @@
-"""Which experts each token goes to: seeded, drawn on the host, and so equal on every backend.
+"""Which experts each token goes to: drawn from a seed on the host, and so equal on every backend.
 
-Routers of real models are skewed, and a balanced deal flatters a chip, so the distribution is a
-parameter of the case. The choice respects a router's group limit (DeepSeek-V2 and V3).
+Routers of real models are skewed, and balanced loads flatter a chip, so the distribution is a parameter
+of the case. The choice respects a router's group limit (DeepSeek-V2 and V3).
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,9 +16,14 @@ from numpy.typing import NDArray
 
 from bench.kernels.inputs import generator
 
+# Work, inputs, verification and the rows of stages all need the drawing of the case at hand; so do the
+# next cases that differ only in what is computed. A drawing takes 4 bytes per assignment.
+DRAWINGS_KEPT = 4
+
 Routing = Literal["balanced", "uniform", "power_law", "trace"]
 
 
+@lru_cache(maxsize=DRAWINGS_KEPT)
 def choose_experts(
     *,
     tokens: int,
@@ -29,21 +35,20 @@ def choose_experts(
     exponent: float,
     seed: int,
 ) -> NDArray[np.int32]:
-    """Return each token's experts, [tokens, top_k] int32, ascending within a token and distinct.
+    """Return the experts of each token, [tokens, top_k] int32: distinct, ascending, read-only.
 
-    balanced: experts are dealt in turn, so that their loads differ by one token at most.
-    uniform: every expert is equally likely. power_law: the expert of rank r (in an order drawn from
-    the seed) is chosen with a weight of r**-exponent. The last two sample without replacement by
-    adding Gumbel noise to log weights and taking the largest (Vieira 2014; Kool et al. 2019).
+    balanced: experts are dealt in turn, so that their loads differ by at most one token.
+    uniform: every expert is equally likely. power_law: the expert of rank r, in an order drawn from the
+    seed, is chosen with weight r**-exponent. The last two sample without replacement by adding Gumbel
+    noise to log weights and taking the largest (Vieira 2014; Kool et al. 2019).
     """
     random = generator(seed, f"routing/{routing}")
     if routing == "balanced":
-        # A multiple of top_k as the start keeps every token's run of experts inside as few groups
-        # as possible; the tokens are shuffled, so that neighbours do not share experts.
+        # Starting at a multiple of top_k keeps each token's run of experts within as few groups as
+        # possible. Tokens are shuffled, so that neighbors do not share experts.
         start = top_k * int(random.integers(experts))
         dealt = (start + np.arange(tokens * top_k)).reshape(tokens, top_k) % experts
-        chosen = random.permutation(dealt)
-        return np.sort(chosen, axis=1).astype(np.int32)
+        return _sorted(random.permutation(dealt))
     exponent = exponent if routing == "power_law" else 0.0
     popularity = -exponent * np.log(1.0 + random.permutation(experts))
     scores = popularity + random.gumbel(size=(tokens, experts))
@@ -53,12 +58,18 @@ def choose_experts(
         best = np.sort(grouped, axis=2)[:, :, -2:].sum(axis=2)
         closed = np.argsort(best, axis=1)[:, : groups - topk_groups]
         np.put_along_axis(grouped, closed[:, :, None], -np.inf, axis=1)
-    chosen = np.argpartition(-scores, top_k - 1, axis=1)[:, :top_k]
-    return np.sort(chosen, axis=1).astype(np.int32)
+    return _sorted(np.argpartition(-scores, top_k - 1, axis=1)[:, :top_k])
+
+
+def _sorted(chosen: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return a drawing in its final form: ascending within a token, and read-only, as it is shared."""
+    drawing = np.sort(chosen, axis=1).astype(np.int32)
+    drawing.flags.writeable = False
+    return drawing
 
 
 def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
-    """Return the most groups that one token's experts can lie in under balanced routing."""
+    """Return the largest number of groups that a token's experts span under balanced routing."""
     size = experts // groups
     if experts % top_k == 0 and (size % top_k == 0 or top_k % size == 0):
         return max(1, top_k // size)
@@ -66,17 +77,17 @@ def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
 
 
 def routing_sha256(chosen: NDArray[np.int32]) -> str:
-    """Return the SHA-256 of a routing: equal on every machine for the same choice of experts."""
+    """Return the SHA-256 of a routing, which is the same on every machine for the same experts."""
     return hashlib.sha256(np.ascontiguousarray(chosen, dtype="<i4").tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Load:
-    """How unequally experts are loaded, by the assignments that were wanted.
+    """How unequal the loads of experts are, counting all assignments, dropped ones too.
 
-    `imbalance` is the busiest expert's load over the mean, `imbalance_cv` the standard deviation over
-    the mean (both of all experts on the device), `experts_unused` the number never chosen, and
-    `dropped` the assignments that found no room.
+    Over the experts on the device, `imbalance` is the largest load divided by the mean, and
+    `imbalance_cv` the standard deviation divided by the mean. `experts_unused` counts experts without a
+    token, `dropped` the assignments beyond an expert's capacity.
     """
 
     routing_sha256: str
@@ -87,7 +98,7 @@ class Load:
 
 
 def expert_load(counts: NDArray[np.integer], *, dropped: int, sha256: str) -> Load:
-    """Return what the loads of experts [experts] amount to."""
+    """Summarize the loads of experts, `counts` [experts]."""
     return Load(
         routing_sha256=sha256,
         imbalance=float(counts.max() / counts.mean()),
@@ -98,7 +109,7 @@ def expert_load(counts: NDArray[np.integer], *, dropped: int, sha256: str) -> Lo
 
 
 def places_within_experts(local: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return how many earlier assignments go to the same expert, for each of [tokens, top_k]."""
+    """Return for each assignment [tokens, top_k] the number of earlier ones to the same expert."""
     order = np.argsort(local, axis=None, kind="stable")
     ordered = local.ravel()[order]
     starts = np.searchsorted(ordered, ordered, side="left")

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import Summary, summarize
-from bench.backend import Device, Telemetry
+from bench.backend import TOLERATED_EXCESS, Device, Telemetry
 from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
@@ -22,9 +22,6 @@ SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry"
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
-
-# A ceiling that is passed by more than this was found in worse conditions.
-NOTABLE_EXCESS = 1.02
 
 
 def make_row(
@@ -224,7 +221,7 @@ def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
 def _warnings(found: Rates, summary: Summary) -> list[str]:
     warnings = list(found.warnings)
     above = found.utilization_of_ceiling
-    if above is not None and above > NOTABLE_EXCESS:
+    if above is not None and above > TOLERATED_EXCESS:
         warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
     if summary.half_width is None:
         warnings.append("fewer than six samples: no interval")

@@ -5,6 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bench.kernels.grouped_matmul import GroupedMatmul
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.reference import forward
 from bench.kernels.routing import (
     choose_experts,
     expert_load,
@@ -114,3 +117,42 @@ def test_places_count_up_within_each_expert(local):
     for expert, place in zip(np.ravel(local), places.ravel(), strict=True):
         assert place == seen.get(expert, 0)
         seen[expert] = place + 1
+
+
+def test_a_routing_is_drawn_once_for_everything_that_a_case_needs():
+    case = MoeLayer(
+        dtype="bfloat16",
+        hidden=8,
+        intermediate=4,
+        experts=8,
+        top_k=2,
+        tokens=50,
+        routing="power_law",
+        capacity_factor=1.0,
+    )
+    choose_experts.cache_clear()
+    inputs = case.make_inputs(3)
+    case.work(3)
+    case.stage_work(3)
+    y = forward(case, inputs, np.arange(50), 3)
+    assert case.verify(inputs, {"y": y}, 3).passed
+    assert choose_experts.cache_info().misses == 1
+
+
+def test_a_drawing_is_shared_and_so_cannot_be_changed():
+    case = GroupedMatmul(dtype="float32", m=40, experts=4, n=8, k=8, routing="uniform")
+    owners = case.owners(0)
+    owners[:] = 0
+    assert case.owners(0).max() > 0
+    drawing = choose_experts(
+        tokens=40,
+        experts=4,
+        top_k=1,
+        groups=1,
+        topk_groups=1,
+        routing="uniform",
+        exponent=1.0,
+        seed=0,
+    )
+    with pytest.raises(ValueError, match="read-only"):
+        drawing[0] = 1

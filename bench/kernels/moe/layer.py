@@ -5,7 +5,7 @@
     y[t] = Σ_j weight[t, j] · expert_{chosen[t, j]}(x[t])  +  shared(x[t])
     expert_e(x) = (act(x · gate_eᵀ) ∘ (x · up_eᵀ)) · down_eᵀ
 
-`bench.kernels.moe.base` says how tokens find their experts, `bench.kernels.moe.reference` computes the
+How tokens find their experts is in `bench.kernels.moe.base`; `bench.kernels.moe.reference` computes the
 layer and its gradients in float64.
 """
 
@@ -18,22 +18,30 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.kernels.base import FloatArray, Operand, Verification, Work, compare
-from bench.kernels.dtypes import DTYPES, accumulate_roundoff
+from bench.kernels.base import Operand, Work
+from bench.kernels.dtypes import DTYPES, FloatArray, accumulate_roundoff
 from bench.kernels.inputs import generator, tensor
 from bench.kernels.moe.reference import Part, forward, gradients
 from bench.kernels.moe.shape import SCALED, LayerShape
 from bench.kernels.moe.stages import stage_work
+from bench.kernels.verification import (
+    RANDOM_WALK,
+    SAFETY,
+    ErrorBound,
+    Verification,
+    compare,
+)
 
-# A layer up to this size is verified for every token; a larger one for this many random tokens and
-# the gradients of this many random experts.
+# Layers up to this size are verified for every token, larger ones for this many random tokens and the
+# gradients of this many random experts.
 WHOLE_FLOPS = 1 << 31
 SAMPLED_TOKENS = 32
 SAMPLED_EXPERTS = 2
 
-# int8: a token's largest value, about four standard deviations, becomes 127; rounding to such steps
-# is an error of 4 / 127 / √12 standard deviations. The rows between the products are products of
-# two normal numbers, whose largest is about sixteen. float8_e4m3: 2**-4 at most, evenly spread.
+# Relative rounding error of quantized rows, before both products. int8: the largest value of a token,
+# about four standard deviations, becomes 127, and rounding to steps of that size is an error of
+# 4 / 127 / √12 standard deviations; rows between the products are products of two normal numbers, whose
+# largest value is about sixteen. float8_e4m3: at most 2**-4, uniformly distributed.
 INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
 FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
 
@@ -45,38 +53,44 @@ class MoeLayer(LayerShape):
     """A mixture-of-experts layer, forward or with its gradients.
 
     `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
-    `shared_experts` together (by default so many experts' width). `expert_hidden` is the width that
-    routed experts run in where that is not the model's (latent experts: one projection before
-    dispatch, one after combine).
+    `shared_experts` together (by default `shared_experts` · `intermediate`). `expert_hidden` is the
+    input and output width of routed experts if it differs from the model's (latent experts: one
+    projection before dispatch, one after combine).
 
     `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
-    tokens, router and all experts' matrices, as one training step does; nothing is recomputed.
+    tokens, router and all matrices of experts, as one training step does, without recomputation.
 
-    In int8 and float8_e4m3 the experts' weights have a scale an output channel and rows are quantised
-    as they come, with a scale a token; tokens, gate and results are bfloat16.
+    In int8 and float8_e4m3 the weights of experts have per-channel scales, and rows are quantized on
+    the fly with per-token scales; tokens, gate and results are bfloat16.
     """
 
     name: ClassVar[str] = "moe_layer"
+    error_bound = ErrorBound(
+        "2·(√(p + top_k)·(u_out + u_in) + √(hidden + intermediate)·u_acc + q)",
+        "p = 4 products and activations, 8 with gradients; in the worst implementation each of top_k "
+        f"sums; quantized rows q = {INT8_ROUNDOFF:.3f} in int8, {FLOAT8_ROUNDOFF:.3f} in float8_e4m3",
+        RANDOM_WALK,
+    )
 
     def shape(self, model: str | None = None) -> str:
-        """Return experts (and how many devices share them), top_k, widths, tokens and routing."""
+        """Describe experts, the devices that share them, top_k, widths, tokens and routing."""
         widths = "" if model else f" {self.hidden}×{self.intermediate}"
         backward = " +backward" if self.backward else ""
         return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
 
     def work(self, seed: int) -> Work:
-        """Return the layer's FLOPs and least bytes.
+        """Return the FLOPs and minimum bytes of the layer.
 
-        With T tokens, hidden H, intermediate I, E experts, A assignments (T·top_k less the dropped)
-        and S the shared width, in the forward pass: 2·T·H·E for the gate, 6·A·H·I for the routed
-        experts (three products; 4·A·H·I without a gate matrix), 6·T·H·S for the shared ones, and
-        4·T·H·L for the projections of a latent layer of width L. This is the count of DeepSeek-V3's
-        report and of verl's flops_counter; activation, softmax and sums are left out, being below
-        0.1 %. Gradients need two more products for each of these, so forward_backward counts three
-        times as much (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
+        With T tokens, hidden H, intermediate I, E experts, A assignments (T·top_k minus dropped ones)
+        and S the shared width, the forward pass has 2·T·H·E for the gate, 6·A·H·I for routed experts
+        (three products; 4·A·H·I without a gate matrix), 6·T·H·S for shared experts, and 4·T·H·L for the
+        projections of a latent layer of width L. The report of DeepSeek-V3 and verl's flops_counter
+        count the same; activation, softmax and sums are left out, as they are below 0.1 %. Gradients
+        need two more products for each of these, so forward_backward counts three times as much
+        (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
 
-        Bytes: tokens in and out, the router, the shared experts, and the weights of those routed
-        experts that at least one token reaches; with gradients, as much again of each.
+        Bytes are those of tokens in and out, the router, the shared experts, and the weights of routed
+        experts with at least one token; twice that with gradients.
         """
         counts, load = self.load(seed)
         one_expert = self.matrices * self.width * self.intermediate
@@ -106,7 +120,7 @@ class MoeLayer(LayerShape):
         return DTYPES[self.token_dtype].bytes
 
     def memory_bytes(self) -> int:
-        """Return the bytes of weights and tokens, and of the rows between the experts' products."""
+        """Return the bytes of weights and tokens, and of the rows between the products of experts."""
         weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
         once = weights * DTYPES[self.dtype].bytes + (
@@ -116,7 +130,7 @@ class MoeLayer(LayerShape):
 
     @cached_property
     def weight_shapes(self) -> Shapes:
-        """Each weight's shape and scale; they lie [out, in], as models store them."""
+        """The shape and scale of each weight; matrices are [out, in], as models store them."""
         local, inner, width, shared = (
             self.local_experts,
             self.intermediate,
@@ -140,11 +154,11 @@ class MoeLayer(LayerShape):
         return shapes
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return tokens `x`, the router, the experts' matrices, and `planted` [tokens, experts].
+        """Return tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
 
-        With gradients also `dy` [tokens, hidden], that of the outputs. A matrix in 8 bits comes with
-        `NAME_scale`, float32 [..., out]: its numbers times these are the weights. The router is
-        random whatever `inputs` says: constant logits would choose nothing.
+        With gradients also `dy` [tokens, hidden], the gradient of the outputs. A matrix in 8 bits comes
+        with `NAME_scale`, float32 [..., out, 1]; the weights are its values times these. The router is
+        random whatever `inputs` says, because constant logits would not choose any expert.
         """
         operands: dict[str, Operand] = {}
 
@@ -164,27 +178,28 @@ class MoeLayer(LayerShape):
         for name, (shape, scale) in self.gate_shapes.items():
             add(name, shape, scale, self.token_dtype)
         for name, (shape, scale) in self.weight_shapes.items():
-            quantised = self.dtype in SCALED
-            add(name, shape, 1.0 if quantised else scale, self.dtype)
-            if quantised:
+            quantized = self.dtype in SCALED
+            add(name, shape, 1.0 if quantized else scale, self.dtype)
+            if quantized:
                 operands[f"{name}_scale"] = self._channel_scale(name, shape, scale, seed)
         if self.backward:
             add("dy", (self.tokens, self.hidden), 1.0, self.token_dtype)
         return {**operands, **self.gate_inputs(seed)}
 
     def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
-        """Return a quantised matrix's scales [..., out, 1]: unequal, as those of real channels are."""
+        """Return the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
         random = generator(seed, f"moe_layer/{name}_scale")
         spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
         return Operand(spread * np.float32(scale / SCALED[self.dtype]), "float32")
 
     def tolerance(self) -> float:
-        """Return the relative error that rounding alone can explain, times two.
+        """Return twice the relative error that rounding explains (`error_bound`).
 
         A value is rounded to the dtype after each of four products or activations and, in the worst
-        implementation, after each of top_k additions; as a random walk that is √(4 + top_k) times
-        one rounding. Sums inside the products add √(hidden + intermediate) of the accumulator's.
-        Gradients go through twice as many products. 8 bits add the rounding of two products' rows.
+        implementation, after each of top_k additions: as a random walk, √(4 + top_k) times one
+        rounding. Sums inside the products add √(hidden + intermediate) roundings of the accumulator.
+        Gradients pass through twice as many products. 8-bit formats add the quantization of the rows
+        before both products.
         """
         dtype, tokens = DTYPES[self.dtype], DTYPES[self.token_dtype]
         products = 8 if self.backward else 4
@@ -193,15 +208,15 @@ class MoeLayer(LayerShape):
         )
         sums = np.sqrt(self.hidden + self.intermediate) * accumulate_roundoff(self.token_dtype)
         rows = {"int8": INT8_ROUNDOFF, "float8_e4m3": FLOAT8_ROUNDOFF}.get(self.dtype, 0.0)
-        return float(2 * (rounding + sums + rows))
+        return float(SAFETY * (rounding + sums + rows))
 
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `y` [tokens, hidden], and every gradient `d_NAME`, with the reference.
+        """Compare `y` [tokens, hidden] and every gradient `d_NAME` with the reference.
 
-        All of it in a small layer; in a large one random tokens, and the matrices' gradients of
-        random experts.
+        Small layers are compared in full; in large ones random tokens, and the gradients of the
+        matrices of random experts.
         """
         part = self._part(seed)
         checks = []
@@ -227,7 +242,7 @@ class MoeLayer(LayerShape):
         )
 
     def _part(self, seed: int) -> Part:
-        """Return what of the outputs is compared."""
+        """Return the part of the outputs that is compared."""
         if self.work(seed).flops <= WHOLE_FLOPS:
             every = "every token" + (" and every gradient" if self.backward else "")
             return Part(np.arange(self.tokens), np.arange(self.local_experts), True, every)

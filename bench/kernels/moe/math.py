@@ -1,4 +1,4 @@
-"""The small functions of a mixture-of-experts layer in float64: its gates and activations."""
+"""Gates and activations of mixture-of-experts layers in float64, forward and backward."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.kernels.base import FloatArray
+from bench.kernels.dtypes import FloatArray
 
 Gate = Literal["softmax", "sigmoid", "sqrt_softplus"]
 
-# gpt-oss (openai/gpt-oss, torch/model.py): clamped swish with a linear term of one.
+# gpt-oss (openai/gpt-oss, torch/model.py): clamped swish, and 1 added to the linear term.
 SWIGLUOAI_ALPHA = 1.702
 SWIGLUOAI_LIMIT = 7.0
 
@@ -22,7 +22,7 @@ def sigmoid(x: FloatArray) -> FloatArray:
 
 
 def activate(activation: str, up: FloatArray, gate: FloatArray | None) -> FloatArray:
-    """Return act(gate) ∘ up, or act(up) where experts have no gate matrix."""
+    """Return act(gate) ∘ up, or act(up) for experts without a gate matrix."""
     if activation == "swigluoai":
         assert gate is not None
         gate = np.minimum(gate, SWIGLUOAI_LIMIT)
@@ -32,7 +32,7 @@ def activate(activation: str, up: FloatArray, gate: FloatArray | None) -> FloatA
     if activation == "silu":
         acted = x * sigmoid(x)
     elif activation == "gelu":
-        # The tanh form (Hendrycks & Gimpel 2016, section 2), which the models that use it compute.
+        # The tanh approximation (Hendrycks & Gimpel 2016, section 2), as in the models that use GELU.
         acted = 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
     elif activation == "relu2":
         acted = np.maximum(x, 0.0) ** 2
@@ -46,9 +46,9 @@ def gate_weights(
 ) -> FloatArray:
     """Return the weights of the chosen experts, [tokens, top_k].
 
-    softmax: of all experts' logits. sigmoid: of each logit (DeepSeek-V3). sqrt_softplus:
-    √log(1 + e**logit). `normalize` makes a token's weights sum to one before `scaling`; a
-    correction bias takes part in the choice only, not in the weights.
+    softmax: over the logits of all experts. sigmoid: of each logit (DeepSeek-V3). sqrt_softplus:
+    √log(1 + e**logit). With `normalize`, a token's weights sum to one before `scaling`. A correction
+    bias affects the choice of experts, not the weights.
     """
     if gate == "softmax":
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -66,7 +66,7 @@ def gate_weights(
 def activate_backward(
     activation: str, up: FloatArray, gate: FloatArray | None, d: FloatArray
 ) -> tuple[FloatArray, FloatArray | None]:
-    """Return the gradients of `up` and `gate`, given the gradient `d` of `activate`'s result."""
+    """Return the gradients of `up` and `gate`, given the gradient `d` of the result of `activate`."""
     if activation == "swigluoai":
         assert gate is not None
         inside = gate < SWIGLUOAI_LIMIT
@@ -105,12 +105,12 @@ def gate_backward(
     scaling: float,
     rounding: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the gradient of the logits [tokens, experts], given that of `gate_weights`'s result.
+    """Return the gradient of the logits, and the magnitude of its terms, both [tokens, experts].
 
-    The second array has the same shape and is the size of what was added up to the first one, given
-    `terms`, the size of what was added up to `d_weight`: where sums cancel, rounding is to be judged
-    by their terms, not by what is left. Scores are rounded by `rounding` times as much as d_weight's
-    terms.
+    `d_weight` is the gradient of the result of `gate_weights`, and `terms` the magnitude of the terms
+    whose sum it is. Where sums cancel, the rounding error follows from the terms, not from the result;
+    the second array is what errors of the first are relative to. `rounding` is the roundoff of scores
+    over that of the terms of `d_weight`.
     """
     chosen = chosen.astype(np.int64)
     if gate == "softmax":
@@ -120,7 +120,7 @@ def gate_backward(
     elif gate == "sigmoid":
         scores = sigmoid(logits)
         slope = scores * (1.0 - scores)
-        # Near one, 1 - s keeps the rounding of s.
+        # Near one, 1 - s inherits the rounding error of s.
         steepness = slope + rounding * scores**2
     else:
         scores = np.sqrt(np.logaddexp(0.0, logits))

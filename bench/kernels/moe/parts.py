@@ -1,6 +1,6 @@
-"""Kernels `moe_gate`, `moe_dispatch` and `moe_combine`: what moves tokens, without the experts.
+"""Kernels `moe_gate`, `moe_dispatch` and `moe_combine`: a layer without its experts.
 
-They have next to no FLOPs; a device that is slow here loses what its matrix units won.
+They have hardly any FLOPs, but a device that is slow here loses the time that its matrix units save.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from bench.kernels.base import Kernel, Operand, Size, Verification, Work, compare
+from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import generator, tensor
 from bench.kernels.moe.base import PLANTED, GatedKernel, RoutedKernel
+from bench.kernels.verification import (
+    RANDOM_WALK,
+    SAFETY,
+    ErrorBound,
+    Verification,
+    compare,
+)
 
 INDEX_BYTES = 4
 WEIGHT_BYTES = 4
@@ -24,16 +31,23 @@ WEIGHT_BYTES = 4
 
 def _floating(case: Kernel) -> None:
     if case.dtype in ("int8", "float8_e4m3", "float4_e2m1", "tf32", "hf32"):
-        raise ValueError(f"dtype: {case.name} moves tokens, which are not stored in {case.dtype}")
+        raise ValueError(
+            f"dtype: {case.name} has no {case.dtype} form; tokens are not stored in it"
+        )
 
 
 class MoeGate(GatedKernel):
-    """The gate alone: logits, scores, the choice of `top_k` experts and their weights.
+    """The gate alone: logits, scores, the choice of `top_k` experts, and their weights.
 
-    Reads the tokens and the router once; writes a weight and an index an assignment.
+    Reads the tokens and the router once; writes one weight and one index per assignment.
     """
 
     name: ClassVar[str] = "moe_gate"
+    error_bound = ErrorBound(
+        f"2·max(u_out, 2⁻²³)·(1 + {PLANTED:g})",
+        f"logits, at most about {1 + PLANTED:g} in magnitude, stored in the dtype",
+        "softmax, sigmoid and √softplus have a relative slope of at most 1",
+    )
 
     @model_validator(mode="after")
     def _plausible(self) -> MoeGate:
@@ -43,7 +57,7 @@ class MoeGate(GatedKernel):
         return self
 
     def shape(self, model: str | None = None) -> str:
-        """Return experts, width, tokens and routing."""
+        """Describe experts, width, tokens and routing."""
         width = "" if model else f" {self.hidden}"
         return f"{self.experts_text(model)}{width} {self.load_text()}"
 
@@ -66,7 +80,7 @@ class MoeGate(GatedKernel):
         return (self.tokens + self.experts) * self.hidden * size + 8 * self.tokens * self.experts
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `x` [tokens, hidden], `router` [experts, hidden] and what the gate needs besides."""
+        """Return `x` [tokens, hidden], `router` [experts, hidden] and the inputs of the gate."""
         operands = {
             name: Operand(
                 tensor(shape, self.dtype, seed=seed, name=f"moe_gate/{name}", scale=scale),
@@ -76,29 +90,31 @@ class MoeGate(GatedKernel):
         }
         return {**operands, **self.gate_inputs(seed)}
 
+    def tolerance(self) -> float:
+        """Return twice the change of a weight when its logit is rounded (`error_bound`)."""
+        return float(SAFETY * max(DTYPES[self.dtype].output_roundoff, 2.0**-23) * (1 + PLANTED))
+
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `weight` [tokens, top_k] at `chosen` [tokens, top_k], in whatever order they are."""
+        """Compare `weight` [tokens, top_k] of the experts `chosen` [tokens, top_k], in any order."""
         x, router = (inputs[name].array.astype(np.float64) for name in ("x", "router"))
         chosen = self.chosen(seed)
         ref = np.zeros((self.tokens, self.experts))
         weight = self.weights(x @ router.T + inputs["planted"].array, chosen)
         np.put_along_axis(ref, chosen.astype(np.int64), weight, axis=1)
-        found, picked = outputs["weight"], outputs["chosen"].astype(np.int64)
+        weights, picked = outputs["weight"], outputs["chosen"].astype(np.int64)
         out = np.zeros_like(ref)
         if (
-            found.shape == picked.shape == chosen.shape
+            weights.shape == picked.shape == chosen.shape
             and ((picked >= 0) & (picked < self.experts)).all()
         ):
-            np.put_along_axis(out, picked, found.astype(np.float64), axis=1)
-        # The logits are rounded to the dtype, and a score's slope is at most that of e**x.
-        tolerance = 2 * max(DTYPES[self.dtype].output_roundoff, 2.0**-23) * (1 + PLANTED)
-        return compare(out, ref, tolerance, "every weight")
+            np.put_along_axis(out, picked, weights.astype(np.float64), axis=1)
+        return compare(out, ref, self.tolerance(), "every weight")
 
 
 class MovingKernel(RoutedKernel):
-    """What dispatch and combine share: rows of one width that change their order."""
+    """What dispatch and combine share: rows of one width in another order."""
 
     expert_hidden: Size | None = None
 
@@ -109,16 +125,16 @@ class MovingKernel(RoutedKernel):
 
     @property
     def width(self) -> int:
-        """The width of the rows that move: the experts', where that is not the model's."""
+        """The width of the rows: that of the experts if it differs from the model's."""
         return self.expert_hidden or self.hidden
 
     def shape(self, model: str | None = None) -> str:
-        """Return experts, width, tokens and routing."""
+        """Describe experts, width, tokens and routing."""
         width = "" if model else f" {self.width}"
         return f"{self.experts_text(model)}{width} {self.load_text()}"
 
     def work(self, seed: int) -> Work:
-        """Return no FLOPs, and the bytes of tokens, rows, and an index (and weight) an assignment."""
+        """Return no FLOPs; the bytes of tokens and rows, and of one index (and weight) per assignment."""
         counts, load = self.load(seed)
         rows = int(counts.sum())
         size = DTYPES[self.dtype].bytes
@@ -131,7 +147,7 @@ class MovingKernel(RoutedKernel):
 
     @abstractmethod
     def _index_bytes(self) -> int:
-        """Return the bytes of what says where rows go."""
+        """Return the bytes of indices and weights."""
 
     def memory_bytes(self) -> int:
         """Return the bytes of tokens and rows."""
@@ -139,9 +155,9 @@ class MovingKernel(RoutedKernel):
         return rows + self._index_bytes()
 
     def order(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the assignments (token · top_k + slot) in the order of rows, and rows an expert.
+        """Return the assignment (token · top_k + slot) of each row, and the number of rows per expert.
 
-        Rows are sorted by local expert and within one by token; dropped assignments have none.
+        Rows are sorted by local expert, then by token; dropped assignments have no row.
         """
         local = (self.chosen(seed) % self.local_experts).ravel()
         ordered = np.argsort(local, kind="stable")
@@ -152,29 +168,34 @@ class MovingKernel(RoutedKernel):
 class MoeDispatch(MovingKernel):
     """Tokens sorted by expert: `rows` [assignments, width], `counts` [experts], `places`.
 
-    The experts' numbers are given, as the gate would leave them; finding the order is part of it.
-    `places` [tokens, top_k] says in which row each assignment is, which the way back needs.
+    The experts of each token are given, as the gate returns them; sorting them is part of the kernel.
+    `places` [tokens, top_k] is the row of each assignment, which combine needs.
     """
 
     name: ClassVar[str] = "moe_dispatch"
+    error_bound = ErrorBound("0", "nothing: rows are copied", "copies are exact")
 
     def _index_bytes(self) -> int:
         return 2 * self.tokens * self.top_k * INDEX_BYTES
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `x` [tokens, width] and `chosen` [tokens, top_k] int32, local experts."""
+        """Return `x` [tokens, width] and the local experts `chosen` [tokens, top_k] int32."""
         local = self.chosen(seed) % self.local_experts
         shape = (self.tokens, self.width)
         x = tensor(shape, self.dtype, seed=seed, name="moe_dispatch/x", distribution=self.inputs)
         return {"x": Operand(x, self.dtype), "chosen": Operand(local.astype(np.int32), "int32")}
 
+    def tolerance(self) -> float:
+        """Return 0: rows are copied."""
+        return 0.0
+
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare rows, counts and the places of kept assignments: all exactly."""
+        """Compare rows, counts and the places of kept assignments, all of which must be exact."""
         order, counts = self.order(seed)
         ref = inputs["x"].array[order // self.top_k].astype(np.float64)
-        check = compare(outputs["rows"], ref, 0.0, "every row")
+        check = compare(outputs["rows"], ref, self.tolerance(), "every row")
         places = outputs["places"].reshape(-1)
         right = (
             np.array_equal(outputs["counts"], counts)
@@ -183,17 +204,22 @@ class MoeDispatch(MovingKernel):
         )
         if right:
             return check
-        return Verification(float("inf"), 0.0, False, "counts and places")
+        return Verification(float("inf"), self.tolerance(), False, "counts and places")
 
 
 class MoeCombine(MovingKernel):
-    """The way back: each token's rows, weighted and summed.
+    """The weighted sum of each token's rows, back in the order of tokens.
 
     `rows` [assignments, width], `weight` [tokens, top_k] and `places` [tokens, top_k] are given; a
     dropped assignment has weight zero.
     """
 
     name: ClassVar[str] = "moe_combine"
+    error_bound = ErrorBound(
+        "2·√(2 + top_k)·max(u_out, 2⁻²⁴)",
+        "weights and result and, in the worst implementation, each of top_k sums",
+        RANDOM_WALK,
+    )
 
     def _index_bytes(self) -> int:
         return self.tokens * self.top_k * (INDEX_BYTES + WEIGHT_BYTES)
@@ -218,14 +244,17 @@ class MoeCombine(MovingKernel):
             "places": Operand(places.reshape(weight.shape), "int32"),
         }
 
+    def tolerance(self) -> float:
+        """Return twice the rounding of weights and sums (`error_bound`)."""
+        rounding = np.sqrt(2 + self.top_k) * max(DTYPES[self.dtype].output_roundoff, 2.0**-24)
+        return float(SAFETY * rounding)
+
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `y` [tokens, width] with the sums in float64."""
+        """Compare `y` [tokens, width] with float64 sums."""
         rows, weight, places = (inputs[name].array for name in ("rows", "weight", "places"))
         ref = np.zeros((self.tokens, self.width))
         for slot in range(self.top_k):
             ref += rows[places[:, slot]].astype(np.float64) * weight[:, slot, None]
-        # Weights and, in the worst implementation, each of top_k sums are rounded to the dtype.
-        rounding = np.sqrt(2 + self.top_k) * max(DTYPES[self.dtype].output_roundoff, 2.0**-24)
-        return compare(outputs["y"], ref, 2 * float(rounding), "every token")
+        return compare(outputs["y"], ref, self.tolerance(), "every token")

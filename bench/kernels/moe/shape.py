@@ -10,12 +10,12 @@ from bench.kernels.base import Count, Size
 from bench.kernels.inputs import INT8_SCALE
 from bench.kernels.moe.base import GatedKernel
 
-# The formats whose weights come with scales, and the standard deviation that they are stored with.
+# Formats whose weights come with scales, and the standard deviation of the stored values.
 SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}
 
 
 class LayerShape(GatedKernel):
-    """What the layer, its reference and its stages know of each other: widths, experts, activation."""
+    """Widths, experts, activation and pass: what the layer's work, stages and reference depend on."""
 
     intermediate: Size
     shared_experts: Count = 0
@@ -42,12 +42,12 @@ class LayerShape(GatedKernel):
 
     @property
     def width(self) -> int:
-        """The width that routed experts run in."""
+        """The input and output width of routed experts."""
         return self.expert_hidden or self.hidden
 
     @property
     def latent(self) -> bool:
-        """Whether tokens are projected to another width before dispatch, and back after combine."""
+        """Whether tokens are projected to another width before dispatch and back after combine."""
         return self.width != self.hidden
 
     @property
@@ -59,10 +59,10 @@ class LayerShape(GatedKernel):
 
     @property
     def matrices(self) -> int:
-        """The number of matrices of one expert: gate, up and down, or without a gate two."""
+        """The number of matrices per expert: gate, up and down, or only the last two."""
         return 3 if self.gated else 2
 
     @property
     def token_dtype(self) -> str:
-        """The number format of tokens, gate and results; the case's own but for quantised weights."""
+        """The number format of tokens, gate and results: the case's, or bfloat16 with quantized weights."""
         return "bfloat16" if self.dtype in SCALED else self.dtype

@@ -1,4 +1,4 @@
-"""The work of a mixture-of-experts layer, stage by stage."""
+"""The work of each stage of a mixture-of-experts layer."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from bench.kernels.base import Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.moe.shape import LayerShape
 
-# A weight in float32 and an expert's number.
+# A float32 weight and an int32 expert number.
 ASSIGNMENT_BYTES = 8
 
 
 def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
-    """Return FLOPs and least bytes of each stage of the forward pass.
+    """Return the FLOPs and minimum bytes of each stage of the forward pass.
 
-    The FLOPs add up to the layer's. The bytes add up to more: between stages rows are written and read
-    again, which a layer that is one kernel would save.
+    FLOPs add up to those of the layer. Bytes add up to more: rows are written by one stage and read by
+    the next, which a fused layer avoids.
 
-    gate: logits, scores, choice. dispatch: rows sorted by expert (and a latent layer's projection).
-    experts: the products. activation: what is between them. combine: the weighted sum (and the
-    projection back). shared: the experts that serve every token, added to the sum.
+    gate: logits, scores, choice. dispatch: rows sorted by expert (and the projection of a latent
+    layer). experts: the products. activation: the functions between them. combine: the weighted sum
+    (and the projection back). shared: the experts that serve every token, added to the sum.
     """
     counts, _ = case.load(seed)
     rows, reached = int(counts.sum()), int(np.count_nonzero(counts))

@@ -1,8 +1,8 @@
-"""Routing recorded from a real model: which experts each token went to, from a file.
+"""Routing recorded from a real model: a file that lists the experts of each token.
 
-A CSV has one token a line and its experts as numbers from zero, after a heading that begins with a
-letter if there is one. An npz has an integer array `chosen` [tokens, top_k]. docs/moe.md shows how to
-record one.
+A CSV file has one token per line, its experts as numbers from zero, and optionally a header line that
+begins with a letter. An npz file has an integer array `chosen` [tokens, top_k]. docs/moe.md shows how
+to record one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def read_trace(
     groups: int,
     topk_groups: int,
 ) -> NDArray[np.int32]:
-    """Return the experts of the first `tokens` tokens, [tokens, top_k] int32, ascending in a token.
+    """Return the experts of the first `tokens` tokens, [tokens, top_k] int32, ascending per token.
 
-    Raises ValueError, beginning with the parameter to blame, for a trace that cannot be read, that
-    changed since the case was made, or that does not fit the layer.
+    Raises ValueError, with the offending parameter first, for a trace that cannot be read, that has
+    changed since the case was created, or that does not fit the layer.
     """
     chosen = np.sort(_load(path, sha256)[:tokens], axis=1)
     if len(chosen) < tokens:
-        raise ValueError(f"tokens: {tokens} are more than {path} has ({len(chosen)})")
+        raise ValueError(f"tokens: {tokens} is more than the {len(chosen)} tokens in {path}")
     if chosen.shape[1] != top_k:
-        raise ValueError(f"top_k: {path} has {chosen.shape[1]} experts a token, not {top_k}")
+        raise ValueError(f"top_k: {path} has {chosen.shape[1]} experts per token, not {top_k}")
     if chosen.min() < 0 or chosen.max() >= experts:
         wrong = chosen.min() if chosen.min() < 0 else chosen.max()
         raise ValueError(f"trace: {path} names expert {wrong}; there are 0 to {experts - 1}")
@@ -47,7 +47,7 @@ def read_trace(
     most = 1 + int((np.diff(touched, axis=1) > 0).sum(axis=1).max(initial=0))
     if most > topk_groups:
         raise ValueError(
-            f"trace: {path} has a token in {most} groups; topk_groups is {topk_groups}"
+            f"trace: {path} has a token with experts in {most} groups; topk_groups is {topk_groups}"
         )
     return chosen
 
@@ -59,11 +59,11 @@ def _load(path: Path, sha256: str | None) -> NDArray[np.int32]:
     except OSError as error:
         raise ValueError(f"trace: {path}: {error.strerror}") from None
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"trace: {path} has changed since the case was made")
+        raise ValueError(f"trace: {path} has changed since the case was created")
     array = _from_npz(path, content) if path.suffix == ".npz" else _from_csv(path, content)
     if array.ndim != 2 or not array.size or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
-            f"trace: {path}: expected whole numbers [tokens, top_k], found {array.dtype} "
+            f"trace: {path}: expected integers [tokens, top_k], got {array.dtype} "
             f"{list(array.shape)}"
         )
     if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
@@ -76,13 +76,13 @@ def _from_npz(path: Path, content: bytes) -> NDArray[np.generic]:
         raise ValueError(f"trace: {path} is not an npz file")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays if name == "chosen"}
-            there = ", ".join(arrays) or "none"
+            chosen = arrays.get("chosen")
+            names = ", ".join(arrays) or "none"
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"trace: {path} cannot be read: {error}") from None
-    if not found:
-        raise ValueError(f"trace: {path} has no array `chosen`; it has: {there}")
-    return np.asarray(found["chosen"])
+    if chosen is None:
+        raise ValueError(f"trace: {path} has no array `chosen`; its arrays: {names}")
+    return np.asarray(chosen)
 
 
 def _from_csv(path: Path, content: bytes) -> NDArray[np.generic]:
@@ -90,18 +90,18 @@ def _from_csv(path: Path, content: bytes) -> NDArray[np.generic]:
         lines = [line for line in content.decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise ValueError(f"trace: {path} is not UTF-8 text") from None
-    heading = bool(lines) and lines[0].lstrip('" ')[:1].isalpha()
+    header = bool(lines) and lines[0].lstrip('" ')[:1].isalpha()
     rows: list[list[int]] = []
-    for number, line in enumerate(lines[heading:], start=1 + heading):
+    for number, line in enumerate(lines[header:], start=1 + header):
         try:
             rows.append([int(cell) for cell in line.split(",")])
         except ValueError:
             raise ValueError(
-                f"trace: {path}, line {number}: expected whole numbers between commas, got "
+                f"trace: {path}, line {number}: expected integers separated by commas, got "
                 f"{line[:40]!r}"
             ) from None
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(
-                f"trace: {path}, line {number}: {len(rows[-1])} experts, {len(rows[0])} before"
+                f"trace: {path}, line {number}: {len(rows[-1])} experts; earlier lines have {len(rows[0])}"
             )
     return np.array(rows, np.int64)

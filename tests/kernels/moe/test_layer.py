@@ -63,7 +63,10 @@ def test_expert_parallel_holds_a_share_and_computes_all_its_assignments():
         ({"top_k": 9}, "top_k: 9 is more than experts (8)"),
         ({"groups": 3}, "groups: 3 does not divide experts (8)"),
         ({"groups": 2, "topk_groups": 3}, "topk_groups: 3 is more than groups (2)"),
-        ({"groups": 4, "topk_groups": 1}, "top_k: 3 experts do not fit into 1 of 4 groups of 2"),
+        (
+            {"groups": 4, "topk_groups": 1},
+            "top_k: 3 is more than the experts in 1 of 4 groups of 2",
+        ),
         ({"expert_parallel": 3}, "expert_parallel: 3 does not divide experts (8)"),
         ({"tokens": 0}, "greater than or equal to 1"),
         ({"scaling": math.nan}, "finite"),

@@ -64,17 +64,17 @@ def test_a_case_is_known_by_its_content_and_not_by_its_path(csv_trace, tmp_path)
         ("0,1\n2,4\n0,3\n", {}, "names expert 4; there are 0 to 3"),
         ("0,1\n-2,1\n0,3\n", {}, "names expert -2"),
         ("0,1\n2,2\n0,3\n", {}, "sends token 1 to the same expert twice"),
-        ("0,1\n2,3\n", {}, "tokens: 3 are more than"),
+        ("0,1\n2,3\n", {}, "tokens: 3 is more than the 2 tokens in"),
         ("0,1,2\n1,2,3\n0,1,3\n", {}, "top_k: "),
-        ("0,1\n2\n0,3\n", {}, "line 2: 1 experts, 2 before"),
-        ("0,1\n2,x\n0,3\n", {}, "line 2: expected whole numbers between commas, got '2,x'"),
-        ("0,1\n2,1.5\n0,3\n", {}, "line 2: expected whole numbers"),
-        ("", {}, "expected whole numbers"),
-        ("a,b\n", {}, "expected whole numbers"),
+        ("0,1\n2\n0,3\n", {}, "line 2: 1 experts; earlier lines have 2"),
+        ("0,1\n2,x\n0,3\n", {}, "line 2: expected integers separated by commas, got '2,x'"),
+        ("0,1\n2,1.5\n0,3\n", {}, "line 2: expected integers"),
+        ("", {}, "expected integers"),
+        ("a,b\n", {}, "expected integers"),
         (
             "0,1\n2,3\n0,3\n",
             {"groups": 2, "topk_groups": 1},
-            "a token in 2 groups; topk_groups is 1",
+            "a token with experts in 2 groups; topk_groups is 1",
         ),
         ("0,1\n2,3\n0,99999999999\n", {}, "need more than 32 bits"),
     ],
@@ -105,10 +105,10 @@ def test_files_that_are_no_traces(tmp_path, name, content, message):
 def test_an_npz_without_the_array_says_what_it_has(tmp_path):
     path = tmp_path / "t.npz"
     np.savez(path, other=CHOSEN, more=CHOSEN)
-    with pytest.raises(ValidationError, match="no array `chosen`; it has: other, more"):
+    with pytest.raises(ValidationError, match="no array `chosen`; its arrays: other, more"):
         layer(path)
     np.savez(path, chosen=CHOSEN.astype(float))
-    with pytest.raises(ValidationError, match="expected whole numbers"):
+    with pytest.raises(ValidationError, match="expected integers"):
         layer(path)
 
 
@@ -116,7 +116,7 @@ def test_a_trace_that_changes_between_config_and_case_is_noticed(csv_trace):
     parameters = layer(csv_trace).parameters()
     csv_trace.write_text("0,1\n3,1\n0,3\n")
     traces._load.cache_clear()  # as in a process that has not read it yet
-    with pytest.raises(ValidationError, match="has changed since the case was made"):
+    with pytest.raises(ValidationError, match="has changed since the case was created"):
         MoeLayer(**parameters)
 
 
