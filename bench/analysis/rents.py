@@ -18,9 +18,9 @@ def market_rent(chip: str) -> Estimate | None:
 
 
 def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Estimate]:
-    """Return the prices that CHIP=$/H options give; `known` are the chips one may name.
+    """Parse the options CHIP=$/H; `known` are the chips that may be named.
 
-    A range LOW..HIGH is an interval around its middle. Raises UsageError.
+    A range LOW..HIGH is an interval around its midpoint. Raises UsageError.
     """
     chips = list(known)
     prices = {}
@@ -30,15 +30,15 @@ def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Esti
             raise UsageError(f"--price: {option!r} is not CHIP=$/H, such as h100-sxm=2.99")
         if chip not in chips:
             raise UsageError(
-                f"--price: unknown chip {chip!r}{nearest(chip, chips)}; it is one of the chips in the "
-                "results, or of those that `bench list chips` shows"
+                f"--price: unknown chip {chip!r}{nearest(chip, chips)}; name a chip of the results, or one "
+                "from `bench list chips`"
             )
         prices[chip] = parse_estimate(text, f"--price {chip}")
     return prices
 
 
 def parse_estimate(text: str, option: str, most: float = math.inf) -> Estimate:
-    """Return a positive number, or LOW..HIGH with its middle. Raises UsageError naming the option."""
+    """Parse a positive number, or LOW..HIGH with its midpoint. Raises UsageError naming the option."""
     parts = text.strip().split("..")
     try:
         numbers = [float(part) for part in parts]

@@ -1,6 +1,6 @@
-"""What every kind of attention says of itself: its parameters, what it keeps, and its work.
+"""What every kind of attention declares: its parameters, its cache, and its work.
 
-The kinds themselves are in bench.catalog.attention_kinds. Sizes are in elements, work is in multiplications.
+The kinds are in bench.catalog.attention_kinds. Sizes are in elements, work is in multiplications.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 
 class Stream(NamedTuple):
-    """Keys that a query can meet: one for `ratio` tokens, of the last `window` tokens.
+    """The keys that a query attends to: one per `ratio` tokens, from the last `window` tokens.
 
-    Of these an indexer chooses at most `chosen`; it keeps `index_dim` elements a key and compares
-    them with as many of each of its heads.
+    An indexer selects at most `chosen` of them. It caches `index_dim` elements per key and compares them
+    with a query of that width for each of its `index_heads`.
     """
 
     window: int | None = None
@@ -27,33 +27,33 @@ class Stream(NamedTuple):
 
     @property
     def most_kept(self) -> float:
-        """The number of keys beyond which none is kept."""
+        """The largest number of keys in the cache."""
         return math.inf if self.window is None else self.window / self.ratio
 
     @property
     def most_met(self) -> float:
-        """The number of keys that a query meets at most."""
+        """The largest number of keys that a query attends to."""
         return self.most_kept if self.chosen is None else min(self.chosen, self.most_kept)
 
     def kept(self, context: float) -> float:
-        """Return the keys that are kept of so many tokens."""
+        """Return the number of keys in the cache after `context` tokens."""
         return min(context / self.ratio, self.most_kept)
 
     def met(self, context: float) -> float:
-        """Return the keys that a query behind so many tokens meets."""
+        """Return the number of keys that a query after `context` tokens attends to."""
         return min(context / self.ratio, self.most_met)
 
     def mean(self, most: float, sequence: float) -> float:
-        """Return the mean, over the positions of a sequence, of its keys up to so many.
+        """Return the mean number of keys over the positions of a sequence, at most `most` at each.
 
-        Without a limit that is half of the last position's.
+        Without a limit it is half the number at the last position.
         """
         reach = min(sequence, most * self.ratio)
         return (reach - reach * reach / (2 * sequence)) / self.ratio
 
 
 class Attention(BaseModel):
-    """Some layers of one kind of attention."""
+    """Some layers of a model that have the same kind of attention."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,48 +61,48 @@ class Attention(BaseModel):
 
     @abstractmethod
     def parameters(self, hidden: int) -> int:
-        """Return the parameters of one layer in a model of this width."""
+        """Return the number of parameters of one layer in a model of width `hidden`."""
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """The keys that a query meets; none where a state stands for all of them."""
+        """The keys that a query attends to; none if a state takes their place."""
         return (Stream(),)
 
     @property
     def width(self) -> int:
-        """Multiplications of a query with one key and its value, in training and prefill."""
+        """Multiplications per query, key and value, in training and prefill."""
         return 0
 
     @property
     def decode_width(self) -> int:
-        """The same in decoding, where latent keys are not expanded."""
+        """Multiplications per query, key and value in decode, where latent keys are not expanded."""
         return self.width
 
     @property
     def entry(self) -> float:
-        """Elements that one key and its value take in a layer's cache."""
+        """Elements of one key and its value in the cache of a layer."""
         return 0
 
     @property
     def state(self) -> int:
-        """Elements that a layer keeps whatever the length of the sequence."""
+        """Elements of the state of a layer, which does not grow with the sequence."""
         return 0
 
     def kept(self, context: float) -> float:
-        """Return the elements that one layer keeps of a sequence of so many tokens."""
+        """Return the elements that one layer caches for a sequence of `context` tokens."""
         return self.state + sum(
             stream.kept(context) * (self.entry + stream.index_dim) for stream in self.streams
         )
 
     def read(self, context: float) -> float:
-        """Return the elements that one layer reads for the next token: keys that it meets, all indices."""
+        """Return the elements that one layer reads per token: the keys attended to, and all indices."""
         return self.state + sum(
             stream.met(context) * self.entry + stream.kept(context) * stream.index_dim
             for stream in self.streams
         )
 
     def decode_work(self, context: float) -> float:
-        """Return the multiplications of one layer for the next token behind so many."""
+        """Return the multiplications of one layer for the next token after `context` tokens."""
         return sum(
             stream.met(context) * self.decode_width
             + stream.kept(context) * stream.index_heads * stream.index_dim
@@ -110,9 +110,9 @@ class Attention(BaseModel):
         )
 
     def prefill_work(self, sequence: float, *, causal: bool = True) -> float:
-        """Return the multiplications of one layer for a token of a sequence, the mean of all its tokens.
+        """Return the multiplications of one layer per token, averaged over a sequence.
 
-        Without `causal` each token meets those behind it, too.
+        Without `causal`, each token also attends to later ones.
         """
         total = 0.0
         for stream in self.streams:

@@ -1,7 +1,7 @@
-"""The kinds of attention that models have, and what stands in its place.
+"""The kinds of attention in models, and the layers that replace attention.
 
-Each describes some `layers` of a model. Norms, biases and the offsets of convolutions are left out,
-being below 0.1 % of a model.
+Each describes some `layers` of a model. Norms, biases and the offsets of convolutions are left out, as
+they are below 0.1 % of a model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bench.catalog.attention import Attention, Stream
 
 
 class Indexed(Attention):
-    """Attention of which an indexer of `index_heads` of `index_dim` may choose `index_keys` keys."""
+    """Attention whose keys may be selected by an indexer: `index_keys` of them, with `index_heads` heads."""
 
     index_heads: NonNegativeInt = 0
     index_dim: NonNegativeInt = 0
@@ -25,12 +25,13 @@ class Indexed(Attention):
 
 
 class GroupedQuery(Indexed):
-    """Grouped-query attention (arXiv 2305.13245); with as many kv_heads as heads, multi-head.
+    """Grouped-query attention (arXiv 2305.13245); multi-head attention if kv_heads equals heads.
 
-    `value_dim` differs from `head_dim` in some; `window` is a sliding window or chunk; `query_rank`
-    factors the queries (multi-matrix factorisation, arXiv 2412.19255); `output_gate` is a second
-    matrix like that of the queries; `key_is_value` has no matrix of values; `shared_by` layers use
-    one layer's keys and values (cross-layer attention, arXiv 2405.12981).
+    `value_dim` is the width of values if it differs from `head_dim`. `window` is a sliding window or
+    chunk. `query_rank` factors the query projection (multi-matrix factorization, arXiv 2412.19255).
+    `output_gate` is a second matrix like that of the queries. With `key_is_value` there is no matrix of
+    values. `shared_by` layers share the keys and values of one (cross-layer attention, arXiv
+    2405.12981).
     """
 
     kind: Literal["gqa"]
@@ -49,7 +50,7 @@ class GroupedQuery(Indexed):
         return self.value_dim or self.head_dim
 
     def parameters(self, hidden: int) -> int:
-        """Return those of queries, keys, values, output, and of gate and indexer where they are."""
+        """Count queries, keys, values and output, and the gate and indexer if present."""
         queries = _factored(hidden, self.query_rank, self.heads * self.head_dim)
         gate = hidden * self.heads * self._values if self.output_gate else 0
         each = self.head_dim + (0 if self.key_is_value else self._values)
@@ -59,7 +60,7 @@ class GroupedQuery(Indexed):
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """All keys, the window's, or those that the indexer chooses."""
+        """All keys, those in the window, or those that the indexer selects."""
         return (self._stream(self.window),)
 
     @property
@@ -69,15 +70,15 @@ class GroupedQuery(Indexed):
 
     @property
     def entry(self) -> float:
-        """kv_heads × (width of a key + of a value), over the layers that share them."""
+        """kv_heads × (width of a key + width of a value), divided by the layers that share them."""
         return self.kv_heads * (self.head_dim + self._values) / self.shared_by
 
 
 class Latent(Indexed):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
 
-    Keys and values are kept as one latent vector of `kv_rank`, and a rotary key of `rope_dim`. With
-    an indexer (DeepSeek sparse attention, DeepSeek-V3.2-Exp) a query meets `index_keys` of them.
+    Keys and values are cached as one latent vector of `kv_rank` and a rotary key of `rope_dim`. With an
+    indexer (DeepSeek sparse attention, DeepSeek-V3.2-Exp) a query attends to `index_keys` of them.
     """
 
     kind: Literal["mla"]
@@ -90,7 +91,7 @@ class Latent(Indexed):
     output_gate: bool = False
 
     def parameters(self, hidden: int) -> int:
-        """Return those of the projections down and up, of the output, of gate and indexer."""
+        """Count the projections down and up, the output, the gate and the indexer."""
         queries = _factored(hidden, self.query_rank, self.heads * (self.nope_dim + self.rope_dim))
         keys_values = hidden * (self.kv_rank + self.rope_dim)
         expand = self.kv_rank * self.heads * (self.nope_dim + self.value_dim)
@@ -101,17 +102,17 @@ class Latent(Indexed):
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """All keys, or those that the indexer chooses."""
+        """All keys, or those that the indexer selects."""
         return (self._stream(),)
 
     @property
     def width(self) -> int:
-        """Heads × (nope + rope + value), with keys and values expanded."""
+        """Heads × (nope + rope + value); keys and values are expanded."""
         return self.heads * (self.nope_dim + self.rope_dim + self.value_dim)
 
     @property
     def decode_width(self) -> int:
-        """Heads × (2 · latent + rope), queries multiplied into the latent space instead."""
+        """Heads × (2 · latent + rope); queries are projected into the latent space."""
         return self.heads * (2 * self.kv_rank + self.rope_dim)
 
     @property
@@ -121,10 +122,11 @@ class Latent(Indexed):
 
 
 class Compressed(Indexed):
-    """DeepSeek-V4's attention: one key, which is the value too, for `ratio` tokens, and a window.
+    """The attention of DeepSeek-V4: one key, also used as value, per `ratio` tokens, and a window.
 
-    Without `ratio` only the window. Where keys overlap (`overlap`), the compressor is twice as wide.
-    The output is factored: `output_groups` of heads to `output_rank` each, and back.
+    Without `ratio` there is only the window. With `overlap` keys overlap, and the compressor is twice
+    as wide. The output projection is factored: each of `output_groups` groups of heads is projected to
+    `output_rank` and back.
     """
 
     kind: Literal["compressed"]
@@ -138,7 +140,7 @@ class Compressed(Indexed):
     overlap: bool = False
 
     def parameters(self, hidden: int) -> int:
-        """Return those of queries, keys, output, compressor and indexer with its own compressor."""
+        """Count queries, keys, output, the compressor, and the indexer with its own compressor."""
         inner = self.heads * self.head_dim
         down = self.output_rank * inner
         output = down + self.output_groups * self.output_rank * hidden
@@ -150,7 +152,7 @@ class Compressed(Indexed):
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """The window's keys, and the compressed ones."""
+        """The keys in the window, and the compressed ones."""
         window = Stream(self.window)
         if self.ratio is None:
             return (window,)
@@ -158,7 +160,7 @@ class Compressed(Indexed):
 
     @property
     def width(self) -> int:
-        """Heads × twice the width of a key, which is the value too."""
+        """Heads × twice the width of a key, which is also the value."""
         return 2 * self.heads * self.head_dim
 
     @property
@@ -182,7 +184,7 @@ class Linear(Attention):
     convolution: NonNegativeInt = 0
 
     def parameters(self, hidden: int) -> int:
-        """Return those of queries, keys, values, gate, output, decay and convolution."""
+        """Count queries, keys, values, gate, output, decay and convolution."""
         keys, values = self.key_heads * self.head_dim, self.value_heads * self.head_dim
         projections = hidden * (2 * keys + 3 * values)
         decay = {
@@ -199,12 +201,12 @@ class Linear(Attention):
 
     @property
     def state(self) -> int:
-        """A matrix for each head of values."""
+        """One matrix per value head."""
         return self.value_heads * self.head_dim**2
 
 
 class Mamba2(Attention):
-    """A Mamba-2 layer (arXiv 2405.21060) in the place of attention."""
+    """A Mamba-2 layer (arXiv 2405.21060) in place of attention."""
 
     kind: Literal["mamba2"]
     heads: PositiveInt
@@ -214,7 +216,7 @@ class Mamba2(Attention):
     convolution: NonNegativeInt = 4
 
     def parameters(self, hidden: int) -> int:
-        """Return those of the projections in and out, and of the convolution."""
+        """Count the projections in and out, and the convolution."""
         inner = self.heads * self.head_dim
         convolved = inner + 2 * self.groups * self.state_dim
         return hidden * (inner + convolved + self.heads + inner) + self.convolution * convolved
@@ -236,5 +238,5 @@ AnyAttention = Annotated[
 
 
 def _factored(inputs: int, rank: int | None, outputs: int) -> int:
-    """Return the parameters of a projection, in two factors where it has a rank."""
+    """Return the number of parameters of a projection, which is factored if it has a rank."""
     return inputs * outputs if rank is None else rank * (inputs + outputs)

@@ -1,6 +1,6 @@
-"""The schema of a table of chips, and its reader: peak rates, where they come from, and device names.
+"""The schema and the reader of a table of chips: peak rates, their sources, and device names.
 
-The one that comes with the harness is backends/chips.yaml, whose first lines say what the keys mean.
+The table that ships with the harness is backends/chips.yaml; its first lines explain the keys.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from bench.kernels.dtypes import DTYPES
 from bench.yaml_files.source import KeyPath, Source, parse_yaml
 from bench.yaml_files.validation_text import sentence
 
-# What a table may give rates for: the dtypes of cases, and formats that no kernel has yet.
+# The formats that a table may give rates for: dtypes of cases, and formats that no kernel has.
 FORMATS = (*DTYPES, "float6_e2m3")
 
 SECTIONS = ("sources", "architectures", "chips")
 
-# Confidences that go without saying are not spelled out in a source; `disputed` is no peak at all.
+# `high` is not mentioned in a source; a `disputed` rate is not used as a peak.
 Confidence = Literal["high", "medium", "low", "disputed"]
 
 
 class _Entry(BaseModel):
-    """A part of a table: immutable, and no key is accepted that nobody reads."""
+    """A part of a table: immutable, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,9 +46,9 @@ class _Entry(BaseModel):
 
 
 class Peak(_Entry):
-    """A dense rate in TFLOP/s (TOP/s for integers) with keys into the table's sources.
+    """A dense rate in TFLOP/s (TOP/s for integers), with keys of the table's sources.
 
-    `unit` is where the products are made; `clock_mhz` the clock of this rate where it is not the
+    `unit` is the kind of unit that multiplies; `clock_mhz` the clock of this rate if it differs from the
     chip's.
     """
 
@@ -58,15 +58,17 @@ class Peak(_Entry):
     confidence: Confidence = "high"
 
     def text(self, dtype: str) -> str:
-        """Return the rate, what limits its meaning, and its sources: 67 TFLOP/s float32, …"""
+        """Return the rate with its qualifications and sources: 67 TFLOP/s float32, dense (…)."""
         kinds = [
             dtype,
             "dense",
             "vector units" if self.unit == "vector" else "",
             f"{self.confidence} confidence" if self.confidence != "high" else "",
         ]
-        said = " ".join((_rate(self.tflops, dtype), ", ".join(filter(None, kinds))))
-        return f"{said} ({', '.join(self.sources)})"
+        return (
+            f"{_rate(self.tflops, dtype)} {', '.join(filter(None, kinds))} "
+            f"({', '.join(self.sources)})"
+        )
 
 
 class _Named(_Entry):
@@ -79,19 +81,19 @@ class _Named(_Entry):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         return pattern
 
     def fits(self, device_name: str) -> bool:
-        """Tell whether the pattern matches a device's whole name."""
+        """Return whether the pattern matches the whole name of a device."""
         return self.pattern is not None and re.fullmatch(self.pattern, device_name) is not None
 
 
 class Architecture(_Named):
-    """What one unit of a family of chips does in a cycle: FLOPs by dtype, dense.
+    """The dense FLOPs per cycle, by dtype, of one unit in a family of chips.
 
-    `target` names it as compilers do (sm_90, gfx942); `pattern`, where there is one, tells the
-    devices of that target that it is about by their names.
+    `target` is its name in compilers (sm_90, gfx942). `pattern`, if given, restricts it to the devices
+    of that target whose names match.
     """
 
     unit: str
@@ -99,7 +101,7 @@ class Architecture(_Named):
     flops_per_cycle: dict[str, PositiveFloat]
 
     def limits(self, dtype: str, units: int, clock_mhz: float) -> Limits:
-        """Return the computed peak of a chip that no table lists; the source says how."""
+        """Return the peak of a chip that is in no table, computed as its source says."""
         flops = self.flops_per_cycle.get(dtype)
         if flops is None:
             return Limits()
@@ -115,11 +117,11 @@ class Architecture(_Named):
 
 
 class Chip(_Named):
-    """One chip as a device, or with `per: chip` what drivers show as several devices.
+    """One chip that is one device, or with `per: chip` several devices to its driver.
 
-    `names` are device names that were seen, and where; `pattern` holds others by analogy. `peaks`
-    are what products are held against. `vector` rates are slower ones of the same chip, `marketing`
-    totals that no product reaches: data for the reader, never divided by.
+    `names` are device names that were seen, and where; `pattern` covers others by analogy. Utilization
+    refers to `peaks`. `vector` has slower rates of the same chip, and `marketing` totals that no product
+    reaches; both are for the reader, and no utilization refers to them.
     """
 
     id: str
@@ -140,30 +142,32 @@ class Chip(_Named):
     @model_validator(mode="after")
     def _units_have_an_architecture(self) -> Chip:
         if self.units is not None and self.architecture is None:
-            raise ValueError("units: need the `architecture` that they are units of")
+            raise ValueError(
+                "units: need `architecture`, which gives the FLOPs per cycle of a unit"
+            )
         return self
 
     def limits(self, dtype: str) -> Limits:
-        """Return the peaks for a dtype, None where unknown or disputed; the source names both."""
+        """Return the peaks for a dtype, None if unknown or disputed, with their sources."""
         peak = self.peaks.get(dtype)
-        told = []
+        sources = []
         if peak is not None and peak.confidence == "disputed":
             peak = None
-            told.append(f"no peak for {dtype}, as sources disagree")
+            sources.append(f"no peak for {dtype}, as sources disagree")
         if peak is not None:
-            told.append(peak.text(dtype))
+            sources.append(peak.text(dtype))
         if self.bandwidth_gbps is not None:
-            told.append(f"{self.bandwidth_gbps:g} GB/s ({', '.join(self.sources)})")
+            sources.append(f"{self.bandwidth_gbps:g} GB/s ({', '.join(self.sources)})")
         announced = " (announced)" if self.status == "announced" else ""
         return Limits(
             peak_tflops=peak.tflops if peak else None,
             peak_gbps=self.bandwidth_gbps,
-            peak_source=f"{self.title}{announced}: {'; '.join(told)}" if told else None,
+            peak_source=f"{self.title}{announced}: {'; '.join(sources)}" if sources else None,
         )
 
 
 def peak_from_units(count: int, flops_per_cycle: float, clock_hz: float) -> float:
-    """Return the peak in TFLOP/s of `count` units that do so many FLOPs a cycle."""
+    """Return the peak in TFLOP/s of `count` units with this many FLOPs per cycle each."""
     return count * flops_per_cycle * clock_hz / 1e12
 
 
@@ -173,7 +177,7 @@ def _rate(tflops: float, dtype: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Chips and architectures by id, and what their sources are."""
+    """Chips and architectures by id, and the sources by key."""
 
     chips: Mapping[str, Chip] = field(default_factory=dict)
     architectures: Mapping[str, Architecture] = field(default_factory=dict)
@@ -181,7 +185,7 @@ class Table:
 
 
 def parse_table(text: str, name: str) -> Table:
-    """Return one table; `name` is how errors call it. Raises UsageError, one line a problem."""
+    """Parse a table; `name` is its name in messages. Raises UsageError with one line per problem."""
     source = parse_yaml(text, name)
     reader = _Reader(source)
     sections = reader.mapping((), source.data)
@@ -200,7 +204,7 @@ E = TypeVar("E", bound=_Entry)
 
 
 class _Reader:
-    """Builds a table's entries from YAML and collects what is wrong with them."""
+    """Builds the entries of a table from YAML, and collects their problems."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -219,7 +223,7 @@ class _Reader:
     def section(
         self, model: type[E], key: str, sections: dict[str, Any], known: Mapping[str, Architecture]
     ) -> dict[str, E]:
-        """Return the entries of one section; `known` are the architectures that they may name."""
+        """Return the entries of one section; `known` are the architectures that chips may refer to."""
         built = {}
         for name, value in self.mapping((key,), sections.get(key, {})).items():
             path = (key, name)
@@ -241,9 +245,9 @@ class _Reader:
     ) -> None:
         name = fields.get("architecture")
         if name is not None and name not in known:
-            said = f"unknown architecture {name!r}{one_of(str(name), known)}"
-            self.complain((*path, "architecture"), said)
-            fields.pop("units", None)  # which would be blamed for the same mistake
+            text = f"unknown architecture {name!r}{one_of(str(name), known)}"
+            self.complain((*path, "architecture"), text)
+            fields.pop("units", None)  # otherwise it is reported as well, for the same mistake
         fields["architecture"] = known.get(name) if isinstance(name, str) else None
 
     def _rates(self, path: KeyPath, value: Any) -> dict[str, Peak]:
@@ -264,11 +268,11 @@ class _Reader:
         try:
             entry = model.model_validate(fields)
         except ValidationError as error:
-            for key, said in sentence(error, model.model_fields):
-                self.complain((*path, key) if key else path, said)
+            for key, text in sentence(error, model.model_fields):
+                self.complain((*path, key) if key else path, text)
             return None
         for name in entry.sources:
             if name not in self.sources:
-                said = f"unknown source {name!r}{one_of(name, self.sources)}"
-                self.complain((*path, "sources"), said)
+                text = f"unknown source {name!r}{one_of(name, self.sources)}"
+                self.complain((*path, "sources"), text)
         return entry

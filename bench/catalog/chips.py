@@ -1,7 +1,7 @@
-"""Peak rates of chips by the name that a driver reports: tables from every package that has one.
+"""Finds the chip, and so its peak rates, by the name that a driver reports, in all installed tables.
 
-A chip that no table knows has no peak. There is no default and no guess: a utilization against the
-wrong chip's peak is worse than none.
+A chip that is in no table has no peak. There is no default and no guess: a utilization against the peak
+of the wrong chip is worse than none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.errors import UsageError, one_of
 
 @cache
 def load_tables() -> dict[str, Table]:
-    """Return every table by the name of its plug-in; raises UsageError where one is wrong."""
+    """Return all tables by the name of their plug-in. Raises UsageError for an invalid one."""
     tables: dict[str, Table] = {}
     owner: dict[str, str] = {}
     for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
@@ -34,7 +34,7 @@ def load_tables() -> dict[str, Table]:
         for chip in tables[plugin].chips:
             if owner.setdefault(chip, plugin) != plugin:
                 raise UsageError(
-                    f"{file}: chips.{chip}: is in the table of {owner[chip]!r} already; "
+                    f"{file}: chips.{chip}: is already in the table of the plug-in {owner[chip]!r}; "
                     "give it another id"
                 )
     return tables
@@ -42,27 +42,27 @@ def load_tables() -> dict[str, Table]:
 
 @cache
 def load_chips() -> Mapping[str, Chip]:
-    """Return the chips of all tables by id; raises UsageError where a table is wrong."""
+    """Return the chips of all tables by id. Raises UsageError for an invalid table."""
     return MappingProxyType(
         {name: chip for table in load_tables().values() for name, chip in table.chips.items()}
     )
 
 
 def find_chip(device_name: str, chips: Iterable[Chip] | None = None) -> Chip | None:
-    """Return the chip of a device's name, None where no table knows it or two claim it.
+    """Return the chip with this device name; None if there is none, or more than one.
 
-    A name that a table spells out goes before a pattern, and a pattern has to match all of a name,
-    so that an unlisted variant, or a slice of a device, is not taken for the chip in its name.
+    Names that are listed in a table take precedence over patterns. A pattern must match the whole name,
+    so that an unlisted variant or a slice of a device is not mistaken for the chip in its name.
     """
     name = device_name.strip()
     known = list(load_chips().values() if chips is None else chips)
-    found = [chip for chip in known if name in chip.names]
-    found = found or [chip for chip in known if chip.fits(name)]
-    return found[0] if len(found) == 1 else None
+    matches = [chip for chip in known if name in chip.names]
+    matches = matches or [chip for chip in known if chip.fits(name)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def get_chip(name: str) -> Chip:
-    """Return a chip by id. Raises UsageError naming the nearest one."""
+    """Return a chip by id. Raises UsageError that suggests the closest id."""
     chips = load_chips()
     if name not in chips:
         raise UsageError(f"unknown chip {name!r}{one_of(name, chips)}")
@@ -70,12 +70,12 @@ def get_chip(name: str) -> Chip:
 
 
 def find_architecture(target: str, device_name: str = "") -> Architecture | None:
-    """Return what a unit of a compile target such as sm_90 does in a cycle, None if not known.
+    """Return the architecture of a compile target such as sm_90, None if it is in no table.
 
-    The device's name tells the families apart whose rates differ within one target.
+    The device's name decides between architectures of one target whose rates differ.
     """
     every = [known for table in load_tables().values() for known in table.architectures.values()]
     same = [known for known in every if known.target == target]
-    found = [known for known in same if known.fits(device_name.strip())]
-    found = found or [known for known in same if known.pattern is None]
-    return found[0] if len(found) == 1 else None
+    matches = [known for known in same if known.fits(device_name.strip())]
+    matches = matches or [known for known in same if known.pattern is None]
+    return matches[0] if len(matches) == 1 else None

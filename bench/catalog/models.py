@@ -21,14 +21,14 @@ from pydantic import (
 from bench.catalog.attention_kinds import AnyAttention
 from bench.errors import UsageError, one_of
 
-# What a published number of parameters has of the embeddings: both matrices, the output's alone (a
-# token looks its input up), or none.
+# Which embeddings a published number of parameters includes: both matrices, only the output's (the
+# input is a table lookup), or none.
 Counted = Literal["all", "output", "no_embeddings"]
 
-# Said wherever a rumoured model is shown.
-ASSUMED = "rumoured; its shape is an assumption"
+# The note on every figure of a rumored model.
+ASSUMED = "rumored; its shape is an assumption"
 
-# What of a model decides the work of one mixture-of-experts layer.
+# The fields that determine the work of one mixture-of-experts layer.
 LAYER_FIELDS = (
     "hidden",
     "intermediate",
@@ -51,20 +51,20 @@ LAYER_FIELDS = (
 class Model(BaseModel):
     """A model's shape in the terms of the kernel moe_layer, and its size as published.
 
-    `layers` is their number: of blocks of attention and experts, or where each layer is one of the two
-    (Nemotron), of both. `dense_layers` have one MLP of `dense_intermediate` instead of experts: the
-    first ones, `interleaved` with the others, or `beside` the experts of the same layers.
-    `expert_hidden` is the width that routed experts run in where that is not `hidden` (latent
-    experts); experts that are not `gated` have two matrices. `total_params_b` and `active_params_b` are
-    published, in billions, with as many digits as there; `total_counts` and `active_counts` say which
-    embeddings they have. `notes` says what a case of this shape leaves out or does otherwise, and what
-    else the published sizes have. docs/models.md has every field.
+    `layers` counts blocks of attention and experts or, if each layer is only one of the two (Nemotron),
+    the layers of either kind. `dense_layers` have one MLP of `dense_intermediate` in place of experts;
+    they are the first ones, `interleaved` with the others, or `beside` the experts of the same layers.
+    `expert_hidden` is the input and output width of routed experts if it differs from `hidden` (latent
+    experts). Experts that are not `gated` have two matrices. `total_params_b` and `active_params_b` are
+    the published sizes in billions, with the published digits; `total_counts` and `active_counts` say
+    which embeddings they include. `notes` says how a case of this shape differs from the model, and what
+    else the published sizes include. docs/models.md describes every field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
-    status: Literal["published", "rumoured"]
+    status: Literal["published", "rumored"]
     released: str
     hidden: PositiveInt
     layers: PositiveInt
@@ -101,25 +101,25 @@ class Model(BaseModel):
         if self.top_k > self.experts:
             raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
         if bool(self.dense_layers) != bool(self.dense_intermediate):
-            raise ValueError("dense_layers: belongs together with dense_intermediate")
+            raise ValueError("dense_layers: give it together with dense_intermediate")
         if bool(self.shared_experts) != bool(self.shared_intermediate):
-            raise ValueError("shared_experts: belongs together with shared_intermediate")
+            raise ValueError("shared_experts: give it together with shared_intermediate")
         mixers = sum(kind.layers for kind in self.attention)
         blocks = self.moe_layers + (0 if self.dense_place == "beside" else self.dense_layers)
         if self.layers not in (mixers + blocks, mixers if mixers == blocks else None):
             raise ValueError(
-                f"layers: {self.layers} are neither {mixers} layers of attention with {blocks} of "
-                f"experts or dense MLPs, nor both together"
+                f"layers: {self.layers} is neither the {mixers} layers of attention, each with one of "
+                f"{blocks} layers of experts or dense MLPs, nor the sum of the two"
             )
         return self
 
     @property
     def name(self) -> str:
-        """The title, marked where the shape is an assumption."""
+        """The title, with a note if the shape is an assumption."""
         return self.title if self.status == "published" else f"{self.title} ({ASSUMED})"
 
     def moe_layer(self) -> dict[str, Any]:
-        """Return the parameters of the kernel moe_layer that this model decides."""
+        """Return the parameters of the kernel moe_layer that this model determines."""
         return {name: getattr(self, name) for name in LAYER_FIELDS}
 
 
@@ -131,7 +131,7 @@ def load_models() -> dict[str, Model]:
 
 
 def get_model(name: str) -> Model:
-    """Return a model by name. Raises UsageError naming the nearest one."""
+    """Return a model by name. Raises UsageError that suggests the closest name."""
     models = load_models()
     if name not in models:
         raise UsageError(f"unknown model {name!r}{one_of(name, models)}")
@@ -139,7 +139,7 @@ def get_model(name: str) -> Model:
 
 
 def assumed_shapes(names: Iterable[str | None]) -> list[str]:
-    """Return a sentence for each rumoured model among some names, for what is computed with it."""
+    """Return a note for each rumored model among the names, for results that depend on its shape."""
     models = load_models()
     known = dict.fromkeys(name for name in names if name in models)
-    return [f"{name} is {ASSUMED}" for name in known if models[name].status == "rumoured"]
+    return [f"{name} is {ASSUMED}" for name in known if models[name].status == "rumored"]

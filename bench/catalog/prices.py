@@ -1,6 +1,6 @@
 """List prices of language models and rents of chips, from prices.csv, each with its date and source.
 
-A table of what others have published: every command that uses it takes prices of one's own, too.
+The table holds published prices. Every command that uses it also accepts the user's own.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from importlib import resources
 
 from bench.errors import UsageError, one_of
 
-# Rents of lower confidence are listed but not used where nobody gives a price.
+# Rents of lower confidence are listed, but not used as a default price.
 TRUSTED = ("high", "medium")
 
 
 @dataclass(frozen=True)
 class ApiPrice:
-    """What a provider asks for tokens of a model, in $ per million."""
+    """The list price of a model's input and output tokens, in $ per million."""
 
     item: str
     input: float
@@ -31,7 +31,7 @@ class ApiPrice:
 
 @dataclass(frozen=True)
 class Rent:
-    """What a provider asks for an hour of a chip, in $."""
+    """The rent of a chip from one provider, in $ per hour."""
 
     chip: str
     provider: str
@@ -67,7 +67,7 @@ def api_prices() -> dict[str, ApiPrice]:
 
 @cache
 def rents() -> tuple[Rent, ...]:
-    """Return the rents of chips that the table of chips knows."""
+    """Return the rents of all chips that are in the table of chips."""
     return tuple(
         Rent(
             line["chip"],
@@ -83,7 +83,7 @@ def rents() -> tuple[Rent, ...]:
 
 
 def get_api_price(item: str) -> ApiPrice:
-    """Return a list price. Raises UsageError naming the nearest item."""
+    """Return a list price. Raises UsageError that suggests the closest item."""
     prices = api_prices()
     if item not in prices:
         raise UsageError(f"unknown price {item!r}{one_of(item, prices)}")
@@ -91,7 +91,7 @@ def get_api_price(item: str) -> ApiPrice:
 
 
 def trusted_rents(chip: str) -> list[Rent]:
-    """Return the rents of a chip that count where the user gives no price."""
+    """Return the rents of a chip that are used unless the user gives a price."""
     return [rent for rent in rents() if rent.chip == chip and rent.confidence in TRUSTED]
 
 

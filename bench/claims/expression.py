@@ -1,11 +1,11 @@
-"""A small language for the formulas of claims: arithmetic on names, and nothing that could do harm.
+"""A small language for the formulas of claims: arithmetic on names, and nothing that can do harm.
 
     achieved_tflops[npu] / achieved_tflops[gpu]
-    1 - rumoured_output_price / gpt4o_output_price
+    1 - rumored_output_price / gpt4o_output_price
 
-A name is a fact of the claims file or, with a set of rows in brackets, a column of a case's rows. A
-formula is parsed into a tree of which only the kinds below are known; it is never evaluated as
-Python, has no attributes, and calls only the functions below.
+A name is a fact of the claims file or, with a set of rows in brackets, a column of the rows of a case.
+Formulas are parsed as Python but never evaluated as such: only the operators and functions below are
+accepted, and there are no attributes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SEVERAL = ("min", "max")
 
 
 class ExpressionError(ValueError):
-    """What is wrong with a formula, in words; whoever read it knows file and line."""
+    """A problem of a formula, as a sentence; the reader of the file adds file and line."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Expression:
-    """A formula that was found to be harmless."""
+    """A formula that has passed the checks of `parse`."""
 
     text: str
     _tree: ast.expr
@@ -66,7 +66,7 @@ class Expression:
         return set(_references(self._tree))
 
     def evaluate(self, value_of: Callable[[Reference], Estimate]) -> Estimate:
-        """Return the value; raises ExpressionError where there is none."""
+        """Return the value; `value_of` gives that of a name. Raises ExpressionError if there is none."""
         try:
             return _evaluate(self._tree, value_of)
         except Impossible as error:
@@ -74,14 +74,14 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """Return a formula. Raises ExpressionError for everything that is not plain arithmetic."""
+    """Parse a formula. Raises ExpressionError for anything but plain arithmetic."""
     if len(text) > LONGEST:
         raise ExpressionError(f"longer than {LONGEST} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ExpressionError(f"not a formula: {said}") from None
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ExpressionError(f"not a formula: {reason}") from None
     except (RecursionError, MemoryError):
         raise ExpressionError("nested too deeply") from None
     _check(tree)
@@ -99,7 +99,7 @@ def _check(node: ast.expr) -> None:
         if isinstance(node.op, ast.Pow):
             _exponent(node.right)
         elif type(node.op) not in _OPERATORS:
-            raise ExpressionError(f"only + - * / ** are allowed, found {ast.unparse(node)!r}")
+            raise ExpressionError(f"only + - * / ** are allowed, got {ast.unparse(node)!r}")
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         _check(node.operand)
     elif isinstance(node, ast.Call):
@@ -107,22 +107,22 @@ def _check(node: ast.expr) -> None:
     elif isinstance(node, ast.Subscript):
         if not (isinstance(node.value, ast.Name) and isinstance(node.slice, ast.Name)):
             raise ExpressionError(
-                f"expected column[rows] like utilization[npu], found {ast.unparse(node)!r}"
+                f"expected column[rows] like utilization[npu], got {ast.unparse(node)!r}"
             )
     elif isinstance(node, ast.Attribute):
-        raise ExpressionError(f"attributes are not allowed, found {ast.unparse(node)!r}")
+        raise ExpressionError(f"attributes are not allowed, got {ast.unparse(node)!r}")
     elif not isinstance(node, ast.Name):
-        raise ExpressionError(f"only arithmetic is allowed, found {ast.unparse(node)!r}")
+        raise ExpressionError(f"only arithmetic is allowed, got {ast.unparse(node)!r}")
 
 
 def _check_call(node: ast.Call) -> None:
     if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
         called = ast.unparse(node.func)
-        raise ExpressionError(f"no function {called!r}{one_of(called, FUNCTIONS)}")
+        raise ExpressionError(f"unknown function {called!r}{one_of(called, FUNCTIONS)}")
     name, count = node.func.id, len(node.args)
     if node.keywords or not count or (count > 1 and name not in _SEVERAL):
         expected = "one argument or more" if name in _SEVERAL else "one argument"
-        raise ExpressionError(f"{name} takes {expected}, found {ast.unparse(node)!r}")
+        raise ExpressionError(f"{name} takes {expected}, got {ast.unparse(node)!r}")
     for argument in node.args:
         _check(argument)
 
@@ -135,14 +135,14 @@ def _number(value: int | float) -> float:
 
 
 def _exponent(node: ast.expr) -> float:
-    """Return the constant that something is raised to."""
+    """Return the constant exponent of a power."""
     sign = -1.0 if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else 1.0
     inner = node.operand if isinstance(node, ast.UnaryOp) else node
     if not isinstance(inner, ast.Constant) or isinstance(inner.value, (str, bytes, complex)):
-        raise ExpressionError(f"an exponent has to be a number, found {ast.unparse(node)!r}")
+        raise ExpressionError(f"an exponent must be a number, got {ast.unparse(node)!r}")
     exponent = sign * _number(inner.value)  # type: ignore[arg-type]
     if abs(exponent) > LARGEST_POWER:
-        raise ExpressionError(f"exponents go up to {LARGEST_POWER}, found {exponent:g}")
+        raise ExpressionError(f"the largest exponent is {LARGEST_POWER}, got {exponent:g}")
     return exponent
 
 

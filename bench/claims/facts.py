@@ -1,8 +1,8 @@
-"""Single numbers that formulas may name: published ones with their source, and those of our tables.
+"""Single numbers that formulas can name: published ones with a source, and those of the shipped tables.
 
 {value: 0.300, date: 2025-05, source: arXiv 2505.04519}    as published
 {chip: ascend-910b2, peak: bfloat16}                       the table of chips: dense peak, FLOP/s
-{chip: ascend-910b2, marketing: float16}                   a vendor's total that no product reaches
+{chip: ascend-910b2, marketing: float16}                   a vendor's total, which no product reaches
 {chip: ascend-910b2, bandwidth: memory}                    B/s
 {model: deepseek-v3, parameters: active}                   the table of models: total or active
 {price: GPT-4o, tokens: output}                            the table of prices: $ per million
@@ -24,7 +24,7 @@ from bench.results.schema import EVIDENCE
 
 @dataclass(frozen=True)
 class Fact:
-    """A number with its source; `evidence` is as in result rows, or `table` for the harness's own."""
+    """A number with its source; `evidence` is as in result rows, or `table` for the shipped tables."""
 
     estimate: Estimate
     source: str
@@ -33,15 +33,17 @@ class Fact:
 
     @property
     def origin(self) -> str:
-        """Where the number is from, when it was published, and how it came about."""
+        """The source of the number, its date, and how it was obtained."""
         known = [self.source, self.date, self.evidence if self.evidence != "table" else ""]
         return ", ".join(filter(None, known))
 
 
 def parse_fact(value: Any) -> Fact:
-    """Return the fact that an entry of a claims file describes. Raises UsageError without a place."""
+    """Build a fact from an entry of a claims file. Raises UsageError without the place in the file."""
     if not isinstance(value, dict):
-        raise UsageError("expected {value: …, source: …}, or a chip, model or price of our tables")
+        raise UsageError(
+            "expected {value: …, source: …}, or a chip, model or price of the shipped tables"
+        )
     kinds = {
         ("value", "source"): _published,
         ("chip", "peak"): _peak,
@@ -58,7 +60,7 @@ def parse_fact(value: Any) -> Fact:
                     raise UsageError(f"unknown key {key!r}{one_of(str(key), allowed)}")
             return make(value)
     expected = "; ".join(f"{first} and {second}" for first, second in kinds)
-    raise UsageError(f"expected one of these pairs of keys: {expected}; found {', '.join(value)}")
+    raise UsageError(f"expected one of these pairs of keys: {expected}; got {', '.join(value)}")
 
 
 def _published(value: dict[str, Any]) -> Fact:
@@ -77,24 +79,26 @@ def _published(value: dict[str, Any]) -> Fact:
 def _peak(value: dict[str, Any]) -> Fact:
     limits = get_chip(str(value["chip"])).limits(str(value["peak"]))
     if limits.peak_tflops is None:
-        raise UsageError(f"the table of chips has no peak of {value['chip']} in {value['peak']}")
+        raise UsageError(f"the table of chips has no {value['peak']} peak for {value['chip']}")
     return Fact(exactly(limits.peak_tflops * 1e12), str(limits.peak_source), "", "table")
 
 
 def _marketing(value: dict[str, Any]) -> Fact:
     chip = get_chip(str(value["chip"]))
-    found = chip.marketing.get(str(value["marketing"]))
-    if found is None:
+    total = chip.marketing.get(str(value["marketing"]))
+    if total is None:
         known = one_of(str(value["marketing"]), chip.marketing)
-        raise UsageError(f"the table of chips has no such total of {chip.id}{known}")
-    source = f"{chip.title}: {found.tflops:g} TFLOP/s, a total of unlike units"
-    return Fact(exactly(found.tflops * 1e12), f"{source} ({', '.join(found.sources)})", "", "table")
+        raise UsageError(f"the table of chips has no such marketing total for {chip.id}{known}")
+    source = f"{chip.title}: {total.tflops:g} TFLOP/s, a total of unlike units"
+    return Fact(exactly(total.tflops * 1e12), f"{source} ({', '.join(total.sources)})", "", "table")
 
 
 def _bandwidth(value: dict[str, Any]) -> Fact:
     chip = get_chip(str(value["chip"]))
     if value["bandwidth"] != "memory" or chip.bandwidth_gbps is None:
-        raise UsageError(f"bandwidth: expected `memory` of a chip where it is known ({chip.id})")
+        raise UsageError(
+            f"bandwidth: expected `memory`, of a chip whose bandwidth is known (got {chip.id})"
+        )
     source = f"{chip.title}: {chip.bandwidth_gbps:g} GB/s ({', '.join(chip.sources)})"
     return Fact(exactly(chip.bandwidth_gbps * 1e9), source, "", "table")
 
@@ -107,7 +111,7 @@ def _parameters(value: dict[str, Any]) -> Fact:
         raise UsageError(f"parameters: unknown value {which!r}{one_of(which, sizes)}")
     size = sizes[which]
     if size is None:
-        raise UsageError(f"the {which} parameters of {value['model']} are not published")
+        raise UsageError(f"the number of {which} parameters of {value['model']} is not published")
     return Fact(
         exactly(size * 1e9), f"{model.name}: {size:g} billion parameters", model.released, "table"
     )
@@ -119,8 +123,8 @@ def _price(value: dict[str, Any]) -> Fact:
     prices = {"input": price.input, "output": price.output}
     if which not in prices:
         raise UsageError(f"tokens: unknown value {which!r}{one_of(which, prices)}")
-    found = prices[which]
-    if found is None:
+    usd = prices[which]
+    if usd is None:
         raise UsageError(f"the {which} price of {price.item} is not known")
-    source = f"{price.item}: ${found:g} per million {which} tokens ({price.source})"
-    return Fact(exactly(found), source, price.date, price.confidence)
+    source = f"{price.item}: ${usd:g} per million {which} tokens ({price.source})"
+    return Fact(exactly(usd), source, price.date, price.confidence)

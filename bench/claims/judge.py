@@ -1,9 +1,9 @@
-"""Holds claims against rows: a value for each case, whether it is as claimed, and a verdict.
+"""Tests claims against rows: a value per case, whether it is as claimed, and a verdict.
 
-supported   every case's value, with its interval, is within what the claim allows
-refuted     every case's is outside
-mixed       some are, some are not; the finding says which
-untestable  nothing to compute it from, or intervals too wide to tell
+supported   the value of every case, with its interval, is within what the claim allows
+refuted     the value of every case is outside
+mixed       some are within and some outside; the finding says which
+untestable  there is nothing to compute it from, or the intervals are too wide
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Outcome = Literal["holds", "fails", "undecided"]
 
 @dataclass(frozen=True)
 class CaseFinding:
-    """One case: its name, the value that the formula has there, and the rows behind it."""
+    """The value of a claim's formula for one case, and the rows that it was computed from."""
 
     name: str
     estimate: Estimate
@@ -36,7 +36,7 @@ class CaseFinding:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim's verdict, and what it rests on; `typical` is the geometric mean over several cases."""
+    """The verdict on a claim, with its evidence; `typical` is the geometric mean over several cases."""
 
     claim: Claim
     verdict: Verdict
@@ -47,9 +47,9 @@ class Finding:
 
 
 def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
-    """Return a finding a claim. Simulated rows are the caller's to keep out.
+    """Return one finding per claim. The caller must leave out simulated rows.
 
-    Rows that are not ok do not count, nor do those of a single stage of a layer.
+    Rows that are not ok and rows of single stages are ignored.
     """
     ok = [row for row in rows if row["status"] == "ok" and row.get("stage") is None]
     return [_judge_one(claims, claim, formula, ok) for claim, formula in claims.claims]
@@ -59,20 +59,20 @@ def _judge_one(
     claims: Claims, claim: Claim, formula: Expression | None, rows: list[Row]
 ) -> Finding:
     if formula is None or claim.expected is None:
-        return Finding(claim, "untestable", "no published result speaks of it")
+        return Finding(claim, "untestable", "no published result is about it")
     facts = {
-        found.name: claims.facts[found.name].origin
-        for found in sorted(formula.references(), key=str)
-        if found.rows is None
+        reference.name: claims.facts[reference.name].origin
+        for reference in sorted(formula.references(), key=str)
+        if reference.rows is None
     }
     cases = _cases(claim, formula, rows)
     if not cases:
-        lacking = _lacking(claim, rows)
+        missing = _missing(claim, rows)
         if not claim.measure:
-            text = f"{lacking}; say in `measure` what would have to be measured"
+            text = f"{missing}; list in `measure` what has to be measured"
             raise UsageError(claims.complain(claim, text))
-        return Finding(claim, "untestable", lacking, facts=facts)
-    found = []
+        return Finding(claim, "untestable", missing, facts=facts)
+    findings = []
     for name, chosen in cases.items():
 
         def value_of(reference: Reference, chosen: Mapping[str, Row] = chosen) -> Estimate:
@@ -85,20 +85,14 @@ def _judge_one(
         except ExpressionError as error:
             raise UsageError(claims.complain(claim, f"formula: {name}: {error}")) from None
         outcome = _outcome(claim, estimate)
-        found.append(CaseFinding(name, estimate, outcome, tuple(chosen.values())))
-    verdict, reason = _verdict(claim, found)
-    return Finding(
-        claim,
-        verdict,
-        reason,
-        tuple(found),
-        geometric_mean([case.estimate for case in found]),
-        facts,
-    )
+        findings.append(CaseFinding(name, estimate, outcome, tuple(chosen.values())))
+    verdict, reason = _verdict(findings)
+    typical = geometric_mean([case.estimate for case in findings])
+    return Finding(claim, verdict, reason, tuple(findings), typical, facts)
 
 
 def allowed(claim: Claim) -> tuple[float, float]:
-    """Return the bounds between which a case's value is as claimed."""
+    """Return the bounds within which a value is as claimed."""
     assert claim.expected is not None
     low, high = (claim.expected * (1 - claim.tolerance), claim.expected * (1 + claim.tolerance))
     if claim.relation == "at_least":
@@ -113,7 +107,7 @@ def _outcome(claim: Claim, estimate: Estimate) -> Outcome:
     return "fails" if estimate.high < low or estimate.low > high else "undecided"
 
 
-def _verdict(claim: Claim, cases: list[CaseFinding]) -> tuple[Verdict, str]:
+def _verdict(cases: list[CaseFinding]) -> tuple[Verdict, str]:
     count = len(cases)
     holds, fails = (
         sum(case.outcome == outcome for case in cases) for outcome in ("holds", "fails")
@@ -129,10 +123,10 @@ def _verdict(claim: Claim, cases: list[CaseFinding]) -> tuple[Verdict, str]:
 
 
 def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict[str, Row]]:
-    """Return each case's row of every set that the formula names: its fastest."""
-    needed = sorted({found.rows for found in formula.references() if found.rows})
+    """Return by case the row of every set that the formula names, the fastest of each set."""
+    needed = sorted({reference.rows for reference in formula.references() if reference.rows})
     columns = {
-        name: [found.name for found in formula.references() if found.rows == name]
+        name: [reference.name for reference in formula.references() if reference.rows == name]
         for name in needed
     }
     if not needed:
@@ -146,30 +140,30 @@ def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict
 
 
 def _select(filters: Mapping[str, object], rows: list[Row], columns: list[str]) -> dict[str, Row]:
-    """Return the rows that pass, by case: the fastest where there are several."""
+    """Return the matching rows by case, the fastest one if there are several."""
     if "prices" in filters:
         prices = {str(item): _price_row(str(item)) for item in _listed(filters["prices"])}
         return {item: row for item, row in prices.items() if all(row[name] for name in columns)}
-    found: dict[str, Row] = {}
+    selected: dict[str, Row] = {}
     for row in rows:
         if any(row[column] is None for column in columns):
             continue
         if all(row[column] in _listed(value) for column, value in filters.items()):
-            known = found.get(str(row["case_id"]))
+            known = selected.get(str(row["case_id"]))
             if known is None or _time(row) < _time(known):
-                found[str(row["case_id"])] = row
-    return found
+                selected[str(row["case_id"])] = row
+    return selected
 
 
-def _lacking(claim: Claim, rows: list[Row]) -> str:
-    """Say which set has no rows, or that they have no case in common."""
+def _missing(claim: Claim, rows: list[Row]) -> str:
+    """Return which set has no rows, or that the sets share no case."""
     for name, filters in claim.rows.items():
         if not _select(filters, rows, []):
             wanted = ", ".join(
                 f"{key}={'|'.join(map(str, _listed(value)))}" for key, value in filters.items()
             )
             return f"no row matches {name} ({wanted})"
-    return f"the rows of {' and '.join(claim.rows)} have no case in common"
+    return f"the rows of {' and '.join(claim.rows)} share no case"
 
 
 def _price_row(item: str) -> Row:

@@ -1,6 +1,6 @@
-"""The schema of a file of claims, and its reader: what was said, and the formula that tests it.
+"""The schema and the reader of a claims file: published sentences, and the formulas that test them.
 
-docs/claims.md shows the format. Whatever is wrong in a file is named by line and key, all at once.
+docs/claims.md describes the format. All problems of a file are reported at once, by line and key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.yaml_files.validation_text import sentence
 
 Relation = Literal["about", "at_least", "at_most"]
 
-# What of a list price a formula may name; `blended` counts three input tokens an output token.
+# The columns of list prices; `blended` is the price of three input tokens per output token.
 PRICE_COLUMNS = ("input", "output", "blended")
 NUMBERS = tuple(name for name, column in BY_NAME.items() if column.type in ("integer", "number"))
 
@@ -36,11 +36,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Claim(BaseModel):
-    """One way to read a published sentence, as a formula with a value that it should have.
+    """One reading of a published sentence: a formula, and the value that it should have.
 
-    `rows` names sets of result rows by the values of their columns, or of list prices by `prices`.
-    A case is what all sets have in common. `relation` is how a case's value has to stand to
-    `expected`, which it may miss by the fraction `tolerance`.
+    `rows` names sets of result rows by the values of their columns, or of list prices by `prices`. The
+    formula is evaluated for each case that all sets share. `relation` is the required relation of its
+    value to `expected`, within the fraction `tolerance`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -62,7 +62,7 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True)
 class Claims:
-    """A file of claims: its facts by name, and each claim with its formula."""
+    """A claims file: its facts by name, and each claim with its formula."""
 
     name: str
     title: str
@@ -71,7 +71,7 @@ class Claims:
     source: Source
 
     def only(self, ids: Sequence[str]) -> Claims:
-        """Return the claims with these ids, or all if there are none. Raises UsageError."""
+        """Return the claims with the given ids, or all without any. Raises UsageError."""
         known = [claim.id for claim, _ in self.claims]
         for name in ids:
             if name not in known:
@@ -80,7 +80,7 @@ class Claims:
         return replace(self, claims=kept)
 
     def complain(self, claim: Claim, text: str) -> str:
-        """Return where a claim stands, and what is wrong with it."""
+        """Return a message about a claim, with its place in the file."""
         ids = [entry.get("id") for entry in self.source.data["claims"]]
         return self.source.complain(("claims", ids.index(claim.id)), text)
 
@@ -97,22 +97,24 @@ def shipped_claims() -> tuple[str, ...]:
 
 
 def find_claims(name: str) -> Path:
-    """Return the file of claims given by path or by the name of a shipped one."""
+    """Return a claims file given by its path or, if it is shipped, by its name."""
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
     if name not in shipped_claims():
-        raise UsageError(f"no file and no shipped claims {name!r}{one_of(name, shipped_claims())}")
+        raise UsageError(
+            f"{name!r} is neither a file nor shipped claims{one_of(name, shipped_claims())}"
+        )
     return shipped_folder() / f"{name}.yaml"
 
 
 def load_claims(name: str) -> Claims:
-    """Return the claims of a file. Raises UsageError with a line for each problem."""
+    """Load a claims file. Raises UsageError with one line per problem."""
     return build_claims(read_yaml(find_claims(name)))
 
 
 def build_claims(source: Source) -> Claims:
-    """Return the claims that a YAML document describes."""
+    """Build the claims of a YAML document. Raises UsageError with one line per problem."""
     reader = _Reader(source)
     claims = reader.read()
     if reader.problems:
@@ -140,13 +142,13 @@ class _Reader:
                 self._complain((key,), f"unknown key{one_of(key, known)}")
         self._read_facts(data.get("facts") or {})
         claims = [self._claim(number, value) for number, value in enumerate(data["claims"])]
-        found = tuple(claim for claim in claims if claim is not None)
-        ids = [claim.id for claim, _ in found]
+        valid = tuple(claim for claim in claims if claim is not None)
+        ids = [claim.id for claim, _ in valid]
         for number, name in enumerate(ids):
             if name in ids[:number]:
                 self._complain(("claims", number), f"id: {name} appears twice")
         title = str(data.get("title", Path(self.source.name).stem))
-        return Claims(self.source.name, title, self.facts, found, self.source)
+        return Claims(self.source.name, title, self.facts, valid, self.source)
 
     def _complain(self, path: KeyPath, text: str) -> None:
         self.problems.append(self.source.complain(path, text))
@@ -160,7 +162,7 @@ class _Reader:
                 self.facts[name] = parse_fact(value)
             except UsageError as error:
                 self._complain(("facts", name), str(error))
-                # Known to formulas all the same, so that one mistake is one complaint.
+                # Formulas may still name it, so that one mistake is reported once.
                 self.facts[name] = Fact(exactly(1), "", "", "")
 
     def _claim(self, number: int, value: Any) -> tuple[Claim, Expression | None] | None:
@@ -181,30 +183,34 @@ class _Reader:
     def _formula(self, path: KeyPath, claim: Claim) -> Expression | None:
         if claim.formula is None:
             if not claim.measure and not claim.remark:
-                text = "needs a formula; or `measure`, or a remark that says why nothing can be"
+                text = (
+                    "needs `formula`, or `measure`, or a `remark` that says why it cannot be tested"
+                )
                 self._complain(path, text)
             return None
         if claim.expected is None:
-            self._complain(path, "expected: is missing: the value that the formula should have")
+            self._complain(
+                path, "expected: is missing; it is the value that the formula should have"
+            )
         try:
             formula = parse(claim.formula)
         except ExpressionError as error:
             self._complain((*path, "formula"), str(error))
             return None
-        for found in sorted(formula.references(), key=str):
-            if found.rows is None:
-                if found.name not in self.facts:
+        for name, rows in sorted((ref.name, ref.rows or "") for ref in formula.references()):
+            if not rows:
+                if name not in self.facts:
                     hint = " (a column needs its rows, as in utilization[npu])"
-                    said = one_of(found.name, self.facts) + (hint if found.name in NUMBERS else "")
-                    self._complain((*path, "formula"), f"unknown fact {found.name!r}{said}")
-            elif found.rows not in claim.rows:
-                said = f"unknown rows {found.rows!r}{one_of(found.rows, claim.rows)}"
-                self._complain((*path, "formula"), said)
+                    known = one_of(name, self.facts) + (hint if name in NUMBERS else "")
+                    self._complain((*path, "formula"), f"unknown fact {name!r}{known}")
+            elif rows not in claim.rows:
+                text = f"unknown rows {rows!r}{one_of(rows, claim.rows)}"
+                self._complain((*path, "formula"), text)
             else:
-                columns = PRICE_COLUMNS if "prices" in claim.rows[found.rows] else NUMBERS
-                if found.name not in columns:
-                    said = f"unknown column {found.name!r}{one_of(found.name, columns)}"
-                    self._complain((*path, "formula"), said)
+                columns = PRICE_COLUMNS if "prices" in claim.rows[rows] else NUMBERS
+                if name not in columns:
+                    text = f"unknown column {name!r}{one_of(name, columns)}"
+                    self._complain((*path, "formula"), text)
         return formula
 
     def _filters(self, path: KeyPath, filters: dict[str, Any]) -> None:
@@ -223,8 +229,8 @@ class _Reader:
             known = tables.get(column)
             for value in _listed(wanted):
                 if known is not None and value not in known:
-                    said = f"unknown {column} {value!r}{one_of(str(value), known)}"
-                    self._complain((*path, column), said)
+                    text = f"unknown {column} {value!r}{one_of(str(value), known)}"
+                    self._complain((*path, column), text)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -232,6 +238,6 @@ def _listed(value: Any) -> list[Any]:
 
 
 def chips_named(claims: Claims) -> set[str]:
-    """Return the chips that the claims speak of, so that no other chip's results have to be read."""
+    """Return the chips that the claims name, so that only their results need to be read."""
     filters = (rows for claim, _ in claims.claims for rows in claim.rows.values())
     return {str(chip) for rows in filters for chip in _listed(rows.get("chip", []))}

@@ -1,4 +1,4 @@
-"""Expands one kernel's block of a config: its axes, and the cases that are their product."""
+"""Expands one kernel's block of a config into its axes and their product, the cases."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bench.kernels.moe.base import PHASES
 from bench.yaml_files.source import KeyPath, Source
 from bench.yaml_files.validation_text import sentence
 
-# Keys of a kernel's block that are not parameters of the kernel.
+# Keys of a block that are not parameters of its kernel.
 BLOCK_KEYS = ("kernel", "model", "phase", "zip")
 
-# A block whose every case is wrong says so for the first ones.
+# If every case of a block is wrong, only this many problems are reported.
 MOST_PROBLEMS = 50
 
 Assignment = dict[str, Any]
@@ -30,14 +30,14 @@ Assignment = dict[str, Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """Parameters that vary together: where they stand, and what they are in each step."""
+    """Parameters that vary together: their place in the file, and their values in each step."""
 
     path: KeyPath
     steps: tuple[Assignment, ...]
 
 
 class Block:
-    """One entry of `kernels:`; the cases that it spans."""
+    """One entry of `kernels:`, and the cases that it spans."""
 
     def __init__(self, source: Source, path: KeyPath, problems: list[str]) -> None:
         self._source = source
@@ -78,7 +78,9 @@ class Block:
             return
         values = value if isinstance(value, list) else [value]
         if not values:
-            problems.append(self._source.complain(path, "an empty list spans no case"))
+            problems.append(
+                self._source.complain(path, "the list is empty; expected at least one value")
+            )
         if key == "phase":
             self._add_phases(values, path, problems)
             return
@@ -86,7 +88,7 @@ class Block:
         self._axes.append(Axis(path, tuple({key: each} for each in values)))
 
     def _add_phases(self, values: Sequence[Any], path: KeyPath, problems: list[str]) -> None:
-        """Add the numbers of tokens that phases of serving stand for."""
+        """Add an axis with the numbers of tokens of serving phases."""
         unknown = [value for value in values if value not in PHASES]
         for value in unknown:
             text = f"unknown phase {value!r}{one_of(str(value), PHASES)}"
@@ -96,7 +98,7 @@ class Block:
             self._axes.append(Axis(path, tuple({"tokens": count} for count in tokens)))
 
     def _add_zip(self, group: Any, path: KeyPath, problems: list[str]) -> None:
-        """Add parameters that vary together."""
+        """Add an axis of parameters that vary together."""
         complain = self._source.complain
         if not isinstance(group, dict) or not group:
             problems.append(complain(path, "expected a mapping of parameters to lists"))
@@ -111,8 +113,8 @@ class Block:
             lengths[key] = len(values)
             self._check_models(key, values, (*path, key), problems)
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-            problems.append(complain(path, f"lists that vary together need equal lengths: {told}"))
+            each = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+            problems.append(complain(path, f"lists that vary together need equal lengths: {each}"))
         elif len(lengths) == len(group):
             rows = zip(*group.values(), strict=True)
             steps = tuple(dict(zip(group, row, strict=True)) for row in rows)
@@ -137,7 +139,7 @@ class Block:
         if key != "model":
             return
         if "hidden" not in self._kernel.parameter_names():
-            text = f"a model gives the shape of its experts and tokens, not of {self._kernel.name}"
+            text = f"{self._kernel.name} has no model; a model sets the shape of mixture-of-experts kernels"
             problems.append(self._source.complain(path, text))
             return
         known = load_models()
@@ -147,7 +149,7 @@ class Block:
                 problems.append(self._source.complain(path, text))
 
     def cases(self, problems: list[str]) -> Iterator[Case]:
-        """Yield the cases; problems that only a whole case has are added once each."""
+        """Yield the cases; problems that depend on several parameters are added once each."""
         if self._kernel is None:
             return
         for steps in itertools.product(*(axis.steps for axis in self._axes)):
@@ -165,7 +167,7 @@ class Block:
                     return
 
     def _shape(self, model: str | None) -> Assignment:
-        """Return the parameters that a model decides, as far as the kernel has them."""
+        """Return the parameters of this kernel that a model sets."""
         if model is None:
             return {}
         assert self._kernel is not None
@@ -173,7 +175,7 @@ class Block:
         return {key: value for key, value in shape.items() if key in self._kernel.parameter_names()}
 
     def _locate(self, key: str | None) -> KeyPath:
-        """Return the path under which a parameter is set, also inside a zip group."""
+        """Return the path at which a parameter is set, which may be inside a zip group."""
         if key is None:
             return self._path
         for axis in self._axes:

@@ -1,7 +1,7 @@
-"""A case: one kernel with all its parameters, under a name that stays the same everywhere.
+"""A case: one kernel with all its parameters, and the identifier that it has in every result file.
 
-The case_id is what makes two result files comparable: it is derived from what is computed, not from
-who computes it, so backend, implementation, device and seed are not part of it.
+The case_id makes result files comparable. It depends on what is computed and not on how or where:
+backend, implementation, device and seed are not part of it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def canonical_json(value: Any) -> str:
 
 
 def case_id(kernel: str, dtype: str, parameters: Mapping[str, Any]) -> str:
-    """Return the name of a case: a readable prefix and 10 hexadecimal digits of a SHA-256.
+    """Return the identifier of a case: a readable prefix and 10 hexadecimal digits of a SHA-256.
 
-    `parameters` are those that are not at their default, so that a parameter added to a kernel later
-    leaves the ids of all earlier cases as they are.
+    `parameters` are those that differ from their defaults, so that adding a parameter to a kernel does
+    not change the identifiers of existing cases.
     """
     digest = hashlib.sha256(canonical_json([kernel, parameters]).encode()).hexdigest()
     short = DTYPES[dtype].short if dtype in DTYPES else dtype
@@ -35,24 +35,24 @@ def case_id(kernel: str, dtype: str, parameters: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """One kernel to be measured; `model` names the published model whose shape it has, if any."""
+    """A kernel to measure; `model` names the published model that has its shape, if any."""
 
     kernel: Kernel
     model: str | None = None
 
     @cached_property
     def case_id(self) -> str:
-        """The name under which this case is found in every result file."""
+        """The identifier of this case in every result file."""
         return case_id(self.kernel.name, self.kernel.dtype, self.kernel.identity())
 
     @property
     def shape(self) -> str:
-        """What tells this case from others of its kernel, with the model's name if it has one."""
+        """A short description that tells this case from others of its kernel."""
         return self.kernel.shape(self.model)
 
     @property
     def title(self) -> str:
-        """A name for people, such as `moe_layer bf16 deepseek-v3/32 16 tokens balanced`."""
+        """A readable name, such as `moe_layer bf16 deepseek-v3/32 16 tokens balanced`."""
         words = [self.kernel.name, DTYPES[self.kernel.dtype].short, self.shape]
         words += ["hot"] if self.kernel.cache == "hot" else []
         words += ["graph"] if self.kernel.graph else []
@@ -60,5 +60,5 @@ class Case:
 
     @property
     def label(self) -> str:
-        """A name that does not depend on how the case was asked for, for benchmarks in pyperf."""
+        """The name of the benchmark in pyperf files, which does not depend on the model's name."""
         return self.kernel.label()

@@ -1,7 +1,7 @@
-"""Reads a config: kernels whose parameters are values or lists of values, and the cases they span.
+"""Reads a config: kernels whose parameters are values or lists, and the cases that they span.
 
-A list is an axis; the cases are the product of a kernel's axes in the order in which they are
-written, the last one fastest. Everything wrong in a file is reported at once, each with its line.
+A list is an axis. The cases are the product of a kernel's axes in the order in which they are written;
+the last axis varies fastest. All problems of a file are reported at once, each with its line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TOP_KEYS = ("description", "measurement", "kernels")
 
 
 class Measurement(BaseModel):
-    """How precisely and for how long each case is measured."""
+    """How precisely, and for how long, each case is measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,7 +46,7 @@ class Measurement(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A config that is right: its cases in order, without duplicates."""
+    """A valid config, with its cases in order and without duplicates."""
 
     name: str
     sha256: str
@@ -56,7 +56,7 @@ class Config:
 
 
 def shipped_folder() -> Traversable:
-    """Return where the shipped configs lie: in the package, or beside it in a source tree."""
+    """Return the folder of the shipped configs: in the package, or next to it in a source tree."""
     try:
         return resources.files("bench.config.shipped")
     except ModuleNotFoundError:
@@ -65,38 +65,40 @@ def shipped_folder() -> Traversable:
 
 @cache
 def shipped_configs() -> dict[str, str]:
-    """Return the configs that come with the harness: name and description."""
-    found = {}
+    """Return the descriptions of the shipped configs by name."""
+    descriptions = {}
     for file in sorted(shipped_folder().iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
             with resources.as_file(file) as path:
                 data = read_yaml(path).data
-            found[file.name.removesuffix(".yaml")] = str(data.get("description", ""))
-    return found
+            descriptions[file.name.removesuffix(".yaml")] = str(data.get("description", ""))
+    return descriptions
 
 
 def find_config(name: str) -> Path:
-    """Return the file of a config, given by path or by the name of a shipped one."""
+    """Return the file of a config given by its path or, if it is shipped, by its name."""
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
     shipped = shipped_folder().joinpath(f"{name}.yaml")
     if not shipped.is_file():
-        raise UsageError(f"no file and no shipped config {name!r}{one_of(name, shipped_configs())}")
+        raise UsageError(
+            f"{name!r} is neither a file nor a shipped config{one_of(name, shipped_configs())}"
+        )
     return Path(str(shipped))
 
 
 def load_config(name: str, *, force: bool = False) -> Config:
-    """Return a config by path or shipped name; `force` lifts the bound on the number of cases.
+    """Load a config by its path or shipped name; `force` lifts the limit on the number of cases.
 
-    Raises UsageError with a line for each problem.
+    Raises UsageError with one line per problem.
     """
     path = find_config(name)
     return build_config(read_yaml(path), path.stem, force=force)
 
 
 def build_config(source: Source, name: str, *, force: bool = False) -> Config:
-    """Return the config that a YAML document describes."""
+    """Build a config from a YAML document. Raises UsageError with one line per problem."""
     problems: list[str] = []
     data = source.data
     if not isinstance(data, dict):
@@ -120,7 +122,7 @@ def build_config(source: Source, name: str, *, force: bool = False) -> Config:
         problems.append(
             source.complain(
                 ("kernels",),
-                f"the axes span {total:,} cases, more than {MOST_CASES:,}; shorten them, or --force",
+                f"the axes span {total:,} cases, more than {MOST_CASES:,}; shorten them or use --force",
             )
         )
     cases: dict[str, Case] = {}
@@ -159,7 +161,7 @@ def _measurement(source: Source, problems: list[str]) -> Measurement:
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the JSON schema of a config, for editors: each parameter may be a value or a list."""
+    """Return the JSON schema of configs for editors; each parameter may be a value or a list."""
     kernels = plugins.kernels()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,7 +1,8 @@
-"""Which rank of a parallel launch this process is, by the variables that its launcher has set.
+"""The rank of this process in a parallel launch, from the variables that the launcher sets.
 
-Known are torchrun, Open MPI, MVAPICH, MPICH and Intel MPI (Hydra), Slurm's srun, and indexed jobs of
-Kubernetes. Pure functions on an environment: nothing is started, and no communication is set up.
+Known launchers are torchrun, Open MPI, MVAPICH, MPICH and Intel MPI (Hydra), Slurm's srun, and indexed
+jobs of Kubernetes. These are pure functions of an environment: nothing is started, and no
+communication is set up.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from bench.errors import UsageError
 
 @dataclass(frozen=True)
 class Rank:
-    """One of `size` processes (None: not told), the `local`-th on its node.
+    """One of `size` processes (None if unknown), number `local` on its node.
 
-    With `own_devices`, the launcher shows each rank devices of its own, which all count from zero.
+    With `own_devices`, each rank sees only devices of its own, numbered from zero.
     """
 
     launcher: str
@@ -29,27 +30,29 @@ class Rank:
 
     @property
     def alone(self) -> bool:
-        """Whether there is no other rank to be told apart from."""
+        """Whether this is the only rank."""
         return self.size == 1
 
 
 @dataclass(frozen=True)
 class _Launcher:
-    """The names of a launcher's variables; all of `number`, `local` and `marks` have to be set.
+    """The names of a launcher's environment variables.
 
-    Of `sizes`, the first that is set counts.
+    It is recognized if `number`, `local` and one of `required` are set; `local` None means rank 0 on
+    the node, and an empty `required` no further condition. The first of `sizes` that is set counts. A
+    variable of `own_devices` with a value means that each rank has devices of its own.
     """
 
     name: str
     number: str
     local: str | None
     sizes: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     own_devices: tuple[str, ...] = ()
 
 
-# The most specific first: a torchrun may run within srun, and srun within an MPI's wrapper sets the
-# variables of PMI, which know no local rank.
+# The most specific first: torchrun may run inside srun, and srun inside a wrapper of MPI sets the
+# variables of PMI, which have no local rank.
 LAUNCHERS = (
     # docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables"
     _Launcher("torchrun", "RANK", "LOCAL_RANK", ("WORLD_SIZE",)),
@@ -62,30 +65,30 @@ LAUNCHERS = (
     ),
     _Launcher("MPICH", "PMI_RANK", "MPI_LOCALRANKID", ("PMI_SIZE",)),
     # slurm.schedmd.com/srun.html, "Output environment variables". A batch script has SLURM_PROCID as
-    # well, but is no step; a step may have fewer tasks than its job.
+    # well but is not a step; a step may have fewer tasks than its job.
     _Launcher(
         "Slurm",
         "SLURM_PROCID",
         "SLURM_LOCALID",
         ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS"),
-        marks=("SLURM_STEP_ID", "SLURM_STEPID"),
+        required=("SLURM_STEP_ID", "SLURM_STEPID"),
         own_devices=("SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK"),
     ),
-    # kubernetes.io/docs/concepts/workloads/controllers/job, "Completion mode". A pod has devices of
-    # its own, and is not told how many others there are.
+    # kubernetes.io/docs/concepts/workloads/controllers/job, "Completion mode". A pod has devices of its
+    # own, and does not know how many other pods there are.
     _Launcher("Kubernetes", "JOB_COMPLETION_INDEX", None),
 )
 
 
 def find_rank(environment: Mapping[str, str]) -> Rank | None:
-    """Return the rank that the environment speaks of, None where nothing launched several.
+    """Return the rank in the environment's variables, None if no launcher set them.
 
     Raises UsageError for a variable whose value is not a rank.
     """
     for launcher in LAUNCHERS:
         needed = [name for name in (launcher.number, launcher.local) if name is not None]
-        marked = not launcher.marks or any(name in environment for name in launcher.marks)
-        if marked and all(name in environment for name in needed):
+        complete = not launcher.required or any(name in environment for name in launcher.required)
+        if complete and all(name in environment for name in needed):
             return _rank(launcher, environment)
     return None
 
@@ -103,7 +106,7 @@ def _rank(launcher: _Launcher, environment: Mapping[str, str]) -> Rank:
     if rank.size is not None and rank.number >= rank.size:
         raise UsageError(
             f"{launcher.number}={rank.number} in the environment, but {size}={rank.size}: "
-            "these do not belong together; unset them, or start through one launcher"
+            "the rank must be less than the size; unset both, or start through one launcher"
         )
     return rank
 
@@ -112,16 +115,16 @@ def _whole(environment: Mapping[str, str], name: str) -> int:
     text = environment[name]
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise UsageError(
-            f"{name}={text!r} in the environment: expected a number; unset it, or start through a "
-            "launcher"
+            f"{name}={text!r} in the environment: expected a whole number; unset it, or start "
+            "through a launcher"
         )
     return int(text)
 
 
 def device_of(rank: Rank, indices: list[int]) -> str:
-    """Return which of the devices a rank measures, in the form that `--device` takes.
+    """Return the device that a rank measures, as a value of `--device`.
 
-    Raises UsageError where more ranks than devices are on the node.
+    Raises UsageError if there are more ranks than devices on the node.
     """
     if rank.own_devices:
         return str(indices[0]) if indices else "0"
@@ -129,8 +132,8 @@ def device_of(rank: Rank, indices: list[int]) -> str:
         raise UsageError(
             f"{rank.launcher} started rank {rank.number} as number {rank.local} on this node, "
             f"counted from 0, but the backend has {len(indices)} device"
-            f"{'' if len(indices) == 1 else 's'} here: start at most as many ranks a node as it "
-            "has devices, or say --device where each rank sees a device of its own"
+            f"{'' if len(indices) == 1 else 's'} here: start at most one rank per device of a "
+            "node, or give --device if each rank sees a device of its own"
         )
     return str(indices[rank.local])
 

@@ -1,7 +1,7 @@
-"""Reads YAML into plain values, remembering the line of each, and refusing what could do harm.
+"""Reads YAML into plain values with the line of each, and rejects what could do harm.
 
-Only the plain types exist here: no tags, no objects, no dates. Aliases are allowed, but not without
-bound, so a small file cannot become a large one.
+Only plain types are allowed: no tags, no objects, no dates. Aliases are allowed up to a bound on the
+number of values, so that a small file cannot expand into a huge one.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _SCALARS = {_PREFIX + name for name in ("str", "int", "float", "bool", "null")}
 
 @dataclass(frozen=True)
 class Source:
-    """A YAML document: its values, and the line (from one) on which each of them stands."""
+    """A YAML document: its values, and the line number of each, from one."""
 
     name: str
     data: Any
     lines: dict[KeyPath, int]
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a value, or of the nearest one around it."""
+        """Return the line of a value, or of the innermost known value that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def complain(self, path: KeyPath, text: str) -> str:
-        """Return one line that says where and what: `a.yaml:12: kernels[1].top_k: …`."""
+        """Return a message with its place: `a.yaml:12: kernels[1].top_k: …`."""
         where = key_text(path)
         return f"{self.name}:{self.line(path)}: {where + ': ' if where else ''}{text}"
 
 
 def key_text(path: KeyPath) -> str:
-    """Return a path as people write it: kernels[1].top_k."""
+    """Return a path as it is written in messages: kernels[1].top_k."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -52,19 +52,21 @@ def key_text(path: KeyPath) -> str:
 
 
 def read_yaml(path: Path) -> Source:
-    """Read a file. Raises UsageError, one line a problem."""
+    """Read a file. Raises UsageError with one line per problem."""
     name = str(path)
     if not path.exists():
         raise UsageError(f"{name}: no such file")
     if not path.is_file():
-        raise UsageError(f"{name}: is a folder or a device, not a config file")
+        raise UsageError(f"{name}: is not a regular file; expected a YAML file")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
     if len(content) > LARGEST_BYTES:
-        raise UsageError(f"{name}: larger than {LARGEST_BYTES >> 20} MiB, which no config is")
+        raise UsageError(
+            f"{name}: larger than {LARGEST_BYTES >> 20} MiB, the limit for such a file"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -74,9 +76,9 @@ def read_yaml(path: Path) -> Source:
 
 
 def parse_yaml(text: str, name: str) -> Source:
-    """Return the document in `text`. Raises UsageError, one line a problem."""
+    """Parse `text`; `name` is the file in messages. Raises UsageError with one line per problem."""
     try:
-        # Not the C loader: its recursion has no bound, and deep nesting would kill the process.
+        # Not the C loader: its recursion is unbounded, so deep nesting would crash the process.
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -87,7 +89,7 @@ def parse_yaml(text: str, name: str) -> Source:
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{name}: malformed YAML: {' '.join(str(error).split())}") from None
     if root is None:
-        raise UsageError(f"{name}: the file is empty; docs/config.md shows what goes into one")
+        raise UsageError(f"{name}: the file is empty; docs/config.md describes its contents")
     builder = _Builder(name)
     data = builder.value(root, ())
     if builder.problems:
@@ -96,7 +98,7 @@ def parse_yaml(text: str, name: str) -> Source:
 
 
 class _Builder:
-    """Turns YAML's nodes into values."""
+    """Converts YAML nodes to values."""
 
     def __init__(self, name: str) -> None:
         self.lines: dict[KeyPath, int] = {}
@@ -108,7 +110,7 @@ class _Builder:
         self.lines[path] = node.start_mark.line + 1
         if len(self.lines) > MOST_VALUES:
             raise UsageError(
-                f"{self._name}: more than {MOST_VALUES:,} values once aliases are written out"
+                f"{self._name}: more than {MOST_VALUES:,} values after aliases are expanded"
             )
         if id(node) in self._above:
             self._complain(node, path, "an alias that contains itself")
@@ -128,19 +130,19 @@ class _Builder:
             self._above.discard(id(node))
 
     def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._complain(key_node, path, "a key has to be a plain word")
+                self._complain(key_node, path, "a key must be a plain word")
                 continue
             key = key_node.value
             inside = (*path, key)
-            if key in found:
+            if key in mapping:
                 self._complain(key_node, inside, "the key appears twice")
                 continue
-            found[key] = self.value(value_node, inside)
+            mapping[key] = self.value(value_node, inside)
             self.lines[inside] = key_node.start_mark.line + 1
-        return found
+        return mapping
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         if node.tag not in _SCALARS:

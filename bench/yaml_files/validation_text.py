@@ -1,4 +1,4 @@
-"""Says in plain words what pydantic found wrong with a value."""
+"""Turns pydantic's validation errors into sentences."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from bench.errors import one_of
 
 
 def sentence(error: ValidationError, known: Iterable[str]) -> Iterator[tuple[str | None, str]]:
-    """Yield each problem as key and text; the key is None where no single value is to blame.
+    """Yield each problem as key and text; the key is None if no single value is at fault.
 
-    A validator that looks at several values begins its text with the key that it blames.
+    `known` are the valid keys. A validator that checks several values starts its message with the key
+    at fault.
     """
     known = list(known)
-    for found in error.errors(include_url=False):
-        key = str(found["loc"][0]) if found["loc"] else None
-        value, context = found.get("input"), found.get("ctx", {})
-        kind = found["type"]
+    for problem in error.errors(include_url=False):
+        key = str(problem["loc"][0]) if problem["loc"] else None
+        value, context = problem.get("input"), problem.get("ctx", {})
+        kind = problem["type"]
         if kind == "value_error":
             text = str(context["error"])
             blamed, colon, rest = text.partition(": ")
@@ -29,7 +30,7 @@ def sentence(error: ValidationError, known: Iterable[str]) -> Iterator[tuple[str
         elif kind == "extra_forbidden":
             yield key, f"unknown key{one_of(str(key), known)}"
         else:
-            yield key, _about(kind, value, context, str(found["msg"]))
+            yield key, _about(kind, value, context, str(problem["msg"]))
 
 
 def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
@@ -60,7 +61,7 @@ def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
 
 
 def _hint(value: Any) -> str:
-    """Explain the texts that YAML does not take for numbers."""
+    """Return advice for a number that YAML reads as text, such as 1e-3."""
     if isinstance(value, str):
         try:
             return f"; YAML reads this as text, write {float(value):g}"

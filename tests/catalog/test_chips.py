@@ -364,9 +364,9 @@ chips:
         (
             "vendor: V",
             "vendor: V\n    pattern: '('",
-            r"mine.pattern: '\(' is no regular expression",
+            r"mine.pattern: '\(' is not a regular expression",
         ),
-        ("vendor: V", "vendor: V\n    units: 4", r"chips.mine.units: need the `architecture`"),
+        ("vendor: V", "vendor: V\n    units: 4", r"chips.mine.units: need `architecture`"),
         ("vendor: V", "vendor: V\n    architecture: x", r"unknown architecture 'x'"),
         ("sources: {me", "peaks: 1\nsources: {me", r"t.yaml:1: peaks: unknown key"),
         ("  mine:", "  mine: 3\n  yours:", r"chips.mine: expected a mapping, got 3"),
@@ -411,7 +411,7 @@ def test_a_package_of_ones_own_brings_its_chips(tmp_path):
 
     assert run().stdout.strip() == "Mine: 10 TFLOP/s bfloat16, dense (me) True"
     (tmp_path / "chips.yaml").write_text(CHIP.replace("mine:", "h100-sxm:"))
-    assert "is in the table of 'mine' already; give it another id" in run().stderr
+    assert "is already in the table of the plug-in 'mine'; give it another id" in run().stderr
     (tmp_path / "my_chips.py").write_text("TABLE = 3\n")
     assert "expected the path of a YAML file, got 3" in run().stderr
 

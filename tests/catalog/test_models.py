@@ -1,4 +1,4 @@
-"""The models: sizes that follow from their shapes, rumours that are called so, cases that stay."""
+"""The models: sizes that follow from their shapes, rumors that are called so, cases that stay."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def printed(counted, published_b):
 
 def test_there_are_forty():
     assert len(MODELS) == 40
-    rumoured = [name for name, model in MODELS.items() if model.status == "rumoured"]
-    assert rumoured == ["deepseek-1.2t-rumoured"]
+    rumored = [name for name, model in MODELS.items() if model.status == "rumored"]
+    assert rumored == ["deepseek-1.2t-rumored"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -180,10 +180,10 @@ def test_a_layer_takes_every_field_that_a_model_gives_it():
     assert set(get_model("deepseek-v3").moe_layer()) <= set(names)
 
 
-def test_a_rumour_is_called_one():
-    model = get_model("deepseek-1.2t-rumoured")
+def test_a_rumor_is_called_one():
+    model = get_model("deepseek-1.2t-rumored")
     assert model.name == f"DeepSeek 1.2T ({ASSUMED})"
     assert get_model("deepseek-v3").name == "DeepSeek-V3 / R1"
-    names = ["deepseek-v3", None, "deepseek-1.2t-rumoured", "deepseek-1.2t-rumoured", "unknown"]
-    assert assumed_shapes(names) == [f"deepseek-1.2t-rumoured is {ASSUMED}"]
+    names = ["deepseek-v3", None, "deepseek-1.2t-rumored", "deepseek-1.2t-rumored", "unknown"]
+    assert assumed_shapes(names) == [f"deepseek-1.2t-rumored is {ASSUMED}"]
     assert "the shape is ours" in model.notes

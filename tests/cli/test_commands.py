@@ -31,7 +31,7 @@ def test_version(bench):
         ("kernels", ["matmul", "moe_layer", "memory"]),
         ("configs", ["smoke", "moe-deepseek-v3"]),
         ("chips", ["h100", "ascend-910b2"]),
-        ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumoured", "(rumoured;"]),
+        ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumored", "(rumored;"]),
     ],
 )
 def test_list(bench, what, expected):

@@ -130,7 +130,10 @@ BAD = {
         matmul("    m: [[1]]\n    n: 1\n    k: 1\n"),
         "expected a whole number, got [1]",
     ),
-    "empty list": (matmul("    m: []\n    n: 1\n    k: 1\n"), "an empty list spans no case"),
+    "empty list": (
+        matmul("    m: []\n    n: 1\n    k: 1\n"),
+        "the list is empty; expected at least one value",
+    ),
     "twice": (
         matmul(f"{GOOD}    zip: {{m: [1], batch: [1]}}\n"),
         "kernels[0].zip.m: the parameter is given twice",
@@ -162,7 +165,7 @@ BAD = {
     ),
     "model of matmul": (
         matmul(f"{GOOD}    model: deepseek-v3\n"),
-        "a model gives the shape of its experts and tokens, not of matmul",
+        "matmul has no model; a model sets the shape of mixture-of-experts kernels",
     ),
     "unknown phase": (
         "kernels: [{kernel: moe_gate, dtype: float32, hidden: 8, experts: 4, top_k: 1, phase: decod}]",

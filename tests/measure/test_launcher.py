@@ -72,7 +72,7 @@ def test_a_batch_script_is_no_rank():
 @pytest.mark.parametrize("name", ["SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"])
 @pytest.mark.parametrize("value", ["", "-1", "x", "1.5", "1" * 5000])
 def test_a_variable_that_is_no_number(name, value):
-    with pytest.raises(UsageError, match=f"{name}=.*expected a number"):
+    with pytest.raises(UsageError, match=f"{name}=.*expected a whole number"):
         find_rank({**SRUN, name: value})
 
 
@@ -99,7 +99,7 @@ names = sorted(
     {
         name
         for launcher in LAUNCHERS
-        for name in (launcher.number, launcher.local, *launcher.sizes, *launcher.marks)
+        for name in (launcher.number, launcher.local, *launcher.sizes, *launcher.required)
         if name
     }
 )

@@ -26,7 +26,7 @@ BAD = {
     "own tag": ("a: !x 1", "the tag !x"),
     "date": ("a: 2025-01-01", "f.yaml:1: a: a date is not allowed; put text in quotes"),
     "twice": ("a: 1\na: 2", "f.yaml:2: a: the key appears twice"),
-    "complex key": ("[1, 2]: 3", "a key has to be a plain word"),
+    "complex key": ("[1, 2]: 3", "a key must be a plain word"),
     "self": ("a: &a [*a]", "an alias that contains itself"),
     "unknown alias": ("a: *b", "malformed YAML"),
     "empty": ("# nothing\n", "the file is empty"),
@@ -71,7 +71,7 @@ def test_deep_nesting_is_refused():
     ("make", "message"),
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.mkdir(), "is not a regular file"),
         (lambda path: path.write_bytes(b"a: \xff\xfe"), ":1: not UTF-8"),
         (lambda path: path.write_bytes(b" " * (5 << 20)), "larger than 1 MiB"),
     ],
