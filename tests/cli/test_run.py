@@ -145,7 +145,7 @@ def test_the_table_fits(small, width):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nothing"], "no shipped config 'nothing'"),
+        (["run", "nothing"], "'nothing' is neither a file nor a shipped config"),
         (["run", "smoek"], "did you mean 'smoke'"),
         (["run", "c.yaml", "--backend", "cdua"], "unknown backend 'cdua' (did you mean 'cuda'?)"),
         (["run", "c.yaml", "--backend", "broken"], "broken cannot be used here: AttributeError"),
