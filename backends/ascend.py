@@ -19,7 +19,7 @@ from backends.torch_device import Step, Tensors, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
 from backends.torch_graphs import recorded
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry
-from bench.chips import find_chip
+from bench.catalog.chips import find_chip
 from bench.errors import Unsupported
 
 # Chips of before the 910B, as torch-npu names them; their Cube knows float16 and int8 only.

@@ -8,7 +8,7 @@ import torch
 
 from backends.ascend_node import npu
 from backends.torch_device import TORCH_DTYPES, Step, Tensors
-from bench.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
 ACL_FORMAT_FRACTAL_NZ = 29  # of CANN's aclFormat

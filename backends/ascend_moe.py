@@ -17,7 +17,7 @@ from backends.ascend_matmul import fractal_nz
 from backends.torch_device import Mark, Step, Tensors, unmarked
 from backends.torch_moe import activate, shared_mlp
 from backends.torch_moe_gate import choose
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 SPLIT_ROWS = {"split_item": 2, "group_type": 0, "group_list_type": 1}  # one x, one y, counts
 

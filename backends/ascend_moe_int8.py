@@ -15,7 +15,7 @@ from torch import Tensor
 from backends.ascend_matmul import fractal_nz
 from backends.ascend_moe import SPLIT_ROWS, gate, route, swiglu
 from backends.torch_device import Mark, Step, Tensors, unmarked
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 QUANTISE_ROWS = 1  # npu_moe_init_routing_v2's quant_mode: a scale for each row, as it comes
 

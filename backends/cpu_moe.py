@@ -17,7 +17,7 @@ from backends.torch_device import Mark, Step, Tensors, unmarked
 from backends.torch_moe import activate
 from backends.torch_moe_gate import choose
 from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 
 class Linear:

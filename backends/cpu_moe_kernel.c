@@ -111,7 +111,7 @@ static void store(const float *sums, bf16 *y, int64_t columns)
 /* x / (1 + e^-y). With -ffast-math an infinity may become anything: the power stays finite. */
 static inline float over_one_plus_exp(float x, float y) { return x / (1 + expf(fminf(-y, 80))); }
 
-/* act(gate) * up in place of gate; the definitions are those of bench/kernels/moe_math.py. */
+/* act(gate) * up in place of gate; the definitions are those of bench/kernels/moe/math.py. */
 static void activate(int activation, float *gate, const float *up)
 {
     switch (activation) {

@@ -18,7 +18,7 @@ from backends.torch_device import Step, TorchBackend
 from backends.torch_events import EventTimer, launch_seconds
 from backends.torch_graphs import recorded
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry, TelemetrySampler
-from bench.chips import find_architecture, find_chip
+from bench.catalog.chips import find_architecture, find_chip
 from bench.errors import DeviceLost
 
 # Formats by the compute capability that first multiplies them in hardware (CUDA programming guide,

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from backends.torch_device import TORCH_DTYPES, Step, Tensors, reads_back
 from backends.torch_matmul import LEAST_ROWS_ON_CUDA, int8_product, int8_unsupported
-from bench.dtypes import DTYPES
 from bench.kernels.base import Kernel
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.grouped_matmul import GroupedMatmul
 
 # torch 2.10 made it public; before, it had an underscore.

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from backends.torch_device import TORCH_DTYPES, Step, Tensors
-from bench.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
 # cuBLASLt's int8 product, which torch._int_mm is on CUDA, takes no fewer rows (torch 2.6 to 2.13).

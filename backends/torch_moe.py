@@ -11,8 +11,8 @@ from torch import Tensor
 from backends.torch_device import Mark, Step, Tensors, reads_back, unmarked
 from backends.torch_gradients import with_gradients
 from backends.torch_moe_gate import choose, sum_dtype
-from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
 
 
 def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
@@ -51,7 +51,7 @@ class Loop:
         return reads_back(self.name) if case.graph else None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer as the formula in bench.kernels.moe_layer reads."""
+        """Return the layer as the formula in bench.kernels.moe.layer reads."""
         if case.backward:
             return with_gradients(operands, lambda leaves: loop(case, leaves, unmarked))
         return lambda: {"y": loop(case, operands, mark)}

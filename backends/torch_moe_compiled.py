@@ -11,7 +11,7 @@ from torch import Tensor
 from backends.torch_compiled import compiler_missing
 from backends.torch_device import Mark, Tensors, unmarked
 from backends.torch_moe_grouped import Grouped, grouped
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 
 class Compiled(Grouped):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from backends.torch_moe_library import Experts, LibraryExperts
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 
 class FlashInfer(LibraryExperts):

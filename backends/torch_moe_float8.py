@@ -29,7 +29,7 @@ from backends.torch_moe_quantized import (
     latent_linears,
     quantise,
 )
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 # torch._scaled_mm and its grouped form take no other widths (TORCH_CHECKs of torch 2.6 to 2.13).
 WIDTH = 16

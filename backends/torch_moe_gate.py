@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backends.torch_device import Tensors
-from bench.kernels.routed import GatedKernel
+from bench.kernels.moe.base import GatedKernel
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:

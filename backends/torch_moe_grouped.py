@@ -19,7 +19,7 @@ from backends.torch_grouped_matmul import grouped_mm, grouped_mm_unsupported
 from backends.torch_moe import activate, shared_mlp
 from backends.torch_moe_gate import choose
 from backends.torch_moe_parts import Order, sort_by_expert
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 
 class Grouped:

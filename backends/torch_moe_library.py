@@ -17,7 +17,7 @@ from torch import Tensor
 from backends.torch_device import Mark, Step, Tensors, unmarked
 from backends.torch_moe import shared_mlp
 from backends.torch_moe_gate import choose
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 # From rows [tokens, width], weights [tokens, top_k] float32 and numbers of local experts [tokens, top_k]
 # int32 to the weighted sums of what the experts make of them [tokens, width].

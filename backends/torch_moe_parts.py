@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backends.torch_device import Step, Tensors
 from backends.torch_moe_gate import choose
-from bench.kernels.moe_parts import MoeCombine, MoeDispatch, MoeGate
+from bench.kernels.moe.parts import MoeCombine, MoeDispatch, MoeGate
 
 
 @dataclass(frozen=True)

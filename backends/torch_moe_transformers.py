@@ -2,7 +2,7 @@
 
 The block is transformers' own: its router, experts and shared experts, with weights laid out as it
 stores them and computed by one of its `experts_implementation` variants. Two things are put around
-the router, because a case decides which experts a token goes to (bench.kernels.moe_layer): planted
+the router, because a case decides which experts a token goes to (bench.kernels.moe.layer): planted
 logits are joined to its input, with an identity joined to its weight, and on one of several devices
 the chosen experts are numbered among those that the device holds.
 
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from backends.torch_device import Step, Tensors, reads_back
 from backends.torch_grouped_matmul import launched_at_once
-from bench.dtypes import DTYPES
-from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
+from bench.kernels.dtypes import DTYPES
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
 
 # What our activations are called in transformers; gpt-oss has its own and does not look it up.
 ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2", "swigluoai": "silu"}

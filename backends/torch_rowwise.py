@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 
 from backends.torch_device import TORCH_DTYPES, Step, Tensors
-from bench.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
 # Stored values are up to 2**3 times the given ones: normal values stay far below float8's 448.

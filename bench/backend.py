@@ -1,7 +1,7 @@
-"""The contract between the harness and a vendor's backend: everything a plug-in has to provide.
+"""The contract between the harness and a vendor's backend: everything that a plug-in provides.
 
-A backend is one class, found through the entry point group `bench.backends`. It runs in a worker
-process of its own, so it may import what it likes, crash, or hang: the harness survives.
+A backend is one class, registered in the entry point group `bench.backends`. It runs in a worker
+process of its own, so the harness survives whatever it imports, and if it crashes or hangs.
 """
 
 from __future__ import annotations
@@ -21,25 +21,30 @@ TIMINGS = ("host", "events", "graph")
 
 @dataclass(frozen=True)
 class Device:
-    """One device as a backend sees it; what is not known stays None, never zero."""
+    """One device as the backend sees it. Unknown values are None, never zero."""
 
     index: int
     name: str
     chip: str
     memory_bytes: int | None = None
-    cache_bytes: int | None = None  # the last-level cache, which `cache: cold` has to defeat
+    cache_bytes: int | None = None  # of the last-level cache, which `cache: cold` must exceed
     driver: str | None = None
     runtime: str | None = None
     threads: int | None = None
     simulated: bool = False
 
 
+# A rate may exceed a peak or ceiling by this factor through measurement error. Beyond it, the limit, the
+# clock or the time is wrong.
+TOLERATED_EXCESS = 1.02
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What a device can do at most in one dtype: by its data sheet (peak) and as measured (ceiling).
+    """The highest rates of a device in one dtype: from the data sheet (peak) and measured (ceiling).
 
-    Rates are TFLOP/s (TOP/s for integers) and GB/s, 1e9 bytes. `launch_s` is the time of an empty
-    execution, below which no kernel can be seen.
+    Rates are in TFLOP/s (TOP/s for integers) and GB/s (1e9 bytes per second). `launch_s` is the time of
+    an empty execution, the shortest time that any kernel can take.
     """
 
     peak_tflops: float | None = None
@@ -53,12 +58,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What the device's sensors said while samples were taken; None where they said nothing.
+    """Readings of the device's sensors while samples were taken; None without a reading.
 
-    Sensors are medians; `energy_j` is the joules of all samples as a sampler reports it, and of one
-    execution in a result row. `throttle` names the reasons; `busy` and `memory_busy` are shares of
-    the time; `device_state` names settings such as ECC; `ecc_errors` are those that were not
-    corrected; `other_processes` counts those of others on the device; `remark` is for the warnings.
+    Values are medians over that time, except for these. `energy_j` is the energy of all samples when a
+    sampler returns it, and of one execution in a result row. `throttle` names the reasons of throttling.
+    `busy` and `memory_busy` are fractions of the time. `device_state` names settings such as ECC.
+    `ecc_errors` counts uncorrected errors, `other_processes` the processes of others on the device.
+    `remark` is added to the warnings of the row.
     """
 
     power_w: float | None = None
@@ -78,9 +84,9 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that `bench doctor` tells: what is so, and where it is not well the command that mends it.
+    """One line of `bench doctor`: a fact, and if something is wrong the command that fixes it.
 
-    `warn` is what distorts a measurement or is missing, `fail` what prevents one.
+    `warn` is for what distorts measurements or is missing, `fail` for what prevents them.
     """
 
     level: Literal["ok", "warn", "fail"]
@@ -90,82 +96,82 @@ class Finding:
 
 
 class TelemetrySampler(Protocol):
-    """Watches a device between `start` and `stop` without disturbing what is timed."""
+    """Reads the sensors of a device between `start` and `stop` without disturbing the timing."""
 
     def start(self) -> None:
-        """Begin to watch; called after warm-up."""
+        """Start reading; called after warm-up."""
 
     def stop(self) -> Telemetry:
-        """Return what was seen since `start`; `energy_j` is the total over that time."""
+        """Return the readings since `start`; `energy_j` is the total over that time."""
 
 
 class Prepared(Protocol):
-    """A case allocated on a device, ready to be timed.
+    """A case allocated on a device and ready to be timed.
 
-    One that was compiled or tuned for may have `compile_s`, the seconds that this took.
+    If it was compiled or tuned, it may have `compile_s`, the seconds that this took.
     """
 
-    timing: str  # how `run` takes the time, one of TIMINGS
-    flush_bytes: int  # the memory that a cold run cycles through or flushes; 0 when hot
+    timing: str  # how `run` measures time, one of TIMINGS
+    flush_bytes: int  # the memory that a cold run rotates through or flushes; 0 if hot
 
     def run(self, loops: int) -> float:
-        """Execute the case `loops` times in a row and wait; return the seconds by the device's timer.
+        """Execute the case `loops` times in a row and wait; return the seconds on the device's timer.
 
-        The seconds are held against the host's clock around the call, and against the number of
-        executions: what cannot be is status `wrong_timing`.
+        The seconds are checked against the host's clock around the call and against the number of
+        executions. What cannot be true ends in status `wrong_timing`.
         """
 
     def outputs(self) -> Mapping[str, NDArray[np.generic]]:
-        """Execute once and return the outputs on the host, in a numpy type that holds them exactly."""
+        """Execute once; return the outputs on the host, in numpy types that hold them exactly."""
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Free the device's memory."""
 
 
 @runtime_checkable
 class HandsOver(Protocol):
-    """What a Prepared should offer besides: the very outputs that `run` left behind."""
+    """A recommended ability of a Prepared: the very outputs that `run` left behind."""
 
     def take_outputs(self) -> Mapping[str, NDArray[np.generic]]:
         """Return the outputs of the last execution on the host, without executing; then spoil them.
 
-        Spoiled on the device (with NaN, say), outputs show whether the next execution really wrote
-        them. Without this method, what is checked after timing is one more call of `outputs`.
+        Once they are spoiled on the device (with NaN, say), outputs show whether the next execution
+        really wrote them. Without this method, the check after timing is one more call of `outputs`.
         """
 
 
 @runtime_checkable
 class Staged(Protocol):
-    """What a Prepared may offer besides: where an execution spends its time."""
+    """An optional ability of a Prepared: the time of each stage of an execution."""
 
     def stages(self, loops: int) -> Mapping[str, float] | None:
-        """Execute `loops` times; return the seconds in each stage of the kernel, None if unknown."""
+        """Execute `loops` times; return the seconds in each stage of the kernel, or None if unknown."""
 
 
 class Backend(Protocol):
-    """A vendor's devices. Constructed without arguments; construction must be cheap.
+    """A vendor's devices. The class is constructed without arguments, and construction must be cheap.
 
-    A backend may have a method `diagnose(self) -> list[Finding]` besides: what `bench doctor` is to
-    tell about its drivers and devices. It is called whether the backend is available or not.
+    A backend may also have a method `diagnose(self) -> list[Finding]`: what `bench doctor` reports
+    about its drivers and devices. It is called whether or not the backend is available.
     """
 
     name: str
     priority: int  # among the backends that have a device, the highest is the default
 
     def unavailable(self) -> str | None:
-        """Return why this backend cannot be used here, as a sentence, or None when it can."""
+        """Return a sentence that says why this backend cannot be used here, or None if it can."""
 
     def devices(self) -> list[Device]:
-        """Return the devices present, by index."""
+        """Return the devices that are present, in the order of their indices."""
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the libraries that take part, such as {"torch": "2.13.0"}."""
+        """Return the versions of the libraries in use, such as {"torch": "2.13.0"}."""
 
     def implementations(self, kernel: str) -> list[str]:
-        """Return the names of the implementations offered for a kernel, best first."""
+        """Return the names of a kernel's implementations, best first."""
 
     def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
-        """Return why a case cannot run, as a sentence, or None when it can."""
+        """Return a sentence that says why a case cannot run, or None if it can."""
 
     def prepare(
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]

@@ -1,4 +1,4 @@
-"""The harness's own errors: a user's mistake is a sentence and an exit code, never a traceback."""
+"""Errors of the harness. A user's mistake ends in a sentence and an exit code, never in a traceback."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something the user can act on; the command line prints it and leaves with `exit_code`."""
+    """An error that the user can fix; the command line prints it and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class UsageError(BenchError):
-    """Bad options, configuration or input files: nothing was measured and nothing was written."""
+    """Bad options, configs or input files; nothing was measured and nothing was written."""
 
     exit_code = 2
 
 
 class InputWarning(UserWarning):
-    """Something in an input file was passed over or read in another way; the rest is used."""
+    """A part of an input file was skipped or reinterpreted; the rest is used."""
 
 
 class Unsupported(Exception):
@@ -31,11 +31,11 @@ class OutOfMemory(Exception):
 
 
 class DeviceLost(Exception):
-    """The device stopped answering; the cases that remain on it cannot run either."""
+    """The device stopped responding; the remaining cases on it cannot run either."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the closest of `choices`, or "" when none is close."""
+    """Return " (did you mean 'x'?)" for the closest of `choices`, or "" if none is close."""
     known = [str(choice) for choice in choices]
     longer = [choice for choice in known if len(name) > 2 and choice.startswith(name)]
     close = longer or difflib.get_close_matches(str(name), known, n=1)
@@ -43,6 +43,6 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def one_of(name: str, choices: Iterable[str]) -> str:
-    """Return the sentence that follows an unknown name: the nearest known one, and all of them."""
+    """Return the hint that follows an unknown name: the closest known name, and all known names."""
     known = list(choices)
     return f"{nearest(name, known)}; known: {', '.join(known) or 'none'}"

@@ -1,7 +1,7 @@
-"""Finds backends, kernels, implementations and chip tables: by entry point, ours like anyone's.
+"""Finds backends, kernels, implementations and tables of chips by their entry points.
 
-Nothing is imported before it is asked for. A plug-in that cannot be imported is reported with the
-reason; it never takes the harness down.
+The ones that ship with the harness are found the same way. Nothing is imported before it is needed. A
+plug-in that cannot be imported is reported with the reason and does not affect the others.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ CHIPS = "bench.chips"
 
 
 @dataclass
-class Found:
-    """The plug-ins of one group: those that loaded, and for the others why they did not."""
+class Plugins:
+    """The plug-ins of one group: the loaded objects, and for the others why they did not load."""
 
     loaded: dict[str, Any] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
 
 def registered(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name, in alphabetical order, importing nothing."""
+    """Return the entry points of a group by name, sorted, without importing any of them."""
     return {point.name: point for point in sorted(entry_points(group=group), key=lambda p: p.name)}
 
 
 @cache
-def load_all(group: str) -> Found:
-    """Import every plug-in of a group; collect the reasons of those that fail."""
-    found = Found()
+def load_all(group: str) -> Plugins:
+    """Import every plug-in of a group, and collect the errors of those that fail."""
+    plugins = Plugins()
     for name, point in registered(group).items():
         try:
-            found.loaded[name] = point.load()
+            plugins.loaded[name] = point.load()
         except Exception as error:
-            found.broken[name] = f"{type(error).__name__}: {error}"
-    return found
+            plugins.broken[name] = f"{type(error).__name__}: {error}"
+    return plugins
 
 
 def kernels() -> dict[str, type[Kernel]]:
@@ -51,9 +51,9 @@ def kernels() -> dict[str, type[Kernel]]:
 
 
 def load_backend(name: str) -> Any:
-    """Return an instance of the backend called `name`.
+    """Return an instance of the backend `name`.
 
-    Raises UsageError if no plug-in has that name; what the plug-in itself raises passes through.
+    Raises UsageError if no plug-in has that name. Exceptions of the plug-in itself propagate.
     """
     points = registered(BACKENDS)
     if name not in points:

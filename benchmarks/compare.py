@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.cases import Case, canonical_json
+from bench.config.cases import Case, canonical_json
 from bench.kernels.matmul import Matmul
 from bench.results.schema import NAMES
 

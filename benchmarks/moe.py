@@ -36,8 +36,8 @@ from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
 from backends.torch_device import to_device
 from bench.backend import Device
-from bench.kernels.moe_layer import MoeLayer
-from bench.models import get_model
+from bench.catalog.models import get_model
+from bench.kernels.moe.layer import MoeLayer
 
 PEER = "transformers-"
 READ_BYTES = 512 << 20

@@ -1,1 +1,1 @@
-"""The configs that ship with the harness, installed as bench.configs; run one by its name."""
+"""The configs that ship with the harness, installed as bench.config.shipped; run one by its name."""

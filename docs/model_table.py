@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from bench.analysis.attention import kept_bytes
-from bench.attention import Attention
-from bench.models import ASSUMED, Model, load_models
-from bench.parameters import active_parameters, total_parameters
+from bench.catalog.attention import Attention
+from bench.catalog.model_size import active_parameters, total_parameters
+from bench.catalog.models import ASSUMED, Model, load_models
 
 CONTEXT = 4096
 # A published size that is farther from the count than this has too few digits to be nearer.

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import build_config
+from bench.config.load import build_config
 from bench.kernels.base import Kernel
 from bench.plugins import kernels
-from bench.yaml_source import parse_yaml
+from bench.yaml_files.source import parse_yaml
 from tests.conftest import Bench
 
 ROOT = Path(__file__).parents[1]
@@ -110,8 +110,8 @@ def test_every_parameter_is_documented(kernel: type[Kernel]):
 
 
 def test_every_field_of_a_model_is_documented():
-    from bench import attention_kinds as kinds
-    from bench.models import Model
+    from bench.catalog import attention_kinds as kinds
+    from bench.catalog.models import Model
 
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     every = (kinds.GroupedQuery, kinds.Latent, kinds.Compressed, kinds.Linear, kinds.Mamba2)
@@ -135,7 +135,7 @@ def update():
     return module
 
 
-@pytest.mark.parametrize("name", ["claims.md", "cost.md", "models.md", "show.md"])
+@pytest.mark.parametrize("name", ["claims.md", "cost.md", "methods.md", "models.md", "show.md"])
 def test_quoted_output_is_up_to_date(update, name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert "<!-- $ " in text
@@ -158,7 +158,7 @@ def test_the_notebook_runs_and_shows_what_it_gives_now(update):
 
 
 def test_the_example_of_a_file_of_claims():
-    from bench.claims import build_claims
+    from bench.claims.load import build_claims
 
     (example,) = blocks((ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), "yaml")
     assert len(build_claims(parse_yaml(example, "docs/claims.md")).claims) == 1

@@ -1,6 +1,6 @@
 """What attention over a context costs a model: memory for keys and values, bytes read, FLOPs.
 
-Everything follows from the attention shape in models.yaml (bench.attention_kinds), with two FLOPs a
+Everything follows from the attention shape in models.yaml (bench.catalog.attention_kinds), with two FLOPs a
 multiplication. Training and prefill do 2·L·W·keys a token forward, for L layers and W = heads × (width
 of a query + width of a value): over a sequence of S tokens L·S·W when causal, twice that with all
 positions (PaLM, arXiv 2204.02311, appendix B: 12·L·H·Q·S forward and backward). Windows, chosen and
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.models import Model
+from bench.catalog.models import Model
 
 # Keys, values and states are kept in bfloat16 unless a caller knows better.
 CACHE_BYTES = 2

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.statistics import CONFIDENCE, TOO_NOISY
+from bench.backend import TOLERATED_EXCESS
 
 # What a comparison needs of a row.
 COLUMNS = (
@@ -53,9 +54,6 @@ COLUMNS = (
 # Two rows with these equal are of the same case: the routing decides how much work there is.
 KEY = ("case_id", "routing_sha256")
 
-# The same device cannot be this much faster than its data sheet.
-MOST_UTILIZATION = 1.02
-
 # Standard normal 97.5 % point: what half of an interval is in standard errors.
 Z = 1.959964
 
@@ -91,7 +89,7 @@ def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[
         "a stage of a layer, not a case": frame["stage"].notna(),
         "simulated: no measurement": frame["simulated"].fillna(False) & (not simulated),
         "not measured (status is not ok)": frame["status"] != "ok",
-        "faster than the device's peak allows": frame["utilization"] > MOST_UTILIZATION,
+        "faster than the device's peak allows": frame["utilization"] > TOLERATED_EXCESS,
     }
     left = pd.Series(True, index=frame.index)
     counts = {}

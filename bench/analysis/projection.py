@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.analysis.attention import AttentionWork
-from bench.analysis.claims import cell
 from bench.analysis.estimate import Estimate, exactly
-from bench.dtypes import DTYPES
+from bench.analysis.row_estimates import row_estimate
+from bench.catalog.model_size import active_parameters, total_parameters
+from bench.catalog.models import Model
 from bench.errors import UsageError
-from bench.models import Model
-from bench.parameters import active_parameters, total_parameters
+from bench.kernels.dtypes import DTYPES
 
 Row = Mapping[str, object]
 
@@ -99,7 +99,7 @@ class Layers:
             )
         below = max(count for count in known if count <= tokens)
         above = min(count for count in known if count >= tokens)
-        first, last = (cell(self.rows[count], "time_median_s") for count in (below, above))
+        first, last = (row_estimate(self.rows[count], "time_median_s") for count in (below, above))
         if below == above:
             return first
         share = math.log(tokens / below) / math.log(above / below)

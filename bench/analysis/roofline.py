@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.backend import Limits
+from bench.backend import TOLERATED_EXCESS, Limits
 from bench.kernels.base import Work
-
-# Above the data sheet by more than this is not luck: the peak, the clock or the time is wrong.
-TOLERATED_EXCESS = 1.02
 
 
 @dataclass(frozen=True)

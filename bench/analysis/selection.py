@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.config.filters import Filter
 from bench.errors import UsageError, nearest
-from bench.filters import Filter
 from bench.results.rows import column_values
 
 

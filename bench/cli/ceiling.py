@@ -63,8 +63,8 @@ def command(output: Path | None, dtypes: str | None, **options: Any) -> int:
     Exit codes: 0 found, 1 a case failed, 2 bad usage, 130 interrupted.
     """
     from bench.cli.progress import SearchProgress, Silent, console_of
-    from bench.config import Measurement
-    from bench.dtypes import DTYPES
+    from bench.config.load import Measurement
+    from bench.kernels.dtypes import DTYPES
     from bench.measure.ceiling import CeilingRequest, find_ceilings
     from bench.measure.discovery import choose_backend, choose_devices
 

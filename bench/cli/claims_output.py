@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from bench.analysis.claims import CaseFinding, Finding, allowed
 from bench.analysis.estimate import Estimate
-from bench.claims import Claims
+from bench.claims.judge import CaseFinding, Finding, allowed
+from bench.claims.load import Claims
 from bench.cli.format import UNKNOWN, significant, with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}

@@ -39,12 +39,12 @@ def command(
     bench cost results/published/nvidia-h100.csv --model deepseek-v3 --context 4096
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
     """
-    from bench.chips import load_chips
+    from bench.analysis.rents import parse_estimate, parse_prices
+    from bench.catalog.chips import load_chips
+    from bench.catalog.models import get_model
     from bench.cli.cost_text import cost_report
     from bench.cli.evidence import given_rows
     from bench.errors import UsageError
-    from bench.models import get_model
-    from bench.prices import parse_estimate, parse_prices
 
     if not results:
         raise click.UsageError("name a result file, such as results/published/nvidia-h100.csv")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote as quoted
 
 from bench.analysis.attention import AttentionWork, decode_attention, prefill_attention
-from bench.analysis.claims import cell, label
 from bench.analysis.cost import (
     fastest_by_chip,
     usd_per_exaflop,
@@ -16,11 +15,13 @@ from bench.analysis.cost import (
 )
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
+from bench.analysis.rents import market_rent
+from bench.analysis.row_estimates import case_label, row_estimate
+from bench.catalog.models import Model, assumed_shapes, load_models
+from bench.catalog.prices import api_prices, rent_sources
 from bench.cli.format import percent, significant, with_interval
 from bench.errors import UsageError
-from bench.kernels.routed import MOST_DECODE_TOKENS
-from bench.models import Model, assumed_shapes, load_models
-from bench.prices import api_prices, market_rent, rent_sources
+from bench.kernels.moe.base import MOST_DECODE_TOKENS
 
 Row = Mapping[str, object]
 
@@ -42,10 +43,10 @@ def cost_report(
     if products and model is None:
         yield "Fastest product of each chip and dtype"
         for (chip, dtype), row in sorted(products.items()):
-            rate = cell(row, "achieved_tflops")
+            rate = row_estimate(row, "achieved_tflops")
             price = per_hour(row, hours[chip], energy)
             cost = with_interval(usd_per_exaflop(price, rate))
-            reached = f"{label(row)}, {significant(rate.value)} TFLOP/s"
+            reached = f"{case_label(row)}, {significant(rate.value)} TFLOP/s"
             if row["utilization"]:
                 reached += f", {percent(row['utilization'])} of the peak"
             yield f"  {chip} {dtype}: ${cost} per exaFLOP ({reached})"

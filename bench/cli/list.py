@@ -63,15 +63,15 @@ def kernels() -> Listing:
 
 def configs() -> Listing:
     """Return the configs that `bench run NAME` knows."""
-    from bench.config import shipped_configs
+    from bench.config.load import shipped_configs
 
     return ("config", "what it measures"), list(shipped_configs().items())
 
 
 def models() -> Listing:
     """Return the models whose layer shapes are known."""
+    from bench.catalog.models import load_models
     from bench.cli.format import UNKNOWN
-    from bench.models import load_models
 
     lines: list[Line] = []
     for name, model in load_models().items():
@@ -86,7 +86,7 @@ def models() -> Listing:
 
 def chips() -> Listing:
     """Return the chips whose peak rates are known."""
-    from bench.chips import load_chips
+    from bench.catalog.chips import load_chips
     from bench.cli.format import significant
 
     lines: list[Line] = []

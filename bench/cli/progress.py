@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from bench.cli.format import duration, seconds, significant
 from bench.cli.table import half_width
-from bench.launcher import Rank
 from bench.measure.crew import Job
+from bench.measure.launcher import Rank
 from bench.measure.supervisor import Row
 
 

@@ -13,7 +13,6 @@ from bench.analysis.attention import (
     prefill_attention,
     uniform_attention_flops,
 )
-from bench.analysis.claims import cell
 from bench.analysis.estimate import Estimate
 from bench.analysis.projection import (
     Training,
@@ -26,11 +25,12 @@ from bench.analysis.projection import (
     train,
     training_flops_per_token,
 )
-from bench.chip_table import Chip
+from bench.analysis.rents import parse_estimate
+from bench.analysis.row_estimates import row_estimate
+from bench.catalog.chip_table import Chip
+from bench.catalog.models import Model, assumed_shapes
 from bench.cli.format import with_interval
 from bench.errors import UsageError, one_of
-from bench.models import Model, assumed_shapes
-from bench.prices import parse_estimate
 
 Row = Mapping[str, object]
 
@@ -148,9 +148,9 @@ def measured_utilization(asked: Asked, chip: Chip, rows: Sequence[Row]) -> tuple
     usable = [row for row in layers.rows.values() if row["utilization"]]
     if not usable:
         raise UsageError("the measured layers have no utilization; give --utilization")
-    best = max(usable, key=lambda row: cell(row, "utilization").value)
+    best = max(usable, key=lambda row: row_estimate(row, "utilization").value)
     what = "with its gradients" if trained else "in the forward pass"
-    return cell(best, "utilization"), (
+    return row_estimate(best, "utilization"), (
         f"measured: one layer {what} at {best['tokens']} tokens "
         f"({best['source'] or best['file']}), which no whole run exceeds"
     )

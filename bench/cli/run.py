@@ -131,8 +131,8 @@ def command(
     its local rank and writes a file of its own, NAME-HOST-RANK.csv; `bench merge` makes one of them.
     """
     started = time.monotonic()
-    from bench.config import load_config
-    from bench.filters import parse_filter
+    from bench.config.filters import parse_filter
+    from bench.config.load import load_config
 
     if options["resume"] and force:
         raise UsageError("--resume keeps the file and --force replaces it: give one of them")
@@ -157,8 +157,8 @@ def command(
 
     from bench.cli.progress import console_of
     from bench.cli.run_output import announce, show
-    from bench.launcher import device_of, find_rank, path_of
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
+    from bench.measure.launcher import device_of, find_rank, path_of
     from bench.measure.run import Request
     from bench.measure.supervisor import plan
     from bench.results.ceilings import choose_ceilings, place_of
@@ -180,7 +180,10 @@ def command(
         offered = {name: description.implementations.get(name, []) for name in wanted}
         implementation = choose_implementation(options["implementation"], offered)
         jobs = plan(cases, devices, offered, implementation)
-        places = {device.index: place_of(device, description) for device in devices}
+        places = {
+            device.index: place_of(device, description.name, description.versions)
+            for device in devices
+        }
         ceilings, notes = choose_ceilings(options["ceiling"], places)
         path = options["output"] or default_path(loaded.name, description.name)
         request = Request(

@@ -12,7 +12,7 @@ import click
 def command(what: str) -> None:
     """Print the JSON schema of configs or of result rows."""
     if what == "config":
-        from bench.config import config_schema
+        from bench.config.load import config_schema
 
         schema = config_schema()
     else:

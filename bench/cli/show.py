@@ -56,7 +56,7 @@ def command(
     from bench.analysis import selection
     from bench.cli import show_output
     from bench.cli.rows import rows_as_csv, rows_as_json
-    from bench.filters import parse_filter
+    from bench.config.filters import parse_filter
     from bench.results.load import load
     from bench.results.rows import frame_rows
     from bench.results.schema import NAMES

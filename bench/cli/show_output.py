@@ -12,8 +12,8 @@ from bench.cli.cases import case_name, case_shape
 from bench.cli.format import UNKNOWN, percent, printable, seconds, significant
 from bench.cli.markdown import escape_markdown, markdown_table
 from bench.cli.table import half_width, status_text, variant_text
-from bench.dtypes import DTYPES
 from bench.errors import UsageError
+from bench.kernels.dtypes import DTYPES
 from bench.results.rows import frame_rows
 from bench.results.schema import BY_NAME, Column, Row
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.analysis.statistics import TOO_NOISY
 from bench.cli.format import UNKNOWN, percent, seconds, significant
-from bench.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES
 
 Row = Mapping[str, object]
 

@@ -16,8 +16,8 @@ def command(config: str, force: bool) -> None:
     """
     from collections import Counter
 
-    from bench.config import load_config
-    from bench.models import assumed_shapes
+    from bench.catalog.models import assumed_shapes
+    from bench.config.load import load_config
 
     loaded = load_config(config, force=force)
     kernels = Counter(case.kernel.name for case in loaded.cases)

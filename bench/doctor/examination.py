@@ -12,7 +12,7 @@ from bench import plugins
 from bench.backend import Finding
 from bench.doctor import backends, host, neighbours, software
 from bench.errors import UsageError
-from bench.launcher import find_rank
+from bench.measure.launcher import find_rank
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Kernel `matmul`: batch × [m, k] · [k, n], the product that every peak rate is quoted for."""
+"""Kernel `matmul`: batched [m, k] · [k, n], the operation that peak rates are quoted for."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.dtypes import DTYPES, accumulate_roundoff
-from bench.inputs import generator, tensor
-from bench.kernels.base import FloatArray, Kernel, Operand, Size, Verification, Work, compare
+from bench.kernels.base import Kernel, Operand, Size, Work
+from bench.kernels.dtypes import DTYPES, FloatArray
+from bench.kernels.inputs import generator, tensor
+from bench.kernels.verification import (
+    RANDOM_WALK,
+    ErrorBound,
+    Verification,
+    compare,
+    product_tolerance,
+    worst_of,
+)
 
-# A product up to this size is verified whole; a larger one in this many random rows and columns.
+# Products up to this size are verified in full, larger ones in this many random rows and columns.
 WHOLE_FLOPS = 1 << 31
 SAMPLED = 32
 
@@ -20,12 +28,17 @@ SAMPLED = 32
 class Matmul(Kernel):
     """c[b] = a[b] · b[b] for `batch` independent products.
 
-    `layout` gives how each operand lies in memory, as BLAS does: `n` row-major as written, `t`
-    transposed, so that `nt` has a as [m, k] and b as [n, k] (a linear layer's weights).
-    The result has the dtype's output type: int32 for int8, bfloat16 for float8 and float4.
+    `layout` says how each operand is stored, as in BLAS: `n` row-major as written, `t` transposed. So
+    `nt` stores a as [m, k] and b as [n, k], as the weights of a linear layer are. The result has the
+    output type of the dtype: int32 for int8, bfloat16 for float8 and float4.
     """
 
     name: ClassVar[str] = "matmul"
+    error_bound = ErrorBound(
+        "2·(√k·u_acc + u_out + 2·u_in)",
+        "k sums in the accumulator, the result, both operands",
+        f"{RANDOM_WALK}; Higham 2002, *Accuracy and Stability of Numerical Algorithms*, 3.1",
+    )
 
     m: Size
     n: Size
@@ -34,7 +47,7 @@ class Matmul(Kernel):
     layout: Literal["nn", "nt", "tn", "tt"] = "nn"
 
     def shape(self, model: str | None = None) -> str:
-        """Return `m×n×k`, with the batch before it and the layout behind where they are not plain."""
+        """Return `m×n×k`, preceded by a batch above one and followed by a layout other than `nn`."""
         batch = f"{self.batch}·" if self.batch > 1 else ""
         layout = f" {self.layout}" if self.layout != "nn" else ""
         return f"{batch}{self.m}×{self.n}×{self.k}{layout}"
@@ -72,20 +85,13 @@ class Matmul(Kernel):
         }
 
     def tolerance(self) -> float:
-        """Return the relative error that rounding alone can explain, times two.
-
-        Random rounding errors add as a random walk: √k of the accumulator's, plus one of the result
-        and one of each operand (Higham, Accuracy and Stability of Numerical Algorithms, 3.1 and
-        Higham & Mary 2019 for the square root).
-        """
-        dtype = DTYPES[self.dtype]
-        accumulated = np.sqrt(self.k) * accumulate_roundoff(self.dtype)
-        return float(2 * (accumulated + dtype.output_roundoff + 2 * dtype.multiply_roundoff))
+        """Return twice the rounding of a product whose errors add as a random walk (`error_bound`)."""
+        return product_tolerance(self.dtype, self.k)
 
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `c` [batch, m, n] with float64 products: whole, or in random rows and columns."""
+        """Compare `c` [batch, m, n] with float64 products: in full, or in random rows and columns."""
         a, b, c = inputs["a"].array, inputs["b"].array, outputs["c"]
         a = a if self.layout[0] == "n" else a.swapaxes(1, 2)
         b = b if self.layout[1] == "n" else b.swapaxes(1, 2)
@@ -105,10 +111,10 @@ class Matmul(Kernel):
             self.tolerance(),
             compared,
         )
-        return max(across, down, key=lambda half: (not half.passed, half.rel_error))
+        return worst_of([across, down])
 
 
 def _product(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
-    """Return a · b in float64, converting no more of either than is needed."""
+    """Return a · b in float64."""
     product: FloatArray = np.matmul(a.astype(np.float64), b.astype(np.float64))
     return product

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backend import Device
-from bench.cases import Case, canonical_json
-from bench.config import Measurement
+from bench.config.cases import Case, canonical_json
+from bench.config.load import Measurement
 from bench.errors import BenchError
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from bench.backend import Device
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.protocol import Measure, Outcome
 from bench.measure.start_barrier import StartBarrier

@@ -8,12 +8,12 @@ from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import TOO_NOISY, Summary, summarize
-from bench.backend import Device, Telemetry
-from bench.cases import Case, canonical_json
+from bench.backend import TOLERATED_EXCESS, Device, Telemetry
+from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
+from bench.kernels.routing import Load
 from bench.measure.protocol import Outcome
 from bench.results.schema import COLUMNS
-from bench.routing import Load
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
@@ -23,9 +23,6 @@ SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry"
 
 # Slower at the end than at the start by more than this is worth a word.
 NOTABLE_DRIFT = 0.05
-
-# A ceiling that is passed by more than this was found in worse conditions.
-NOTABLE_EXCESS = 1.02
 
 
 def make_row(
@@ -241,7 +238,7 @@ def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
 def _warnings(found: Rates, summary: Summary) -> list[str]:
     warnings = list(found.warnings)
     above = found.utilization_of_ceiling
-    if above is not None and above > NOTABLE_EXCESS:
+    if above is not None and above > TOLERATED_EXCESS:
         warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
     half_width = summary.half_width
     if half_width is None:

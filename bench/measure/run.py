@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 
 import pyperf
 
-from bench.config import Config, Measurement
+from bench.config.load import Config, Measurement
 from bench.errors import BenchError
 from bench.measure.client import WorkerProcess
 from bench.measure.crew import Crew, Job

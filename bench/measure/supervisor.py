@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bench.backend import Device
-from bench.cases import Case
-from bench.config import Measurement
+from bench.config.cases import Case
+from bench.config.load import Measurement
 from bench.measure.crew import Crew, Job
 from bench.measure.environment import utc_now
 from bench.measure.protocol import Measure, Outcome, Verified

@@ -20,9 +20,10 @@ from bench.backend import (
     Telemetry,
     TelemetrySampler,
 )
-from bench.dtypes import DTYPES
 from bench.errors import DeviceLost, OutOfMemory, Unsupported
-from bench.kernels.base import Kernel, Operand, Verification
+from bench.kernels.base import Kernel, Operand
+from bench.kernels.dtypes import DTYPES
+from bench.kernels.verification import Verification
 from bench.measure.outputs import Outputs, disagreement, fingerprint
 from bench.measure.protocol import Measure, Outcome
 from bench.measure.sampling import Goal, Progress, Sampler, Samples

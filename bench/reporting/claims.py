@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.analysis.claims import Finding
-from bench.claims import Claims
+from bench.claims.judge import Finding
+from bench.claims.load import Claims
 from bench.cli.claims_output import by_sentence, claimed, evidence, found, to_measure
 from bench.reporting.figure import Section, Table
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.analysis.compare import VERDICTS, Comparison
-from bench.analysis.pairing import MOST_UTILIZATION
+from bench.backend import TOLERATED_EXCESS
 from bench.cli.cases import case_name
 from bench.cli.format import percent, seconds, significant
 from bench.reporting.figure import Table
@@ -97,7 +97,7 @@ def not_measured(rows: pd.DataFrame, found: Comparison | None) -> Table | None:
             ["side", "status", "error"], observed=True, sort=False, dropna=False
         )
     ]
-    beyond = rows[(rows["status"] == "ok") & (rows["utilization"] > MOST_UTILIZATION)]
+    beyond = rows[(rows["status"] == "ok") & (rows["utilization"] > TOLERATED_EXCESS)]
     lines += [
         (
             str(side),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bench.backend import Device, Limits
 from bench.errors import UsageError
-from bench.measure.protocol import BackendDescription
 from bench.results.reader import read_rows
 from bench.results.schema import Row
 
@@ -97,17 +96,17 @@ def keep(path: Path, place: Row) -> Path:
     return kept
 
 
-def place_of(device: Device, description: BackendDescription) -> Row:
-    """Return what tells a device and its software from others, in columns of a row."""
+def place_of(device: Device, backend: str, versions: Mapping[str, str]) -> Row:
+    """Identify a device and its software by columns of a row; `versions` are the backend's."""
     return {
-        "backend": description.name,
+        "backend": backend,
         "chip": device.chip,
         "device_name": device.name,
         "threads": device.threads,
         "simulated": device.simulated,
         "host": socket.gethostname(),
         "device_index": device.index,
-        "torch": description.versions.get("torch"),
+        "torch": versions.get("torch"),
         "driver": device.driver,
     }
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from bench.backend import TOLERATED_EXCESS
 from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
 from bench.results.reader import (
@@ -34,9 +35,6 @@ from bench.results.schema import BY_NAME, COLUMNS, NAMES, Column, Row
 
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16
-
-# Above the data sheet by more than this a row needs a word in `warnings`.
-MOST_UTILIZATION = 1.02
 
 # Held against their columns whatever is asked for: a file with impossible rates is no good for anything.
 CHECKED = ("schema_version", *(column.name for column in COLUMNS if column.group == "rates"))
@@ -241,7 +239,7 @@ def _from_rows(rows: list[Row], wanted: list[str], name: str) -> pd.DataFrame:
     if beyond.any():
         row = rows[int(np.flatnonzero(beyond)[0])]
         raise UsageError(
-            f"{name}: {row['case_id']}: utilization: expected at most {MOST_UTILIZATION} where "
+            f"{name}: {row['case_id']}: utilization: expected at most {TOLERATED_EXCESS} where "
             f"warnings is empty, found {row['utilization']}"
         )
     return frame
@@ -249,7 +247,7 @@ def _from_rows(rows: list[Row], wanted: list[str], name: str) -> pd.DataFrame:
 
 def _beyond_physics(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return where a row is faster than its data sheet without a word about it."""
-    high = frame["utilization"].to_numpy() > MOST_UTILIZATION
+    high = frame["utilization"].to_numpy() > TOLERATED_EXCESS
     silent = frame["warnings"].isna().to_numpy()
     return np.asarray(high & silent)
 

@@ -8,16 +8,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.cases import canonical_json
-from bench.dtypes import DTYPES
+from bench.backend import TOLERATED_EXCESS
+from bench.config.cases import canonical_json
+from bench.kernels.dtypes import DTYPES
 from bench.results.reader import Problem, open_result, scan
 from bench.results.schema import COLUMNS, KEY, OWN, SCHEMA_VERSION, Row, is_published
 
 # Cells that follow from others may differ from them as much as a spreadsheet's 15 digits make them.
 CLOSE = 1e-9
-
-# Above the data sheet by more than this a row needs a word in `warnings`.
-TOLERATED_EXCESS = 1.02
 
 Fault = tuple[str, str]  # column and message
 

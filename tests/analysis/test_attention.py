@@ -11,7 +11,7 @@ from bench.analysis.attention import (
     prefill_attention,
     uniform_attention_flops,
 )
-from bench.models import get_model, load_models
+from bench.catalog.models import get_model, load_models
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from bench.analysis.projection import (
     train,
     training_flops_per_token,
 )
+from bench.catalog.models import get_model
 from bench.errors import UsageError
-from bench.models import get_model
 
 MODEL = "deepseek-v3"
 

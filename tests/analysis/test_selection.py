@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.selection import select, sort
+from bench.config.filters import parse_filter
 from bench.errors import UsageError
-from bench.filters import parse_filter
 from bench.results.load import load
 from tests.results.bad_files import sound
 from tests.results.conftest import make_row

@@ -17,7 +17,7 @@ from backends.torch_moe_compiled import Compiled as CompiledLayer
 from backends.torch_triton import TritonMatmul
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 DEVICE = Device(index=0, name="test", chip="test")
 CPU = torch.device("cpu")

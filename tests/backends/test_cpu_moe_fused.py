@@ -16,7 +16,7 @@ from backends.cpu_moe_fused import ACTIVATIONS, Fused, GroupedLinear
 from backends.torch_moe import activate
 from bench.backend import Device
 from bench.errors import Unsupported
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 BACKEND = CpuBackend()
 DEVICE = Device(index=0, name="test", chip="test", cache_bytes=None)

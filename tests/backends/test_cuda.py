@@ -20,7 +20,7 @@ from backends import (
 from backends.cuda import CudaBackend, compile_target, device_files_forbidden, peaks, use_tf32
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 from tests.backends.test_nvml import H100, UUID
 from tests.simulators.nvml.player import Player
 

@@ -11,7 +11,7 @@ import torch
 from backends import torch_device
 from backends.torch_moe_flashinfer import FlashInfer
 from backends.torch_moe_vllm import Vllm
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 from bench.results.schema import STAGES
 
 FOLDER = Path(__file__).parent.parent / "simulators" / "moe_libraries"

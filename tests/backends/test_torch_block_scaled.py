@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.kernels.grouped_matmul import GroupedMatmul
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 GPU = torch.device("cuda", 0)
 BOTH = pytest.mark.parametrize("implementation", [Mxfp8(), Nvfp4()], ids=lambda one: one.name)

@@ -18,8 +18,8 @@ from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.grouped_matmul import GroupedMatmul
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
-from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.moe_parts import MoeCombine, MoeDispatch, MoeGate
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.parts import MoeCombine, MoeDispatch, MoeGate
 from bench.results.schema import STAGES
 
 BACKEND = CpuBackend()

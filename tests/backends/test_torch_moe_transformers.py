@@ -13,7 +13,7 @@ import torch
 
 from backends import torch_moe_transformers as peer
 from backends.cpu import CpuBackend
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 
 CPU = torch.device("cpu")
 SMALL = {"hidden": 16, "intermediate": 16, "experts": 8, "top_k": 2, "tokens": 4}
@@ -67,7 +67,7 @@ def test_nothing_is_imported_before_a_layer_is_built():
     code = (
         "import sys, torch\n"
         "from backends.torch_moe_transformers import Eager\n"
-        "from bench.kernels.moe_layer import MoeLayer\n"
+        "from bench.kernels.moe.layer import MoeLayer\n"
         f"Eager().unsupported(MoeLayer(dtype='bfloat16', **{SMALL}), torch.device('cpu'))\n"
         "assert 'transformers' not in sys.modules\n"
     )

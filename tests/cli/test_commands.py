@@ -31,7 +31,7 @@ def test_version(bench):
         ("kernels", ["matmul", "moe_layer", "memory"]),
         ("configs", ["smoke", "moe-deepseek-v3"]),
         ("chips", ["h100", "ascend-910b2"]),
-        ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumoured", "(rumoured;"]),
+        ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumored", "(rumored;"]),
     ],
 )
 def test_list(bench, what, expected):
@@ -88,8 +88,8 @@ def test_nothing_heavy_is_imported_for_help():
 
 def test_a_run_never_imports_torch_or_pandas_in_the_harness():
     code = (
-        "import sys, bench.cli.run, bench.measure.run, bench.config, bench.cli.table\n"
-        "from bench.config import load_config; load_config('smoke')\n"
+        "import sys, bench.cli.run, bench.measure.run, bench.config.load, bench.cli.table\n"
+        "from bench.config.load import load_config; load_config('smoke')\n"
         "heavy = {'torch', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

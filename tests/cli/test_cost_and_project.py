@@ -110,20 +110,20 @@ def test_with_attention_the_cheapest_of_each_phase_is_shown(invoke):
     assert [line.split("bfloat16, ")[1].split()[0] for line in lines] == ["prefill", "decoding"]
 
 
-def test_a_rumoured_shape_is_said_to_be_an_assumption(invoke):
-    rumour = "deepseek-1.2t-rumoured"
+def test_a_rumored_shape_is_said_to_be_an_assumption(invoke):
+    rumor = "deepseek-1.2t-rumored"
     on = ("--chip", "h100-sxm", "--chips", "64")
-    sentence = f"- {rumour} is rumoured; its shape is an assumption"
-    trained = invoke("project", rumour, *on, "--utilization", "0.3")
-    assert trained.startswith("Training DeepSeek 1.2T (rumoured; its shape is an assumption) on 64")
+    sentence = f"- {rumor} is rumored; its shape is an assumption"
+    trained = invoke("project", rumor, *on, "--utilization", "0.3")
+    assert trained.startswith("Training DeepSeek 1.2T (rumored; its shape is an assumption) on 64")
     assert sentence in trained
-    shape = {"kernel": "moe_layer", "model": rumour, "chip": "h100-sxm", "pass": "forward"}
-    write(invoke, "rumour.csv", make_row(**shape, tokens=64))
-    served = invoke("project", rumour, *on, "--decode", "64", "--results", "rumour.csv")
-    assert served.startswith("Inference of DeepSeek 1.2T (rumoured; its shape is an assumption)")
+    shape = {"kernel": "moe_layer", "model": rumor, "chip": "h100-sxm", "pass": "forward"}
+    write(invoke, "rumor.csv", make_row(**shape, tokens=64))
+    served = invoke("project", rumor, *on, "--decode", "64", "--results", "rumor.csv")
+    assert served.startswith("Inference of DeepSeek 1.2T (rumored; its shape is an assumption)")
     assert sentence in served
-    assert sentence in invoke("cost", "rumour.csv")
-    assert sentence in invoke("cost", "rumour.csv", "--model", rumour)
+    assert sentence in invoke("cost", "rumor.csv")
+    assert sentence in invoke("cost", "rumor.csv", "--model", rumor)
 
 
 RUN = ("project", "deepseek-v3", "--chip", "h800-sxm", "--chips", "2048")

@@ -73,10 +73,10 @@ def test_formats_for_other_programs(small):
     assert len(list(csv.reader(io.StringIO(text)))) == 4
 
 
-def test_a_rumoured_shape_is_said_to_be_an_assumption(plugged):
-    layer = "{kernel: moe_layer, model: deepseek-1.2t-rumoured, dtype: float32, tokens: 1}"
+def test_a_rumored_shape_is_said_to_be_an_assumption(plugged):
+    layer = "{kernel: moe_layer, model: deepseek-1.2t-rumored, dtype: float32, tokens: 1}"
     plugged.write("c.yaml", f"kernels:\n  - {layer}\n")
-    sentence = "note: deepseek-1.2t-rumoured is rumoured; its shape is an assumption"
+    sentence = "note: deepseek-1.2t-rumored is rumored; its shape is an assumption"
     assert sentence in run(plugged, "-o", "r.csv").stderr.replace("\n", " ")
     assert sentence in plugged("validate-config", "c.yaml").stdout
 
@@ -145,7 +145,7 @@ def test_the_table_fits(small, width):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nothing"], "no shipped config 'nothing'"),
+        (["run", "nothing"], "'nothing' is neither a file nor a shipped config"),
         (["run", "smoek"], "did you mean 'smoke'"),
         (["run", "c.yaml", "--backend", "cdua"], "unknown backend 'cdua' (did you mean 'cuda'?)"),
         (["run", "c.yaml", "--backend", "broken"], "broken cannot be used here: AttributeError"),

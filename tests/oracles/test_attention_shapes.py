@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from bench.models import get_model
+from bench.catalog.models import get_model
 
 pytest.importorskip("transformers")
 

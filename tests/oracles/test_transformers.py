@@ -17,11 +17,11 @@ from backends.cpu_moe import Packed
 from backends.torch_device import to_device, to_host
 from backends.torch_moe import Loop
 from backends.torch_moe_grouped import Grouped
-from bench.inputs import generator
-from bench.kernels import moe_reference
 from bench.kernels.base import Operand
-from bench.kernels.moe_layer import MoeLayer
-from bench.kernels.moe_reference import Part
+from bench.kernels.inputs import generator
+from bench.kernels.moe import reference as moe_reference
+from bench.kernels.moe.layer import MoeLayer
+from bench.kernels.moe.reference import Part
 
 pytest.importorskip("transformers")
 
@@ -79,7 +79,7 @@ def distance(a, b):
 
 def check_forward(case, family, inputs, seed):
     operands = on_device(inputs)
-    ours = case.reference(inputs, np.arange(case.tokens), seed)
+    ours = moe_reference.forward(case, inputs, np.arange(case.tokens), seed)
     oracle = to_host(theirs(case, family, operands)).astype(np.float64)
     tolerance = max(case.tolerance(), SCORES_IN_FLOAT32)
     assert distance(oracle, ours) <= tolerance, "our reference against transformers"

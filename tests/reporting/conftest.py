@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from bench.backend import Device, Limits, Telemetry
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
 from bench.measure.run import pyperf_run

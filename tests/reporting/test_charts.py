@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.compare import compare
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.errors import UsageError
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 from bench.reporting import theme
 from bench.reporting.charts.bars import (
     bars_of,

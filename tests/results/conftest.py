@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cases import Case, canonical_json
+from bench.config.cases import Case, canonical_json
 from bench.kernels.matmul import Matmul
 
 

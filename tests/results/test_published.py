@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bench.cases import Case
+from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
 from bench.results.reader import read_rows
 from bench.results.schema import NAMES, results_schema
@@ -96,7 +96,7 @@ def test_a_published_row_needs_evidence_and_an_own_row_has_none(rows, ok):
     published = rows["ascend-910b2"][0]
     validator.validate(published)
     assert not validator.is_valid({**published, "evidence": None})
-    assert not validator.is_valid({**published, "evidence": "rumoured"})
+    assert not validator.is_valid({**published, "evidence": "rumored"})
     assert not validator.is_valid({**published, "flops": None})
     assert not validator.is_valid({**published, "source": None})  # then it lacks what a run knows
     assert not validator.is_valid(ok(evidence="measured"))

@@ -4,12 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from bench.backend import Device, Limits, Telemetry
-from bench.cases import Case
 from bench.cli.validate import command
+from bench.config.cases import Case
 from bench.errors import UsageError
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
-from bench.kernels.moe_layer import MoeLayer
+from bench.kernels.moe.layer import MoeLayer
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row
 from bench.results.reader import Problem

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bench.analysis.roofline import rates
 from bench.backend import Limits
-from bench.cases import canonical_json, case_id
-from bench.chips import load_chips
+from bench.catalog.chips import load_chips
+from bench.config.cases import canonical_json, case_id
 from bench.kernels.base import Work
-from bench.kernels.routed import MOST_DECODE_TOKENS
+from bench.kernels.moe.base import MOST_DECODE_TOKENS
 from bench.results.cells import format_row
 from bench.results.schema import NAMES, SCHEMA_VERSION, Row
 from bench.results.validate import check_row

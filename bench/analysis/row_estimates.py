@@ -1,0 +1,73 @@
+"""Quantities of result rows as estimates: the value of a column with the interval of its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.analysis.estimate import Estimate, exactly
+from bench.kernels.dtypes import DTYPES
+
+Row = Mapping[str, object]
+
+# Columns that are inversely proportional to the time, and so have the interval of its inverse.
+RATES = (
+    "achieved_tflops",
+    "achieved_gbps",
+    "tokens_per_s",
+    "utilization",
+    "utilization_of_ceiling",
+    "roofline_fraction",
+)
+# Bootstrap resamples of a geometric mean.
+RESAMPLES = 2000
+
+
+def row_estimate(row: Row, column: str) -> Estimate:
+    """Return the value of a column, with the interval that the time's interval implies."""
+    value = number(row[column])
+    low, median, high = (row.get(name) for name in ("ci_low_s", "time_median_s", "ci_high_s"))
+    if not low or not high or not median:
+        return exactly(value)
+    if column == "time_median_s":
+        return Estimate(value, number(low), number(high))
+    if column in RATES:
+        slow, fast = number(median) / number(high), number(median) / number(low)
+        return Estimate(value, value * slow, value * fast)
+    return exactly(value)
+
+
+def case_label(row: Row) -> str:
+    """Name a row's case in a few words: dtype and shape."""
+    if "item" in row:
+        return str(row["item"])
+    dtype = str(row["dtype"])
+    short = DTYPES[dtype].short if dtype in DTYPES else dtype
+    if row.get("tokens") is not None:
+        what = row["model"] or f"{row['experts']}x{row['hidden']}x{row['intermediate']}"
+        return f"{short} {what} {row['tokens']} tokens {row['routing'] or ''}".strip()
+    if row.get("m") is not None:
+        return f"{short} {row['m']}×{row['n']}×{row['k']}"
+    return str(row["case_id"])
+
+
+def geometric_mean(estimates: Sequence[Estimate]) -> Estimate | None:
+    """Return the geometric mean of at least three positive estimates, None otherwise.
+
+    The interval is a 95 % percentile bootstrap over the cases (Efron 1979) from a fixed seed: it says how
+    much the mean depends on which cases were measured.
+    """
+    values = [estimate.value for estimate in estimates]
+    if len(values) < 3 or min(values) <= 0:
+        return None
+    logs = np.log(values)
+    drawn = np.random.default_rng(0).choice(logs, (RESAMPLES, len(logs))).mean(axis=1)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Estimate(*(float(np.exp(x)) for x in (logs.mean(), low, high)))
+
+
+def number(value: object) -> float:
+    """Return the value of a numeric cell that is known to be filled."""
+    assert isinstance(value, (int, float))
+    return float(value)

@@ -1,0 +1,81 @@
+"""Finds the chip, and so its peak rates, by the name that a driver reports, in all installed tables.
+
+A chip that is in no table has no peak. There is no default and no guess: a utilization against the peak
+of the wrong chip is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
+
+from bench import plugins
+from bench.catalog.chip_table import Architecture, Chip, Table, parse_table
+from bench.errors import UsageError, one_of
+
+
+@cache
+def load_tables() -> dict[str, Table]:
+    """Return all tables by the name of their plug-in. Raises UsageError for an invalid one."""
+    tables: dict[str, Table] = {}
+    owner: dict[str, str] = {}
+    for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
+        try:
+            text = file.read_text(encoding="utf-8")
+        except AttributeError:
+            raise UsageError(
+                f"the plug-in {plugin!r} of {plugins.CHIPS}: expected the path of a YAML file, "
+                f"got {file!r}"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: cannot be read: {error}") from None
+        tables[plugin] = parse_table(text, str(file))
+        for chip in tables[plugin].chips:
+            if owner.setdefault(chip, plugin) != plugin:
+                raise UsageError(
+                    f"{file}: chips.{chip}: is already in the table of the plug-in {owner[chip]!r}; "
+                    "give it another id"
+                )
+    return tables
+
+
+@cache
+def load_chips() -> Mapping[str, Chip]:
+    """Return the chips of all tables by id. Raises UsageError for an invalid table."""
+    return MappingProxyType(
+        {name: chip for table in load_tables().values() for name, chip in table.chips.items()}
+    )
+
+
+def find_chip(device_name: str, chips: Iterable[Chip] | None = None) -> Chip | None:
+    """Return the chip with this device name; None if there is none, or more than one.
+
+    Names that are listed in a table take precedence over patterns. A pattern must match the whole name,
+    so that an unlisted variant or a slice of a device is not mistaken for the chip in its name.
+    """
+    name = device_name.strip()
+    known = list(load_chips().values() if chips is None else chips)
+    matches = [chip for chip in known if name in chip.names]
+    matches = matches or [chip for chip in known if chip.fits(name)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def get_chip(name: str) -> Chip:
+    """Return a chip by id. Raises UsageError that suggests the closest id."""
+    chips = load_chips()
+    if name not in chips:
+        raise UsageError(f"unknown chip {name!r}{one_of(name, chips)}")
+    return chips[name]
+
+
+def find_architecture(target: str, device_name: str = "") -> Architecture | None:
+    """Return the architecture of a compile target such as sm_90, None if it is in no table.
+
+    The device's name decides between architectures of one target whose rates differ.
+    """
+    every = [known for table in load_tables().values() for known in table.architectures.values()]
+    same = [known for known in every if known.target == target]
+    matches = [known for known in same if known.fits(device_name.strip())]
+    matches = matches or [known for known in same if known.pattern is None]
+    return matches[0] if len(matches) == 1 else None

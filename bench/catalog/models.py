@@ -1,0 +1,145 @@
+"""The shapes of mixture-of-experts models, from models.yaml, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from bench.catalog.attention_kinds import AnyAttention
+from bench.errors import UsageError, one_of
+
+# Which embeddings a published number of parameters includes: both matrices, only the output's (the
+# input is a table lookup), or none.
+Counted = Literal["all", "output", "no_embeddings"]
+
+# The note on every figure of a rumored model.
+ASSUMED = "rumored; its shape is an assumption"
+
+# The fields that determine the work of one mixture-of-experts layer.
+LAYER_FIELDS = (
+    "hidden",
+    "intermediate",
+    "experts",
+    "top_k",
+    "shared_experts",
+    "shared_intermediate",
+    "expert_hidden",
+    "activation",
+    "gated",
+    "gate",
+    "groups",
+    "topk_groups",
+    "normalize",
+    "scaling",
+    "correction_bias",
+)
+
+
+class Model(BaseModel):
+    """A model's shape in the terms of the kernel moe_layer, and its size as published.
+
+    `layers` counts blocks of attention and experts or, if each layer is only one of the two (Nemotron),
+    the layers of either kind. `dense_layers` have one MLP of `dense_intermediate` in place of experts;
+    they are the first ones, `interleaved` with the others, or `beside` the experts of the same layers.
+    `expert_hidden` is the input and output width of routed experts if it differs from `hidden` (latent
+    experts). Experts that are not `gated` have two matrices. `total_params_b` and `active_params_b` are
+    the published sizes in billions, with the published digits; `total_counts` and `active_counts` say
+    which embeddings they include. `notes` says how a case of this shape differs from the model, and what
+    else the published sizes include. docs/models.md describes every field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    status: Literal["published", "rumored"]
+    released: str
+    hidden: PositiveInt
+    layers: PositiveInt
+    moe_layers: PositiveInt
+    dense_layers: NonNegativeInt = 0
+    dense_intermediate: PositiveInt | None = None
+    dense_place: Literal["first", "interleaved", "beside"] = "first"
+    intermediate: PositiveInt
+    experts: PositiveInt
+    top_k: PositiveInt
+    shared_experts: NonNegativeInt
+    shared_intermediate: NonNegativeInt
+    expert_hidden: PositiveInt | None = None
+    activation: str
+    gated: bool
+    gate: str
+    groups: PositiveInt
+    topk_groups: PositiveInt
+    normalize: bool
+    scaling: float
+    correction_bias: bool
+    vocabulary: PositiveInt
+    tied: bool = False
+    attention: tuple[AnyAttention, ...] = Field(min_length=1)
+    total_params_b: PositiveFloat | None
+    active_params_b: PositiveFloat | None
+    total_counts: Counted = "all"
+    active_counts: Counted = "all"
+    source: list[str] = Field(min_length=1)
+    notes: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Model:
+        if self.top_k > self.experts:
+            raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
+        if bool(self.dense_layers) != bool(self.dense_intermediate):
+            raise ValueError("dense_layers: give it together with dense_intermediate")
+        if bool(self.shared_experts) != bool(self.shared_intermediate):
+            raise ValueError("shared_experts: give it together with shared_intermediate")
+        mixers = sum(kind.layers for kind in self.attention)
+        blocks = self.moe_layers + (0 if self.dense_place == "beside" else self.dense_layers)
+        if self.layers not in (mixers + blocks, mixers if mixers == blocks else None):
+            raise ValueError(
+                f"layers: {self.layers} is neither the {mixers} layers of attention, each with one of "
+                f"{blocks} layers of experts or dense MLPs, nor the sum of the two"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The title, with a note if the shape is an assumption."""
+        return self.title if self.status == "published" else f"{self.title} ({ASSUMED})"
+
+    def moe_layer(self) -> dict[str, Any]:
+        """Return the parameters of the kernel moe_layer that this model determines."""
+        return {name: getattr(self, name) for name in LAYER_FIELDS}
+
+
+@cache
+def load_models() -> dict[str, Model]:
+    """Return all models by name."""
+    text = (resources.files("bench.catalog") / "models.yaml").read_text(encoding="utf-8")
+    return {name: Model(**fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def get_model(name: str) -> Model:
+    """Return a model by name. Raises UsageError that suggests the closest name."""
+    models = load_models()
+    if name not in models:
+        raise UsageError(f"unknown model {name!r}{one_of(name, models)}")
+    return models[name]
+
+
+def assumed_shapes(names: Iterable[str | None]) -> list[str]:
+    """Return a note for each rumored model among the names, for results that depend on its shape."""
+    models = load_models()
+    known = dict.fromkeys(name for name in names if name in models)
+    return [f"{name} is {ASSUMED}" for name in known if models[name].status == "rumored"]

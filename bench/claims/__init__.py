@@ -1,0 +1,1 @@
+"""Published claims, and whether measured rows support them."""

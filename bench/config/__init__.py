@@ -1,0 +1,1 @@
+"""Configs: from YAML to the cases that they describe."""

@@ -1,0 +1,257 @@
+"""Kernel `moe_layer`: gate, dispatch, experts, combine and shared experts of one transformer layer.
+
+    logits = x · routerᵀ + planted           [tokens, experts]
+    chosen, weight = gate(logits)            [tokens, top_k]
+    y[t] = Σ_j weight[t, j] · expert_{chosen[t, j]}(x[t])  +  shared(x[t])
+    expert_e(x) = (act(x · gate_eᵀ) ∘ (x · up_eᵀ)) · down_eᵀ
+
+How tokens find their experts is in `bench.kernels.moe.base`; `bench.kernels.moe.reference` computes the
+layer and its gradients in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.kernels.base import Operand, Work
+from bench.kernels.dtypes import DTYPES, FloatArray, accumulate_roundoff
+from bench.kernels.inputs import generator, tensor
+from bench.kernels.moe.reference import Part, forward, gradients
+from bench.kernels.moe.shape import SCALED, LayerShape
+from bench.kernels.moe.stages import stage_work
+from bench.kernels.verification import (
+    RANDOM_WALK,
+    SAFETY,
+    ErrorBound,
+    Verification,
+    compare,
+)
+
+# Layers up to this size are verified for every token, larger ones for this many random tokens and the
+# gradients of this many random experts.
+WHOLE_FLOPS = 1 << 31
+SAMPLED_TOKENS = 32
+SAMPLED_EXPERTS = 2
+
+# Relative rounding error of quantized rows, before both products. int8: the largest value of a token,
+# about four standard deviations, becomes 127, and rounding to steps of that size is an error of
+# 4 / 127 / √12 standard deviations; rows between the products are products of two normal numbers, whose
+# largest value is about sixteen. float8_e4m3: at most 2**-4, uniformly distributed.
+INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
+FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
+
+# Shape and scale by name.
+Shapes = dict[str, tuple[tuple[int, ...], float]]
+
+
+class MoeLayer(LayerShape):
+    """A mixture-of-experts layer, forward or with its gradients.
+
+    `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
+    `shared_experts` together (by default `shared_experts` · `intermediate`). `expert_hidden` is the
+    input and output width of routed experts if it differs from the model's (latent experts: one
+    projection before dispatch, one after combine).
+
+    `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
+    tokens, router and all matrices of experts, as one training step does, without recomputation.
+
+    In int8 and float8_e4m3 the weights of experts have per-channel scales, and rows are quantized on
+    the fly with per-token scales; tokens, gate and results are bfloat16.
+    """
+
+    name: ClassVar[str] = "moe_layer"
+    error_bound = ErrorBound(
+        "2·(√(p + top_k)·(u_out + u_in) + √(hidden + intermediate)·u_acc + q)",
+        "p = 4 products and activations, 8 with gradients; in the worst implementation each of top_k "
+        f"sums; quantized rows q = {INT8_ROUNDOFF:.3f} in int8, {FLOAT8_ROUNDOFF:.3f} in float8_e4m3",
+        RANDOM_WALK,
+    )
+
+    def shape(self, model: str | None = None) -> str:
+        """Describe experts, the devices that share them, top_k, widths, tokens and routing."""
+        widths = "" if model else f" {self.hidden}×{self.intermediate}"
+        backward = " +backward" if self.backward else ""
+        return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
+
+    def work(self, seed: int) -> Work:
+        """Return the FLOPs and minimum bytes of the layer.
+
+        With T tokens, hidden H, intermediate I, E experts, A assignments (T·top_k minus dropped ones)
+        and S the shared width, the forward pass has 2·T·H·E for the gate, 6·A·H·I for routed experts
+        (three products; 4·A·H·I without a gate matrix), 6·T·H·S for shared experts, and 4·T·H·L for the
+        projections of a latent layer of width L. The report of DeepSeek-V3 and verl's flops_counter
+        count the same; activation, softmax and sums are left out, as they are below 0.1 %. Gradients
+        need two more products for each of these, so forward_backward counts three times as much
+        (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
+
+        Bytes are those of tokens in and out, the router, the shared experts, and the weights of routed
+        experts with at least one token; twice that with gradients.
+        """
+        counts, load = self.load(seed)
+        one_expert = self.matrices * self.width * self.intermediate
+        router = self.hidden * self.experts
+        always = self.matrices * self.hidden * self.shared_width + (
+            2 * self.hidden * self.width if self.latent else 0
+        )
+        reached = always + int(np.count_nonzero(counts)) * one_expert
+        weight_bytes = reached * DTYPES[self.dtype].bytes + router * self._token_bytes
+        token_bytes = 2 * self.tokens * self.hidden * self._token_bytes
+        flops = 2 * (self.tokens * (router + always) + int(counts.sum()) * one_expert)
+        both = 2 if self.backward else 1
+        return Work(
+            flops=3 * flops if self.backward else flops,
+            bytes=both * (weight_bytes + token_bytes),
+            weight_bytes=both * weight_bytes,
+            tokens=self.tokens,
+            load=load,
+        )
+
+    def stage_work(self, seed: int) -> dict[str, Work]:
+        """Return the work of the stages of a forward pass."""
+        return {} if self.backward else stage_work(self, seed)
+
+    @property
+    def _token_bytes(self) -> int:
+        return DTYPES[self.token_dtype].bytes
+
+    def memory_bytes(self) -> int:
+        """Return the bytes of weights and tokens, and of the rows between the products of experts."""
+        weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
+        rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
+        once = weights * DTYPES[self.dtype].bytes + (
+            (rows + 2 * self.tokens * self.hidden + self.experts * self.hidden) * self._token_bytes
+        )
+        return 2 * once if self.backward else once
+
+    @cached_property
+    def weight_shapes(self) -> Shapes:
+        """The shape and scale of each weight; matrices are [out, in], as models store them."""
+        local, inner, width, shared = (
+            self.local_experts,
+            self.intermediate,
+            self.width,
+            self.shared_width,
+        )
+        shapes: Shapes = {
+            "up": ((local, inner, width), width**-0.5),
+            "down": ((local, width, inner), inner**-0.5),
+        }
+        if self.gated:
+            shapes["gate"] = ((local, inner, width), width**-0.5)
+        if self.latent:
+            shapes["latent_in"] = ((width, self.hidden), self.hidden**-0.5)
+            shapes["latent_out"] = ((self.hidden, width), width**-0.5)
+        if shared:
+            shapes["shared_up"] = ((shared, self.hidden), self.hidden**-0.5)
+            shapes["shared_down"] = ((self.hidden, shared), shared**-0.5)
+            if self.gated:
+                shapes["shared_gate"] = ((shared, self.hidden), self.hidden**-0.5)
+        return shapes
+
+    def make_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
+
+        With gradients also `dy` [tokens, hidden], the gradient of the outputs. A matrix in 8 bits comes
+        with `NAME_scale`, float32 [..., out, 1]; the weights are its values times these. The router is
+        random whatever `inputs` says, because constant logits would not choose any expert.
+        """
+        operands: dict[str, Operand] = {}
+
+        def add(name: str, shape: tuple[int, ...], scale: float, dtype: str) -> None:
+            operands[name] = Operand(
+                tensor(
+                    shape,
+                    dtype,
+                    seed=seed,
+                    name=f"moe_layer/{name}",
+                    scale=scale,
+                    distribution="normal" if name == "router" else self.inputs,
+                ),
+                dtype,
+            )
+
+        for name, (shape, scale) in self.gate_shapes.items():
+            add(name, shape, scale, self.token_dtype)
+        for name, (shape, scale) in self.weight_shapes.items():
+            quantized = self.dtype in SCALED
+            add(name, shape, 1.0 if quantized else scale, self.dtype)
+            if quantized:
+                operands[f"{name}_scale"] = self._channel_scale(name, shape, scale, seed)
+        if self.backward:
+            add("dy", (self.tokens, self.hidden), 1.0, self.token_dtype)
+        return {**operands, **self.gate_inputs(seed)}
+
+    def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
+        """Return the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
+        random = generator(seed, f"moe_layer/{name}_scale")
+        spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
+        return Operand(spread * np.float32(scale / SCALED[self.dtype]), "float32")
+
+    def tolerance(self) -> float:
+        """Return twice the relative error that rounding explains (`error_bound`).
+
+        A value is rounded to the dtype after each of four products or activations and, in the worst
+        implementation, after each of top_k additions: as a random walk, √(4 + top_k) times one
+        rounding. Sums inside the products add √(hidden + intermediate) roundings of the accumulator.
+        Gradients pass through twice as many products. 8-bit formats add the quantization of the rows
+        before both products.
+        """
+        dtype, tokens = DTYPES[self.dtype], DTYPES[self.token_dtype]
+        products = 8 if self.backward else 4
+        rounding = np.sqrt(products + self.top_k) * (
+            tokens.output_roundoff + dtype.multiply_roundoff
+        )
+        sums = np.sqrt(self.hidden + self.intermediate) * accumulate_roundoff(self.token_dtype)
+        rows = {"int8": INT8_ROUNDOFF, "float8_e4m3": FLOAT8_ROUNDOFF}.get(self.dtype, 0.0)
+        return float(SAFETY * (rounding + sums + rows))
+
+    def verify(
+        self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
+    ) -> Verification:
+        """Compare `y` [tokens, hidden] and every gradient `d_NAME` with the reference.
+
+        Small layers are compared in full; in large ones random tokens, and the gradients of the
+        matrices of random experts.
+        """
+        part = self._part(seed)
+        checks = []
+        tokens = part.tokens
+        expected: dict[str, tuple[FloatArray, float | None]] = {
+            "y": (forward(self, inputs, tokens, seed), None)
+        }
+        if self.backward:
+            expected |= gradients(self, inputs, part, seed)
+        for name, (ref, scale) in expected.items():
+            if name not in outputs:
+                return Verification(float("inf"), self.tolerance(), False, f"{name} is missing")
+            out = outputs[name]
+            if name in ("y", "d_x") and len(out) == self.tokens:
+                out = out[tokens]
+            elif name in ("d_up", "d_gate", "d_down") and len(out) == self.local_experts:
+                out = out[part.experts]
+            checks.append(compare(out, ref, self.tolerance(), name, scale))
+        worst = max(checks, key=lambda check: check.rel_error)
+        compared = part.described if worst.passed else f"{part.described}; {worst.compared}"
+        return Verification(
+            worst.rel_error, worst.tolerance, all(check.passed for check in checks), compared
+        )
+
+    def _part(self, seed: int) -> Part:
+        """Return the part of the outputs that is compared."""
+        if self.work(seed).flops <= WHOLE_FLOPS:
+            every = "every token" + (" and every gradient" if self.backward else "")
+            return Part(np.arange(self.tokens), np.arange(self.local_experts), True, every)
+        random = generator(seed, "moe_layer/verify")
+        count = min(SAMPLED_TOKENS, self.tokens)
+        tokens = np.sort(random.choice(self.tokens, count, replace=False))
+        few = min(SAMPLED_EXPERTS, self.local_experts)
+        experts = np.sort(random.choice(self.local_experts, few, replace=False))
+        described = f"{count} random tokens"
+        if self.backward:
+            described += f" and their gradients, the matrices' of {few} random experts"
+        return Part(tokens, experts, False, described)

@@ -1,0 +1,260 @@
+"""Kernels `moe_gate`, `moe_dispatch` and `moe_combine`: a layer without its experts.
+
+They have hardly any FLOPs, but a device that is slow here loses the time that its matrix units save.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from bench.kernels.base import Kernel, Operand, Size, Work
+from bench.kernels.dtypes import DTYPES
+from bench.kernels.inputs import generator, tensor
+from bench.kernels.moe.base import PLANTED, GatedKernel, RoutedKernel
+from bench.kernels.verification import (
+    RANDOM_WALK,
+    SAFETY,
+    ErrorBound,
+    Verification,
+    compare,
+)
+
+INDEX_BYTES = 4
+WEIGHT_BYTES = 4
+
+
+def _floating(case: Kernel) -> None:
+    if case.dtype in ("int8", "float8_e4m3", "float4_e2m1", "tf32", "hf32"):
+        raise ValueError(
+            f"dtype: {case.name} has no {case.dtype} form; tokens are not stored in it"
+        )
+
+
+class MoeGate(GatedKernel):
+    """The gate alone: logits, scores, the choice of `top_k` experts, and their weights.
+
+    Reads the tokens and the router once; writes one weight and one index per assignment.
+    """
+
+    name: ClassVar[str] = "moe_gate"
+    error_bound = ErrorBound(
+        f"2·max(u_out, 2⁻²³)·(1 + {PLANTED:g})",
+        f"logits, at most about {1 + PLANTED:g} in magnitude, stored in the dtype",
+        "softmax, sigmoid and √softplus have a relative slope of at most 1",
+    )
+
+    @model_validator(mode="after")
+    def _plausible(self) -> MoeGate:
+        _floating(self)
+        if self.capacity_factor is not None:
+            raise ValueError("capacity_factor: tokens are dropped at dispatch, not by the gate")
+        return self
+
+    def shape(self, model: str | None = None) -> str:
+        """Describe experts, width, tokens and routing."""
+        width = "" if model else f" {self.hidden}"
+        return f"{self.experts_text(model)}{width} {self.load_text()}"
+
+    def work(self, seed: int) -> Work:
+        """Return 2 · tokens · hidden · experts, and the bytes of x, router, weights and indices."""
+        size = DTYPES[self.dtype].bytes
+        weight_bytes = self.experts * self.hidden * size
+        results = self.tokens * self.top_k * (WEIGHT_BYTES + INDEX_BYTES)
+        return Work(
+            flops=2 * self.tokens * self.hidden * self.experts,
+            bytes=weight_bytes + self.tokens * self.hidden * size + results,
+            weight_bytes=weight_bytes,
+            tokens=self.tokens,
+            load=self.load(seed)[1],
+        )
+
+    def memory_bytes(self) -> int:
+        """Return the bytes of tokens, router and logits."""
+        size = DTYPES[self.dtype].bytes
+        return (self.tokens + self.experts) * self.hidden * size + 8 * self.tokens * self.experts
+
+    def make_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return `x` [tokens, hidden], `router` [experts, hidden] and the inputs of the gate."""
+        operands = {
+            name: Operand(
+                tensor(shape, self.dtype, seed=seed, name=f"moe_gate/{name}", scale=scale),
+                self.dtype,
+            )
+            for name, (shape, scale) in self.gate_shapes.items()
+        }
+        return {**operands, **self.gate_inputs(seed)}
+
+    def tolerance(self) -> float:
+        """Return twice the change of a weight when its logit is rounded (`error_bound`)."""
+        return float(SAFETY * max(DTYPES[self.dtype].output_roundoff, 2.0**-23) * (1 + PLANTED))
+
+    def verify(
+        self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
+    ) -> Verification:
+        """Compare `weight` [tokens, top_k] of the experts `chosen` [tokens, top_k], in any order."""
+        x, router = (inputs[name].array.astype(np.float64) for name in ("x", "router"))
+        chosen = self.chosen(seed)
+        ref = np.zeros((self.tokens, self.experts))
+        weight = self.weights(x @ router.T + inputs["planted"].array, chosen)
+        np.put_along_axis(ref, chosen.astype(np.int64), weight, axis=1)
+        weights, picked = outputs["weight"], outputs["chosen"].astype(np.int64)
+        out = np.zeros_like(ref)
+        if (
+            weights.shape == picked.shape == chosen.shape
+            and ((picked >= 0) & (picked < self.experts)).all()
+        ):
+            np.put_along_axis(out, picked, weights.astype(np.float64), axis=1)
+        return compare(out, ref, self.tolerance(), "every weight")
+
+
+class MovingKernel(RoutedKernel):
+    """What dispatch and combine share: rows of one width in another order."""
+
+    expert_hidden: Size | None = None
+
+    @model_validator(mode="after")
+    def _plausible(self) -> MovingKernel:
+        _floating(self)
+        return self
+
+    @property
+    def width(self) -> int:
+        """The width of the rows: that of the experts if it differs from the model's."""
+        return self.expert_hidden or self.hidden
+
+    def shape(self, model: str | None = None) -> str:
+        """Describe experts, width, tokens and routing."""
+        width = "" if model else f" {self.width}"
+        return f"{self.experts_text(model)}{width} {self.load_text()}"
+
+    def work(self, seed: int) -> Work:
+        """Return no FLOPs; the bytes of tokens and rows, and of one index (and weight) per assignment."""
+        counts, load = self.load(seed)
+        rows = int(counts.sum())
+        size = DTYPES[self.dtype].bytes
+        return Work(
+            flops=0,
+            bytes=(self.tokens + rows) * self.width * size + self._index_bytes(),
+            tokens=self.tokens,
+            load=load,
+        )
+
+    @abstractmethod
+    def _index_bytes(self) -> int:
+        """Return the bytes of indices and weights."""
+
+    def memory_bytes(self) -> int:
+        """Return the bytes of tokens and rows."""
+        rows = self.tokens * (1 + self.top_k) * self.width * DTYPES[self.dtype].bytes
+        return rows + self._index_bytes()
+
+    def order(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the assignment (token · top_k + slot) of each row, and the number of rows per expert.
+
+        Rows are sorted by local expert, then by token; dropped assignments have no row.
+        """
+        local = (self.chosen(seed) % self.local_experts).ravel()
+        ordered = np.argsort(local, kind="stable")
+        ordered = ordered[self.kept(seed).ravel()[ordered]]
+        return ordered, np.bincount(local[ordered], minlength=self.local_experts)
+
+
+class MoeDispatch(MovingKernel):
+    """Tokens sorted by expert: `rows` [assignments, width], `counts` [experts], `places`.
+
+    The experts of each token are given, as the gate returns them; sorting them is part of the kernel.
+    `places` [tokens, top_k] is the row of each assignment, which combine needs.
+    """
+
+    name: ClassVar[str] = "moe_dispatch"
+    error_bound = ErrorBound("0", "nothing: rows are copied", "copies are exact")
+
+    def _index_bytes(self) -> int:
+        return 2 * self.tokens * self.top_k * INDEX_BYTES
+
+    def make_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return `x` [tokens, width] and the local experts `chosen` [tokens, top_k] int32."""
+        local = self.chosen(seed) % self.local_experts
+        shape = (self.tokens, self.width)
+        x = tensor(shape, self.dtype, seed=seed, name="moe_dispatch/x", distribution=self.inputs)
+        return {"x": Operand(x, self.dtype), "chosen": Operand(local.astype(np.int32), "int32")}
+
+    def tolerance(self) -> float:
+        """Return 0: rows are copied."""
+        return 0.0
+
+    def verify(
+        self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
+    ) -> Verification:
+        """Compare rows, counts and the places of kept assignments, all of which must be exact."""
+        order, counts = self.order(seed)
+        ref = inputs["x"].array[order // self.top_k].astype(np.float64)
+        check = compare(outputs["rows"], ref, self.tolerance(), "every row")
+        places = outputs["places"].reshape(-1)
+        right = (
+            np.array_equal(outputs["counts"], counts)
+            and places.size == self.tokens * self.top_k
+            and np.array_equal(places[order], np.arange(len(order)))
+        )
+        if right:
+            return check
+        return Verification(float("inf"), self.tolerance(), False, "counts and places")
+
+
+class MoeCombine(MovingKernel):
+    """The weighted sum of each token's rows, back in the order of tokens.
+
+    `rows` [assignments, width], `weight` [tokens, top_k] and `places` [tokens, top_k] are given; a
+    dropped assignment has weight zero.
+    """
+
+    name: ClassVar[str] = "moe_combine"
+    error_bound = ErrorBound(
+        "2·√(2 + top_k)·max(u_out, 2⁻²⁴)",
+        "weights and result and, in the worst implementation, each of top_k sums",
+        RANDOM_WALK,
+    )
+
+    def _index_bytes(self) -> int:
+        return self.tokens * self.top_k * (INDEX_BYTES + WEIGHT_BYTES)
+
+    def make_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return `rows`, `weight` float32 (of sum one) and `places` int32."""
+        order, _ = self.order(seed)
+        places = np.zeros(self.tokens * self.top_k, np.int32)
+        places[order] = np.arange(len(order))
+        weight = generator(seed, "moe_combine/weight").uniform(0.5, 1.5, self.kept(seed).shape)
+        weight = np.where(self.kept(seed), weight / weight.sum(axis=1, keepdims=True), 0.0)
+        rows = tensor(
+            (len(order), self.width),
+            self.dtype,
+            seed=seed,
+            name="moe_combine/rows",
+            distribution=self.inputs,
+        )
+        return {
+            "rows": Operand(rows, self.dtype),
+            "weight": Operand(weight.astype(np.float32), "float32"),
+            "places": Operand(places.reshape(weight.shape), "int32"),
+        }
+
+    def tolerance(self) -> float:
+        """Return twice the rounding of weights and sums (`error_bound`)."""
+        rounding = np.sqrt(2 + self.top_k) * max(DTYPES[self.dtype].output_roundoff, 2.0**-24)
+        return float(SAFETY * rounding)
+
+    def verify(
+        self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
+    ) -> Verification:
+        """Compare `y` [tokens, width] with float64 sums."""
+        rows, weight, places = (inputs[name].array for name in ("rows", "weight", "places"))
+        ref = np.zeros((self.tokens, self.width))
+        for slot in range(self.top_k):
+            ref += rows[places[:, slot]].astype(np.float64) * weight[:, slot, None]
+        return compare(outputs["y"], ref, self.tolerance(), "every token")

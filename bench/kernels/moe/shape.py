@@ -1,0 +1,68 @@
+"""The parameters of a whole mixture-of-experts layer, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from bench.kernels.base import Count, Size
+from bench.kernels.inputs import INT8_SCALE
+from bench.kernels.moe.base import GatedKernel
+
+# Formats whose weights come with scales, and the standard deviation of the stored values.
+SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}
+
+
+class LayerShape(GatedKernel):
+    """Widths, experts, activation and pass: what the layer's work, stages and reference depend on."""
+
+    intermediate: Size
+    shared_experts: Count = 0
+    shared_intermediate: Count | None = None
+    expert_hidden: Size | None = None
+    gated: bool = True
+    activation: Literal["silu", "gelu", "relu2", "swigluoai"] = "silu"
+    pass_: Literal["forward", "forward_backward"] = Field("forward", alias="pass")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LayerShape:
+        if self.activation == "swigluoai" and not self.gated:
+            raise ValueError("activation: swigluoai is a gated activation, but gated is false")
+        if self.dtype == "float4_e2m1":
+            raise ValueError("dtype: moe_layer has no float4_e2m1 form")
+        if self.backward and self.dtype in SCALED:
+            raise ValueError(f"pass: there are no gradients in {self.dtype}")
+        return self
+
+    @property
+    def backward(self) -> bool:
+        """Whether gradients are computed too."""
+        return self.pass_ == "forward_backward"
+
+    @property
+    def width(self) -> int:
+        """The input and output width of routed experts."""
+        return self.expert_hidden or self.hidden
+
+    @property
+    def latent(self) -> bool:
+        """Whether tokens are projected to another width before dispatch and back after combine."""
+        return self.width != self.hidden
+
+    @property
+    def shared_width(self) -> int:
+        """The intermediate width of all shared experts together."""
+        if self.shared_intermediate is not None:
+            return self.shared_intermediate
+        return self.shared_experts * self.intermediate
+
+    @property
+    def matrices(self) -> int:
+        """The number of matrices per expert: gate, up and down, or only the last two."""
+        return 3 if self.gated else 2
+
+    @property
+    def token_dtype(self) -> str:
+        """The number format of tokens, gate and results: the case's, or bfloat16 with quantized weights."""
+        return "bfloat16" if self.dtype in SCALED else self.dtype

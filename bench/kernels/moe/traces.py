@@ -1,0 +1,107 @@
+"""Routing recorded from a real model: a file that lists the experts of each token.
+
+A CSV file has one token per line, its experts as numbers from zero, and optionally a header line that
+begins with a letter. An npz file has an integer array `chosen` [tokens, top_k]. docs/moe.md shows how
+to record one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def read_trace(
+    path: Path,
+    *,
+    sha256: str | None,
+    tokens: int,
+    top_k: int,
+    experts: int,
+    groups: int,
+    topk_groups: int,
+) -> NDArray[np.int32]:
+    """Return the experts of the first `tokens` tokens, [tokens, top_k] int32, ascending per token.
+
+    Raises ValueError, with the offending parameter first, for a trace that cannot be read, that has
+    changed since the case was created, or that does not fit the layer.
+    """
+    chosen = np.sort(_load(path, sha256)[:tokens], axis=1)
+    if len(chosen) < tokens:
+        raise ValueError(f"tokens: {tokens} is more than the {len(chosen)} tokens in {path}")
+    if chosen.shape[1] != top_k:
+        raise ValueError(f"top_k: {path} has {chosen.shape[1]} experts per token, not {top_k}")
+    if chosen.min() < 0 or chosen.max() >= experts:
+        wrong = chosen.min() if chosen.min() < 0 else chosen.max()
+        raise ValueError(f"trace: {path} names expert {wrong}; there are 0 to {experts - 1}")
+    twice = np.flatnonzero((np.diff(chosen, axis=1) == 0).any(axis=1))
+    if len(twice):
+        raise ValueError(f"trace: {path} sends token {twice[0]} to the same expert twice")
+    touched = np.sort(chosen // (experts // groups), axis=1)
+    most = 1 + int((np.diff(touched, axis=1) > 0).sum(axis=1).max(initial=0))
+    if most > topk_groups:
+        raise ValueError(
+            f"trace: {path} has a token with experts in {most} groups; topk_groups is {topk_groups}"
+        )
+    return chosen
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, sha256: str | None) -> NDArray[np.int32]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"trace: {path}: {error.strerror}") from None
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"trace: {path} has changed since the case was created")
+    array = _from_npz(path, content) if path.suffix == ".npz" else _from_csv(path, content)
+    if array.ndim != 2 or not array.size or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"trace: {path}: expected integers [tokens, top_k], got {array.dtype} "
+            f"{list(array.shape)}"
+        )
+    if array.min() < np.iinfo(np.int32).min or array.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"trace: {path}: expert numbers need more than 32 bits")
+    return array.astype(np.int32)
+
+
+def _from_npz(path: Path, content: bytes) -> NDArray[np.generic]:
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ValueError(f"trace: {path} is not an npz file")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            chosen = arrays.get("chosen")
+            names = ", ".join(arrays) or "none"
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"trace: {path} cannot be read: {error}") from None
+    if chosen is None:
+        raise ValueError(f"trace: {path} has no array `chosen`; its arrays: {names}")
+    return np.asarray(chosen)
+
+
+def _from_csv(path: Path, content: bytes) -> NDArray[np.generic]:
+    try:
+        lines = [line for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"trace: {path} is not UTF-8 text") from None
+    header = bool(lines) and lines[0].lstrip('" ')[:1].isalpha()
+    rows: list[list[int]] = []
+    for number, line in enumerate(lines[header:], start=1 + header):
+        try:
+            rows.append([int(cell) for cell in line.split(",")])
+        except ValueError:
+            raise ValueError(
+                f"trace: {path}, line {number}: expected integers separated by commas, got "
+                f"{line[:40]!r}"
+            ) from None
+        if len(rows[-1]) != len(rows[0]):
+            raise ValueError(
+                f"trace: {path}, line {number}: {len(rows[-1])} experts; earlier lines have {len(rows[0])}"
+            )
+    return np.array(rows, np.int64)
