@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch_device import Mark, Step, Tensors, unmarked
-from backends.torch_moe import activate
-from backends.torch_moe_gate import choose
-from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
+from backends.torch.device import Mark, Step, Tensors, unmarked
+from backends.torch.moe.gate import choose
+from backends.torch.moe.loop import activate
+from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe_layer import MoeLayer
 
 

@@ -18,10 +18,10 @@ from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
 from backends.cpu_native import native_library, native_missing
 from backends.cpu_topology import cpu_topology
-from backends.torch_device import Mark, Step, Tensors, unmarked
-from backends.torch_moe import activate
-from backends.torch_moe_gate import choose
-from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
+from backends.torch.device import Mark, Step, Tensors, unmarked
+from backends.torch.moe.gate import choose
+from backends.torch.moe.loop import activate
+from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe_layer import MoeLayer
 
 # The numbers that cpu_moe_kernel.c gives its activations.

@@ -12,11 +12,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends import torch_moe_transformers as peer
 from backends.cpu_moe import Packed
-from backends.torch_device import to_device, to_host
-from backends.torch_moe import Loop
-from backends.torch_moe_grouped import Grouped
+from backends.torch.device import to_device, to_host
+from backends.torch.moe import transformers as peer
+from backends.torch.moe.grouped import Grouped
+from backends.torch.moe.loop import Loop
 from bench.inputs import generator
 from bench.kernels import moe_reference
 from bench.kernels.base import Operand

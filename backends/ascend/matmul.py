@@ -1,0 +1,112 @@
+"""Matrix products as only torch-npu offers them: int8, and weights in the Cube's own format."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from backends.ascend.node import npu
+from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from bench.dtypes import DTYPES
+from bench.kernels.matmul import Matmul
+
+ACL_FORMAT_FRACTAL_NZ = 29  # of CANN's aclFormat
+
+
+def fractal_nz(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight [.., rows, columns] in FRACTAL_NZ, in which the Cube reads its operands.
+
+    torch-npu keeps to plain formats unless it is told; it is told for this one call only. A copy is
+    made first, because views keep their format.
+    """
+    import torch_npu
+
+    npu().config.allow_internal_format = True
+    try:
+        formatted = torch_npu.npu_format_cast(weight.clone(), ACL_FORMAT_FRACTAL_NZ)
+    finally:
+        npu().config.allow_internal_format = False
+    if torch_npu.get_npu_format(formatted) != ACL_FORMAT_FRACTAL_NZ:
+        raise RuntimeError("torch-npu left the weight in a plain format")
+    assert isinstance(formatted, torch.Tensor)
+    return formatted
+
+
+class NpuQuant:
+    """npu_quant_matmul into int32, which torch has no operator for; operands in plain format (ND)."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "npu-quant"
+
+    def preference(self, device_type: str) -> int | None:
+        """Offer it on NPUs, behind torch's own products."""
+        return -1 if device_type == "npu" else None
+
+    def unsupported(self, case: Matmul, device: torch.device) -> str | None:
+        """Return why the product cannot be computed, or None."""
+        return None if case.dtype == "int8" else "npu_quant_matmul takes int8 only"
+
+    def build(self, case: Matmul, operands: Tensors) -> Step:
+        """Return the product; b may lie either way, a is made row-major beforehand."""
+        a, b = as_written(case, operands)
+        return quantized(a.contiguous(), b)
+
+
+class FractalNz:
+    """b in FRACTAL_NZ, as inference servers keep their weights: laid out before the timing."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "npu-fractal-nz"
+
+    def preference(self, device_type: str) -> int | None:
+        """Offer it on NPUs, behind the plain format: the layout of b is not the case's any more."""
+        return -2 if device_type == "npu" else None
+
+    def unsupported(self, case: Matmul, device: torch.device) -> str | None:
+        """Return why b cannot be laid out so, or None."""
+        if case.dtype not in ("float16", "bfloat16", "int8"):
+            return f"FRACTAL_NZ is for weights in float16, bfloat16 and int8, not {case.dtype}"
+        if case.batch > 1:
+            return "torch-npu takes no batch of weights in FRACTAL_NZ"
+        return None
+
+    def build(self, case: Matmul, operands: Tensors) -> Step:
+        """Return the product into a preallocated result [1, m, n]; int8 into a new one."""
+        b = fractal_nz(operands["b"][0])
+        b = b if case.layout[1] == "n" else b.T
+        a, _ = as_written(case, operands)
+        if case.dtype == "int8":
+            return quantized(a.contiguous(), b)
+        out_dtype = TORCH_DTYPES[DTYPES[case.dtype].output]
+        c = torch.empty((1, case.m, case.n), dtype=out_dtype, device=a.device)
+        outputs = {"c": c}
+
+        def step() -> Tensors:
+            torch.mm(a[0], b, out=c[0])
+            return outputs
+
+        return step
+
+
+def as_written(case: Matmul, operands: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a as [batch, m, k] and b as [batch, k, n], however they lie."""
+    a, b = operands["a"], operands["b"]
+    return (
+        a if case.layout[0] == "n" else a.transpose(1, 2),
+        b if case.layout[1] == "n" else b.transpose(1, 2),
+    )
+
+
+def quantized(a: torch.Tensor, b: torch.Tensor) -> Step:
+    """Return the step of an int8 product with int32 results, [batch, m, n]."""
+    import torch_npu
+
+    one = torch.ones(1, dtype=torch.float32, device=a.device)
+
+    def step() -> Tensors:
+        return {"c": torch_npu.npu_quant_matmul(a, b, one, output_dtype=torch.int32)}
+
+    return step

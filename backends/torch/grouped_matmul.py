@@ -1,0 +1,120 @@
+"""The experts' products on their own: group by group, and as torch's one grouped product."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from backends.torch.device import TORCH_DTYPES, Step, Tensors, reads_back
+from backends.torch.matmul import LEAST_ROWS_ON_CUDA, int8_product, int8_unsupported
+from bench.dtypes import DTYPES
+from bench.kernels.base import Kernel
+from bench.kernels.grouped_matmul import GroupedMatmul
+
+# torch 2.10 made it public; before, it had an underscore.
+grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
+
+
+# The compute capabilities, without the part behind the point, that torch has such kernels for.
+GROUPED_CAPABILITIES = (9, 10)
+
+
+def launched_at_once(device: torch.device) -> bool:
+    """Tell whether a device has a kernel for grouped products; elsewhere the host reads their ends."""
+    if device.type != "cuda":
+        return False
+    if torch.version.hip:
+        # Where ROCm's torch was built with Composable Kernel, which it does not tell.
+        return False
+    return torch.cuda.get_device_capability(device)[0] in GROUPED_CAPABILITIES
+
+
+def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> str | None:
+    """Return why torch cannot group a case's products of rows of these widths, or None."""
+    if grouped_mm is None:
+        return f"torch {torch.__version__} has no grouped product; 2.8 has the first"
+    if device.type == "cuda" and not launched_at_once(device):
+        if not hasattr(F, "grouped_mm"):
+            return (
+                f"torch {torch.__version__} groups products on compute capability 9 and 10 only; "
+                "2.10 does everywhere"
+            )
+        if case.graph:
+            return reads_back("torch's grouped product on this GPU")
+    if case.dtype != "bfloat16":
+        return "torch's grouped product takes bfloat16 only"
+    if any(width % 8 for width in widths):
+        return "torch's grouped product needs widths that are multiples of 8 (16 bytes)"
+    return None
+
+
+class Loop:
+    """One product a group, the lengths known to the host."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "grouped_matmul"
+    name: ClassVar[str] = "loop"
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
+
+    def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
+        """Return why torch has no such products, or None."""
+        return int8_unsupported(device, case.k, case.n) if case.dtype == "int8" else None
+
+    def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
+        """Return the products into a preallocated result [m, n]."""
+        a, b, ends = operands["a"], operands["b"], operands["ends"].tolist()
+        out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
+        c = torch.empty((case.m, case.n), dtype=out_dtype, device=a.device)
+        outputs = {"c": c}
+        starts = [0, *ends[:-1]]
+        products = [
+            (a[start:end], b[group].T, c[start:end])
+            for group, (start, end) in enumerate(zip(starts, ends, strict=True))
+            if end > start
+        ]
+
+        def step() -> Tensors:
+            for rows, matrix, out in products:
+                torch.mm(rows, matrix, out=out)
+            return outputs
+
+        def int8_step() -> Tensors:
+            for rows, matrix, out in products:
+                if a.device.type == "cuda" and len(rows) < LEAST_ROWS_ON_CUDA:
+                    out.copy_(int8_product(rows, matrix))
+                else:
+                    torch._int_mm(rows, matrix, out=out)
+            return outputs
+
+        return int8_step if case.dtype == "int8" else step
+
+
+class Grouped:
+    """torch's grouped product: one launch for all groups."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "grouped_matmul"
+    name: ClassVar[str] = "grouped"
+
+    def preference(self, device_type: str) -> int:
+        """Prefer it on accelerators; on a processor it is the loop, with a copy."""
+        return -1 if device_type == "cpu" else 1
+
+    def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
+        """Return why torch cannot group these products, or None."""
+        return grouped_mm_unsupported(case, device, case.k, case.n)
+
+    def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
+        """Return the product; torch allocates the result."""
+        assert grouped_mm is not None
+        a, b, ends = operands["a"], operands["b"].transpose(1, 2), operands["ends"]
+
+        def step() -> Tensors:
+            return {"c": grouped_mm(a, b, offs=ends)}
+
+        return step

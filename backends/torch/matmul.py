@@ -1,0 +1,105 @@
+"""Matrix products as torch offers them: the vendor's BLAS library behind mm, bmm and their kin."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from bench.dtypes import DTYPES
+from bench.kernels.matmul import Matmul
+
+# cuBLASLt's int8 product, which torch._int_mm is on CUDA, takes no fewer rows (torch 2.6 to 2.13).
+LEAST_ROWS_ON_CUDA = 17
+
+
+def has_kernel(operator: str, device: torch.device) -> bool:
+    """Tell whether an operator has a kernel for a device, rather than a detour over the processor."""
+    key = torch._C._dispatch_key_for_device(device.type)
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator, key))
+
+
+def int8_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return x · weight [rows, n] int32 for int8 operands, of any number of rows on any device."""
+    rows = len(x)
+    if x.device.type == "cuda" and rows < LEAST_ROWS_ON_CUDA:
+        x = torch.cat([x, x.new_zeros(LEAST_ROWS_ON_CUDA - rows, x.shape[1])])
+    return torch._int_mm(x, weight)[:rows]
+
+
+def int8_unsupported(device: torch.device, *widths: int) -> str | None:
+    """Return why torch cannot multiply int8 matrices of such widths, or None."""
+    if not has_kernel("aten::_int_mm", device):
+        return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
+    if device.type == "cuda" and any(width % 8 for width in widths):
+        return "torch._int_mm on CUDA needs widths that are multiples of 8"
+    return None
+
+
+class TorchMatmul:
+    """torch.mm and torch.bmm; torch._int_mm for int8; torch._scaled_mm for float8."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "torch"
+
+    def preference(self, device_type: str) -> int:
+        """Return 0: the plain one."""
+        return 0
+
+    def unsupported(self, case: Matmul, device: torch.device) -> str | None:
+        """Return why torch has no such product, or None."""
+        if case.dtype == "float4_e2m1":
+            return "float4_e2m1 takes scales for blocks: nvfp4"
+        if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
+            return f"torch has no batched {case.dtype} product"
+        if case.dtype == "int8":
+            if device.type == "cuda" and case.m < LEAST_ROWS_ON_CUDA:
+                return f"torch._int_mm on CUDA takes {LEAST_ROWS_ON_CUDA} rows and more"
+            return int8_unsupported(device, case.k, case.n)
+        if case.dtype == "float8_e4m3":
+            if not hasattr(torch, "_scaled_mm"):
+                return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"
+            if case.layout != "nt":
+                return "torch._scaled_mm takes layout nt only"
+            if case.k % 16 or case.n % 16:
+                return "torch._scaled_mm takes n and k that are multiples of 16 only"
+        return None
+
+    def build(self, case: Matmul, operands: Tensors) -> Step:
+        """Return the product into a preallocated result [batch, m, n]."""
+        a, b = operands["a"], operands["b"]
+        a = a if case.layout[0] == "n" else a.transpose(1, 2)
+        b = b if case.layout[1] == "n" else b.transpose(1, 2)
+        out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
+        c = torch.empty((case.batch, case.m, case.n), dtype=out_dtype, device=a.device)
+        outputs = {"c": c}
+        if case.batch > 1:
+
+            def step() -> Tensors:
+                torch.bmm(a, b, out=c)
+                return outputs
+
+            return step
+        a, b, c0 = a[0], b[0], c[0]
+        if case.dtype == "int8":
+
+            def step() -> Tensors:
+                torch._int_mm(a, b, out=c0)
+                return outputs
+
+        elif case.dtype == "float8_e4m3":
+            one = torch.ones((), dtype=torch.float32, device=a.device)
+
+            def step() -> Tensors:
+                torch._scaled_mm(a, b, scale_a=one, scale_b=one, out_dtype=out_dtype, out=c0)
+                return outputs
+
+        else:
+
+            def step() -> Tensors:
+                torch.mm(a, b, out=c0)
+                return outputs
+
+        return step

@@ -1,0 +1,38 @@
+"""A mixture-of-experts layer in int8 by torch._int_mm, expert by expert."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from backends.torch.matmul import has_kernel, int8_product, int8_unsupported
+from backends.torch.moe.quantized import Linear, Quantized
+
+
+class Int8Linear(Linear):
+    """Exact sums in int32, scaled in float32."""
+
+    dtype: ClassVar[torch.dtype] = torch.int8
+
+    def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
+        """Return [rows, out] float32."""
+        product = int8_product(x, self.weight)
+        return product.to(torch.float32).mul_(scale).mul_(self.scale)
+
+
+class Int8(Quantized):
+    """The layer by torch's int8 product."""
+
+    name: ClassVar[str] = "int8"
+    dtype: ClassVar[str] = "int8"
+    linear: ClassVar[type[Linear]] = Int8Linear
+
+    def preference(self, device_type: str) -> int | None:
+        """Return 0, as the only one for its format; None where torch has no int8 product."""
+        return 0 if has_kernel("aten::_int_mm", torch.device(device_type)) else None
+
+    def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
+        """Return why torch has no such products, or None."""
+        return int8_unsupported(device, *widths)

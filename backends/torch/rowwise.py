@@ -1,0 +1,69 @@
+"""float8 products with a scale for each row of a and each column of b, as quantized models have them.
+
+The operands are stored smaller by powers of two, a different one from row to row, and the scales undo
+it: the product is that of the given operands, exactly, and a scale in the wrong place is found.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from bench.dtypes import DTYPES
+from bench.kernels.matmul import Matmul
+
+# Stored values are up to 2**3 times the given ones: normal values stay far below float8's 448.
+EXPONENTS = 4
+
+
+class Rowwise:
+    """torch._scaled_mm with scales [m, 1] and [1, n]."""
+
+    api: ClassVar[str] = "torch"
+    kernel: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "rowwise"
+
+    def preference(self, device_type: str) -> int:
+        """Rank behind one scale a matrix, which is what peak rates are quoted for."""
+        return -1
+
+    def unsupported(self, case: Matmul, device: torch.device) -> str | None:
+        """Return why there is no such product, or None."""
+        if case.dtype != "float8_e4m3":
+            return "rowwise is a way to scale float8 operands"
+        if case.batch > 1:
+            return "torch has no batched float8 product"
+        if case.layout != "nt" or case.k % 16 or case.n % 16:
+            return "torch._scaled_mm takes layout nt, and n and k that are multiples of 16 only"
+        if not hasattr(torch, "_scaled_mm"):
+            return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"
+        if device.type == "cuda" and torch.version.hip is None:
+            capability = torch.cuda.get_device_capability(device)
+            if capability < (8, 9):
+                return "rowwise scales need compute capability 8.9, this GPU has {}.{}".format(
+                    *capability
+                )
+        return None
+
+    def build(self, case: Matmul, operands: Tensors) -> Step:
+        """Return the product into a preallocated result [1, m, n]."""
+        a, scale_a = stored(operands["a"][0])
+        b, scale_b = stored(operands["b"][0])
+        out_dtype = TORCH_DTYPES[DTYPES[case.dtype].output]
+        c = torch.empty((1, case.m, case.n), dtype=out_dtype, device=a.device)
+        b, scale_b, c0, outputs = b.T, scale_b.T, c[0], {"c": c}
+
+        def step() -> Tensors:
+            torch._scaled_mm(a, b, scale_a=scale_a, scale_b=scale_b, out_dtype=out_dtype, out=c0)
+            return outputs
+
+        return step
+
+
+def stored(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x [rows, k] multiplied by a power of two a row, and the scales [rows, 1] that undo it."""
+    exponents = torch.arange(len(x), device=x.device, dtype=torch.float32) % EXPONENTS
+    factors = torch.exp2(exponents)[:, None]
+    return (x.float() * factors).to(x.dtype), (1 / factors).contiguous()
