@@ -15,9 +15,10 @@ from backends.ascend import dcmi, doctor, node
 from backends.ascend.errors import explain, in_words, meaning
 from backends.ascend.node import npu
 from backends.ascend.telemetry import NpuSampler
-from backends.torch.device import Step, Tensors, TorchBackend
+from backends.torch.device import TorchBackend
 from backends.torch.events import EventTimer, launch_seconds
 from backends.torch.graphs import recorded
+from backends.torch.implementation import Step, Tensors
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry
 from bench.chips import find_chip
 from bench.errors import Unsupported

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from backends.ascend.node import npu
-from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from backends.torch.implementation import Step, Tensors
+from backends.torch.operands import TORCH_DTYPES
 from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
@@ -36,14 +35,6 @@ def fractal_nz(weight: torch.Tensor) -> torch.Tensor:
 class NpuQuant:
     """npu_quant_matmul into int32, which torch has no operator for; operands in plain format (ND)."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "npu-quant"
-
-    def preference(self, device_type: str) -> int | None:
-        """Offer it on NPUs, behind torch's own products."""
-        return -1 if device_type == "npu" else None
-
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why the product cannot be computed, or None."""
         return None if case.dtype == "int8" else "npu_quant_matmul takes int8 only"
@@ -56,14 +47,6 @@ class NpuQuant:
 
 class FractalNz:
     """b in FRACTAL_NZ, as inference servers keep their weights: laid out before the timing."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "npu-fractal-nz"
-
-    def preference(self, device_type: str) -> int | None:
-        """Offer it on NPUs, behind the plain format: the layout of b is not the case's any more."""
-        return -2 if device_type == "npu" else None
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why b cannot be laid out so, or None."""

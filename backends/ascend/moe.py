@@ -8,128 +8,131 @@ npu_moe_finalize_routing instead, which vllm-ascend avoids for accuracy; verific
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from backends.ascend.matmul import fractal_nz
-from backends.torch.device import Mark, Step, Tensors, unmarked
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.moe.gate import choose
-from backends.torch.moe.loop import activate, shared_mlp
+from backends.torch.moe.layer import FloatLayer, joined_first, split_first
+from backends.torch.moe.loop import activate
 from bench.kernels.moe_layer import MoeLayer
 
 SPLIT_ROWS = {"split_item": 2, "group_type": 0, "group_list_type": 1}  # one x, one y, counts
 
-NOT_QUANTISED = -1  # npu_moe_init_routing_v2's quant_mode
+NOT_QUANTIZED = -1  # npu_moe_init_routing_v2's quant_mode
+
+NO_CAPACITY = "CANN's routing keeps every assignment; it cannot drop those beyond a capacity"
+
+LayOut = Callable[[Tensor], Tensor]
+AddUp = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # npu_moe_gating_top_k: how groups are ranked, and which function scores.
 BY_TWO_BEST = 1
 SIGMOID = 1
 
 
-class NpuFused:
-    """Rows sorted by expert on the device, two grouped products, one weighted sum a token."""
+@dataclass(frozen=True)
+class Routed:
+    """Rows sorted by local expert, as npu_moe_init_routing_v2 leaves them.
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "npu-fused"
+    `places` are the assignments' rows, `counts` the rows per expert; `scales` [rows] belong to quantized
+    rows and carry no information otherwise.
+    """
+
+    rows: Tensor
+    places: Tensor
+    counts: Tensor
+    scales: Tensor
+    weight: Tensor  # [tokens, top_k]
+
+
+class NpuLayer(FloatLayer[Routed]):
+    """A layer whose gate is one operator where CANN has the model's."""
+
+    def gate(self) -> tuple[Tensor, Tensor]:
+        """Choose by npu_moe_gating_top_k(_softmax), or by torch's operators."""
+        return gate(self.case, self.operands)
+
+
+class FusedLayer(NpuLayer):
+    """Grouped products in float16 or bfloat16."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors, lay_out: LayOut, add_up: AddUp) -> None:
+        super().__init__(case, operands)
+        # [experts, width, 2 · intermediate] of gate beside up, and [experts, intermediate, width].
+        self._first = lay_out(joined_first(case, operands).transpose(1, 2))
+        self._second = lay_out(operands["down"].transpose(1, 2))
+        self._add_up = add_up
+
+    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Routed:
+        """Sort and gather by one operator."""
+        return route(self.case, z, weight, local)
+
+    def experts(self, dispatched: Routed, mark: Mark) -> Tensor:
+        """Launch two grouped products and the activation between them."""
+        product = grouped_product(dispatched.rows, self._first, dispatched.counts)
+        mark("experts")
+        activated = swiglu(self.case, product)
+        mark("activation")
+        return grouped_product(activated, self._second, dispatched.counts)
+
+    def combine(self, rows: Tensor, dispatched: Routed) -> Tensor:
+        """Weigh and add by one operator."""
+        return self._add_up(rows, dispatched.places, dispatched.weight.to(rows.dtype))
+
+
+class NpuFused:
+    """Rows sorted by expert on the device, two grouped products, one weighted sum per token."""
+
     staged: ClassVar[bool] = True
 
-    def preference(self, device_type: str) -> int | None:
-        """Prefer it on NPUs."""
-        return 4 if device_type == "npu" else None
-
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why CANN cannot group these products, or None."""
+        """Refuse what CANN does not group."""
         if case.dtype not in ("float16", "bfloat16"):
-            return f"{self.name} has a float16 and a bfloat16 path only"
+            return "npu-fused layers have a float16 and a bfloat16 path only"
         if case.backward:
-            return f"{self.name} serves the forward pass only"
+            return "npu-fused layers serve the forward pass only"
         if case.capacity is not None:
-            return f"{self.name} computes every assignment; it cannot drop those beyond a capacity"
+            return NO_CAPACITY
         return None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; weights are laid out beforehand, as a server does when it loads them."""
-        x = operands["x"]
-        first, second = expert_weights(case, operands, self.lay_out)
-
-        def step() -> Tensors:
-            weight, chosen = gate(case, operands)
-            mark("gate")
-            z = x @ operands["latent_in"].T if case.latent else x
-            rows, places, counts, _ = route(case, z, chosen)
-            mark("dispatch")
-            product = grouped_product(rows, first, counts)
-            mark("experts")
-            acted = swiglu(case, product)
-            mark("activation")
-            out = grouped_product(acted, second, counts)
-            mark("experts")
-            y = self.combine(out, places, weight.to(x.dtype))
-            if case.latent:
-                y = y @ operands["latent_out"].T
-            mark("combine")
-            if case.shared_width:
-                y = y + shared_mlp(case, x, operands)
-                mark("shared")
-            return {"y": y}
-
-        return step
+        """Lay the weights out beforehand, as a server does when it loads them."""
+        layer = FusedLayer(case, operands, self.lay_out, self.add_up)
+        return lambda: {"y": layer(mark)}
 
     def lay_out(self, weight: Tensor) -> Tensor:
-        """Return experts' matrices [experts, in, out] as the grouped product is to read them."""
+        """Lay experts' matrices [experts, in, out] out as the grouped product is to read them."""
         return weight.contiguous()
 
-    def combine(self, rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
-        """Return each token's weighted sum [tokens, width] of the rows at its places."""
-        import torch_npu
-
-        sums: Tensor = torch_npu.npu_moe_token_unpermute(rows, places, probs=weight)
-        return sums
+    def add_up(self, rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
+        """Add up each token's weighted rows at its places: [tokens, width]."""
+        return unpermuted(rows, places, weight)
 
 
 class NpuFusedNz(NpuFused):
     """The same, with the experts' matrices in FRACTAL_NZ."""
 
-    name: ClassVar[str] = "npu-fused-nz"
-
-    def preference(self, device_type: str) -> int | None:
-        """Offer it behind the plain format, until a real chip has shown which is faster."""
-        return 3 if device_type == "npu" else None
-
     def lay_out(self, weight: Tensor) -> Tensor:
-        """Return the matrices in FRACTAL_NZ."""
+        """Convert the matrices to FRACTAL_NZ."""
         return fractal_nz(weight)
 
 
 class NpuFinalize(NpuFused):
     """The same, with npu_moe_finalize_routing for the sum."""
 
-    name: ClassVar[str] = "npu-finalize"
-
-    def preference(self, device_type: str) -> int | None:
-        """Offer it behind the other sum."""
-        return 2 if device_type == "npu" else None
-
-    def combine(self, rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
-        """Return the sums; drop_pad_mode 2 reads places token by token, as routing wrote them."""
+    def add_up(self, rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
+        """Read places token by token (drop_pad_mode 2), as routing wrote them."""
         import torch_npu
 
         sums: Tensor = torch_npu.npu_moe_finalize_routing(
             rows, None, None, None, weight, places, None, drop_pad_mode=2
         )
         return sums
-
-
-def expert_weights(
-    case: MoeLayer, operands: Tensors, lay_out: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Return [experts, width, 2 · intermediate] of gate beside up, and [experts, intermediate, width]."""
-    up = operands["up"]
-    first = torch.cat([operands["gate"], up], dim=1) if case.gated else up
-    return lay_out(first.transpose(1, 2)), lay_out(operands["down"].transpose(1, 2))
 
 
 def gate(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
@@ -160,27 +163,31 @@ def gate(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
 
 
 def route(
-    case: MoeLayer, z: Tensor, chosen: Tensor, quant_mode: int = NOT_QUANTISED
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return rows of z sorted by local expert, each assignment's place there, rows an expert, scales.
-
-    The scales are those of the rows, and mean nothing where these are not quantised.
-    """
+    case: MoeLayer, z: Tensor, weight: Tensor, local: Tensor, quant_mode: int = NOT_QUANTIZED
+) -> Routed:
+    """Sort the rows of z by the experts `local` [tokens, top_k], and quantize them if asked to."""
     import torch_npu
 
-    experts = case.local_experts
     rows, places, counts, scales = torch_npu.npu_moe_init_routing_v2(
         z,
-        (chosen % experts).to(torch.int32),
+        local.to(torch.int32),
         active_num=case.tokens * case.top_k,
-        expert_num=experts,
+        expert_num=case.local_experts,
         expert_tokens_num_type=1,
         expert_tokens_num_flag=True,
-        active_expert_range=[0, experts],
+        active_expert_range=[0, case.local_experts],
         quant_mode=quant_mode,
         row_idx_type=0,
     )
-    return rows, places, counts, scales
+    return Routed(rows, places, counts, scales, weight)
+
+
+def unpermuted(rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
+    """Add up each token's weighted rows by npu_moe_token_unpermute: [tokens, width]."""
+    import torch_npu
+
+    sums: Tensor = torch_npu.npu_moe_token_unpermute(rows, places, probs=weight)
+    return sums
 
 
 def grouped_product(rows: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
@@ -200,7 +207,4 @@ def swiglu(case: MoeLayer, first: Tensor) -> Tensor:
     if case.gated and case.activation == "silu":
         acted: Tensor = torch_npu.npu_swiglu(first)
         return acted
-    if not case.gated:
-        return activate(case, first, None)
-    gate_half, up_half = first.chunk(2, dim=1)
-    return activate(case, up_half, gate_half)
+    return activate(case, *split_first(case, first))

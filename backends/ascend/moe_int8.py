@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from backends.ascend.matmul import fractal_nz
-from backends.ascend.moe import SPLIT_ROWS, gate, route, swiglu
-from backends.torch.device import Mark, Step, Tensors, unmarked
+from backends.ascend.moe import NO_CAPACITY, SPLIT_ROWS, NpuLayer, Routed, route, swiglu, unpermuted
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.layer import joined_first
 from bench.kernels.moe_layer import MoeLayer
 
-QUANTISE_ROWS = 1  # npu_moe_init_routing_v2's quant_mode: a scale for each row, as it comes
+QUANTIZE_ROWS = 1  # npu_moe_init_routing_v2's quant_mode: dynamic per-row scales
 
 # What aclnnGroupedMatmulSwigluQuantWeightNZ takes (github.com/hicann/ops-transformer,
 # gmm/grouped_matmul_swiglu_quant/docs): columns of gate and up together, and width.
@@ -25,93 +26,110 @@ MOST_COLUMNS = 10240
 MOST_WIDTH = 65535
 
 
+class Int8Layer(NpuLayer):
+    """Rows sorted and quantized at once, two grouped products of int8, one weighted sum per token."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors) -> None:
+        super().__init__(case, operands)
+        self._first = self.lay_out(
+            joined_first(case, operands), joined_first(case, operands, suffix="_scale")
+        )
+        self._second = Grouped(operands["down"], operands["down_scale"], operands["x"].dtype)
+        if case.latent:
+            self._latent_in, self._latent_out = (
+                Linear(operands[name], operands[f"{name}_scale"])
+                for name in ("latent_in", "latent_out")
+            )
+        if case.shared_width:
+            self._shared = SharedMlp(case, operands)
+
+    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Routed:
+        """Sort, gather and quantize by one operator."""
+        return route(self.case, z, weight, local, QUANTIZE_ROWS)
+
+    def experts(self, dispatched: Routed, mark: Mark) -> Tensor:
+        """Launch two grouped products; activate and quantize between them."""
+        return self._second(*self.between(dispatched, mark), dispatched.counts)
+
+    def combine(self, rows: Tensor, dispatched: Routed) -> Tensor:
+        """Weigh and add by one operator."""
+        return unpermuted(rows, dispatched.places, dispatched.weight.to(rows.dtype))
+
+    def latent_in(self, tokens: Tensor) -> Tensor:
+        """Quantize the tokens and project them, back in their own dtype."""
+        return self._latent_in(tokens)
+
+    def latent_out(self, y: Tensor) -> Tensor:
+        """Quantize the sums and project them, back in their own dtype."""
+        return self._latent_out(y)
+
+    def shared(self, tokens: Tensor) -> Tensor:
+        """Compute the shared experts by two products of int8."""
+        return self._shared(tokens)
+
+    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
+        """Lay the experts' first matrices out as their product reads them."""
+        return Grouped(weight, scale, torch.bfloat16)
+
+    def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
+        """Compute the second product's rows [rows, intermediate] in int8, and their scales [rows]."""
+        import torch_npu
+
+        product = self._first(routed.rows, routed.scales, routed.counts)
+        mark("experts")
+        activated, scales = torch_npu.npu_dynamic_quant(swiglu(self.case, product))
+        mark("activation")
+        return activated, scales
+
+
+class FusedInt8Layer(Int8Layer):
+    """First product, SwiGLU and quantization by one operator, which reads matrices in FRACTAL_NZ."""
+
+    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
+        """Convert the experts' first matrices to FRACTAL_NZ; keep the scales in float32."""
+        return Grouped(weight, scale, torch.float32, fractal=True)
+
+    def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
+        """Launch the one operator, which takes the groups' ends instead of their sizes."""
+        import torch_npu
+
+        activated, scales, _ = torch_npu.npu_grouped_matmul_swiglu_quant(
+            routed.rows,
+            self._first.weight,
+            routed.counts.cumsum(0),
+            self._first.scale,
+            routed.scales,
+        )
+        return activated, scales
+
+
 class NpuInt8:
-    """Rows sorted and quantised at once, two grouped products of int8, one weighted sum a token."""
+    """The layer by one operator per step, for every activation."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "npu-int8"
     staged: ClassVar[bool] = True
-
-    def preference(self, device_type: str) -> int | None:
-        """Offer it on NPUs, behind the fused one."""
-        return 4 if device_type == "npu" else None
+    layer: ClassVar[type[Int8Layer]] = Int8Layer
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why CANN cannot compute the layer so, or None."""
+        """Refuse other dtypes and capacities."""
         if case.dtype != "int8":
-            return f"{self.name} is for layers in int8"
+            return "npu-int8 layers are for layers in int8"
         if case.capacity is not None:
-            return f"{self.name} computes every assignment; it cannot drop those beyond a capacity"
+            return NO_CAPACITY
         return None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; weights are laid out beforehand, as a server does when it loads them."""
-        import torch_npu
-
-        x = operands["x"]
-        first = self.lay_out(*upward(case, operands, ""))
-        second = Grouped(operands["down"], operands["down_scale"], x.dtype)
-        shared = SharedMlp(case, operands) if case.shared_width else None
-        latent = [
-            Linear(operands[name], operands[f"{name}_scale"])
-            for name in ("latent_in", "latent_out")
-            if case.latent
-        ]
-
-        def step() -> Tensors:
-            weight, chosen = gate(case, operands)
-            mark("gate")
-            z = latent[0](x) if case.latent else x
-            rows, places, counts, scales = route(case, z, chosen, QUANTISE_ROWS)
-            mark("dispatch")
-            out = second(*self.between(case, first, rows, scales, counts, mark), counts)
-            mark("experts")
-            y = torch_npu.npu_moe_token_unpermute(out, places, probs=weight.to(x.dtype))
-            if case.latent:
-                y = latent[1](y)
-            mark("combine")
-            if shared is not None:
-                y = y + shared(x)
-                mark("shared")
-            return {"y": y}
-
-        return step
-
-    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
-        """Return the experts' first matrices, ready to be multiplied."""
-        return Grouped(weight, scale, torch.bfloat16)
-
-    def between(
-        self,
-        case: MoeLayer,
-        first: Grouped,
-        rows: Tensor,
-        scales: Tensor,
-        counts: Tensor,
-        mark: Mark,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the second product's rows [rows, intermediate] in int8, and their scales [rows]."""
-        import torch_npu
-
-        product = first(rows, scales, counts)
-        mark("experts")
-        acted, acted_scales = torch_npu.npu_dynamic_quant(swiglu(case, product))
-        mark("activation")
-        return acted, acted_scales
+        """Lay the weights out beforehand, as a server does when it loads them."""
+        layer = self.layer(case, operands)
+        return lambda: {"y": layer(mark)}
 
 
 class NpuInt8Fused(NpuInt8):
-    """First product, SwiGLU and quantisation by one operator, which reads matrices in FRACTAL_NZ."""
+    """The layer with npu_grouped_matmul_swiglu_quant, for SwiGLU only."""
 
-    name: ClassVar[str] = "npu-int8-fused"
-
-    def preference(self, device_type: str) -> int | None:
-        """Prefer it on NPUs."""
-        return 5 if device_type == "npu" else None
+    layer: ClassVar[type[Int8Layer]] = FusedInt8Layer
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the one operator cannot do it, or None."""
+        """Refuse what the one operator does not take."""
         if reason := super().unsupported(case, device):
             return reason
         if not case.gated or case.activation != "silu":
@@ -124,27 +142,6 @@ class NpuInt8Fused(NpuInt8):
         if case.width > MOST_WIDTH:
             return f"npu_grouped_matmul_swiglu_quant takes rows of {MOST_WIDTH} at most"
         return None
-
-    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
-        """Return the experts' first matrices in FRACTAL_NZ, their scales as they are."""
-        return Grouped(weight, scale, torch.float32, fractal=True)
-
-    def between(
-        self,
-        case: MoeLayer,
-        first: Grouped,
-        rows: Tensor,
-        scales: Tensor,
-        counts: Tensor,
-        mark: Mark,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the same as the separate operators; this one wants the groups' ends."""
-        import torch_npu
-
-        acted, acted_scales, _ = torch_npu.npu_grouped_matmul_swiglu_quant(
-            rows, first.weight, counts.cumsum(0), first.scale, scales
-        )
-        return acted, acted_scales
 
 
 class Grouped:
@@ -174,13 +171,6 @@ class Grouped:
         return product
 
 
-def upward(case: MoeLayer, operands: Tensors, prefix: str) -> tuple[Tensor, Tensor]:
-    """Return gate beside up as one matrix [.., out, in], or up alone, and its scales [.., out, 1]."""
-    names = [f"{prefix}{name}" for name in (("gate", "up") if case.gated else ("up",))]
-    joined = torch.cat([operands[name] for name in names], dim=-2)
-    return joined, torch.cat([operands[f"{name}_scale"] for name in names], dim=-2)
-
-
 class Linear:
     """x · weightᵀ: x quantised row by row, an int8 weight [out, in] with scales [out, 1]."""
 
@@ -204,7 +194,10 @@ class SharedMlp:
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
         self._case = case
-        self._first = Linear(*upward(case, operands, "shared_"))
+        self._first = Linear(
+            joined_first(case, operands, prefix="shared_"),
+            joined_first(case, operands, prefix="shared_", suffix="_scale"),
+        )
         self._down = Linear(operands["shared_down"], operands["shared_down_scale"])
 
     def __call__(self, x: Tensor) -> Tensor:

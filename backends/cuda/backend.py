@@ -14,9 +14,10 @@ from backends.cuda import amdsmi_sampler, doctor, nvml
 from backends.cuda.amdsmi_sampler import AmdSampler
 from backends.cuda.errors import explained, why_no_gpu
 from backends.cuda.nvml_sampler import NvmlSampler
-from backends.torch.device import Step, TorchBackend
+from backends.torch.device import TorchBackend
 from backends.torch.events import EventTimer, launch_seconds
 from backends.torch.graphs import recorded
+from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry, TelemetrySampler
 from bench.chips import find_architecture, find_chip
 from bench.errors import DeviceLost

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 from bench.kernels.matmul import Matmul
 
 # cuBLAS keeps scales in tiles of 128 rows and 4 blocks (cuBLAS manual, 1D block scaling factors layout).
@@ -30,23 +30,16 @@ E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 class BlockScaled:
     """torch.nn.functional.scaled_mm with scales for the blocks of both operands."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str]
     dtype: ClassVar[str]
     block: ClassVar[int]
     exponents: ClassVar[int]  # stored values are up to 2**(exponents - 1) times the given ones
     scale_dtype: ClassVar[str]  # older versions of torch lack some
     recipe: ClassVar[str]
 
-    def preference(self, device_type: str) -> int | None:
-        """Return -1: behind one scale a matrix, where a format has that; None but on GPUs."""
-        return -1 if device_type == "cuda" else None
-
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why there is no such product, or None."""
         if case.dtype != self.dtype:
-            return f"{self.name} is a way to scale {self.dtype} operands"
+            return f"a scale per {self.block} values is a way to scale {self.dtype} operands"
         if case.batch > 1 or case.layout != "nt" or case.k % 32 or case.n % 16:
             return "block-scaled products take layout nt, no batch, k that are multiples of 32 and n of 16"
         if not hasattr(F, "scaled_mm"):
@@ -57,8 +50,8 @@ class BlockScaled:
             return "block-scaled products are made on NVIDIA GPUs only"
         capability = torch.cuda.get_device_capability(device)
         if capability < (10, 0):
-            return "{} needs compute capability 10.0, this GPU has {}.{}".format(
-                self.name, *capability
+            return "block-scaled products need compute capability 10.0, this GPU has {}.{}".format(
+                *capability
             )
         return None
 
@@ -102,7 +95,6 @@ class BlockScaled:
 class Mxfp8(BlockScaled):
     """float8 with scales of 32 values."""
 
-    name: ClassVar[str] = "mxfp8"
     dtype: ClassVar[str] = "float8_e4m3"
     block: ClassVar[int] = 32
     exponents: ClassVar[int] = 4
@@ -117,7 +109,6 @@ class Mxfp8(BlockScaled):
 class Nvfp4(BlockScaled):
     """float4 with scales of 16 values."""
 
-    name: ClassVar[str] = "nvfp4"
     dtype: ClassVar[str] = "float4_e2m1"
     block: ClassVar[int] = 16
     exponents: ClassVar[int] = 2

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 from bench.kernels.matmul import Matmul
 
 
@@ -25,17 +25,10 @@ def compiler_missing(device: torch.device) -> str | None:
 class Compiled:
     """torch.mm or torch.bmm compiled with max-autotune, once for all input sets of a case."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "compiled"
     compiles: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-
-    def preference(self, device_type: str) -> int:
-        """Rank last: it compiles for seconds to minutes to find what is mostly the library again."""
-        return -3
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch cannot compile the product here, or None."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from backends.torch.device import Step
+from backends.torch.implementation import Step
 
 
 class EventTimer:

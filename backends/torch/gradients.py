@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 
 # What is not trained: the offset that makes the gate choose, and what takes part in the choice only.
 FIXED = ("planted", "correction_bias", "dy")

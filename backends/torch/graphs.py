@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from backends.torch.device import Step, Tensors
 from backends.torch.events import own_stream
+from backends.torch.implementation import Step, Tensors
 
 
 def recorded(steps: list[Step], device: torch.device, graph_class: type[Any]) -> list[Step]:

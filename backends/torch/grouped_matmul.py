@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 
-from backends.torch.device import TORCH_DTYPES, Step, Tensors, reads_back
+from backends.torch.implementation import Step, Tensors, reads_back
 from backends.torch.matmul import LEAST_ROWS_ON_CUDA, int8_product, int8_unsupported
+from backends.torch.operands import TORCH_DTYPES
 from bench.dtypes import DTYPES
 from bench.kernels.base import Kernel
 from bench.kernels.grouped_matmul import GroupedMatmul
@@ -53,14 +52,6 @@ def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> 
 class Loop:
     """One product a group, the lengths known to the host."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "grouped_matmul"
-    name: ClassVar[str] = "loop"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
-
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
         """Return why torch has no such products, or None."""
         return int8_unsupported(device, case.k, case.n) if case.dtype == "int8" else None
@@ -96,14 +87,6 @@ class Loop:
 
 class Grouped:
     """torch's grouped product: one launch for all groups."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "grouped_matmul"
-    name: ClassVar[str] = "grouped"
-
-    def preference(self, device_type: str) -> int:
-        """Prefer it on accelerators; on a processor it is the loop, with a copy."""
-        return -1 if device_type == "cpu" else 1
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
         """Return why torch cannot group these products, or None."""

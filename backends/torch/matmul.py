@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
-from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from backends.torch.implementation import Step, Tensors
+from backends.torch.operands import TORCH_DTYPES
 from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
@@ -39,14 +38,6 @@ def int8_unsupported(device: torch.device, *widths: int) -> str | None:
 
 class TorchMatmul:
     """torch.mm and torch.bmm; torch._int_mm for int8; torch._scaled_mm for float8."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "torch"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why torch has no such product, or None."""

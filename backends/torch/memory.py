@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 from bench.kernels.memory import TRIAD_SCALE, Memory
 
 
 class TorchMemory:
     """Tensor.copy_, torch.sum and torch.add with a factor."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "memory"
-    name: ClassVar[str] = "torch"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
 
     def unsupported(self, case: Memory, device: torch.device) -> str | None:
         """Return why torch has no such operation, or None."""

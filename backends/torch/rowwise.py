@@ -6,11 +6,10 @@ it: the product is that of the given operands, exactly, and a scale in the wrong
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
-from backends.torch.device import TORCH_DTYPES, Step, Tensors
+from backends.torch.implementation import Step, Tensors
+from backends.torch.operands import TORCH_DTYPES
 from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
@@ -20,14 +19,6 @@ EXPONENTS = 4
 
 class Rowwise:
     """torch._scaled_mm with scales [m, 1] and [1, n]."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "rowwise"
-
-    def preference(self, device_type: str) -> int:
-        """Rank behind one scale a matrix, which is what peak rates are quoted for."""
-        return -1
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why there is no such product, or None."""

@@ -8,21 +8,14 @@ from typing import ClassVar
 
 import torch
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 from bench.kernels.matmul import Matmul
 
 
 class TritonMatmul:
     """A persistent kernel, tuned over a few tile sizes at the first execution of a shape."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "matmul"
-    name: ClassVar[str] = "triton"
     compiles: ClassVar[bool] = True
-
-    def preference(self, device_type: str) -> int:
-        """Rank behind the vendor's library."""
-        return -2
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
         """Return why the kernel does not take the product, or None."""

@@ -9,24 +9,19 @@ import torch
 from torch import Tensor
 
 from backends.torch.compiled import compiler_missing
-from backends.torch.device import Mark, Tensors, unmarked
-from backends.torch.moe.grouped import Grouped, grouped
+from backends.torch.implementation import Mark, Tensors
+from backends.torch.moe.grouped import Grouped, GroupedLayer
 from bench.kernels.moe_layer import MoeLayer
 
 
 class Compiled(Grouped):
     """`grouped` through torch.compile, forward and backward; compiled once for all input sets."""
 
-    name: ClassVar[str] = "compiled"
     compiles: ClassVar[bool] = True
     staged: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._forward: Callable[[Tensors], Tensor] | None = None
-
-    def preference(self, device_type: str) -> int | None:
-        """Rank behind `grouped`, which starts at once; None where torch.compile was not tried."""
-        return -3 if device_type in ("cpu", "cuda") else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why torch cannot group or compile the layer here, or None."""
@@ -38,6 +33,6 @@ class Compiled(Grouped):
             # Dynamo gives up on a function after eight shapes; each case is to be compiled afresh.
             torch._dynamo.reset()
             self._forward = torch.compile(
-                lambda operands: grouped(case, operands, unmarked), dynamic=False, fullgraph=True
+                lambda operands: GroupedLayer(case, operands)(), dynamic=False, fullgraph=True
             )
         return self._forward

@@ -21,7 +21,6 @@ from bench.kernels.moe_layer import MoeLayer
 class FlashInfer(LibraryExperts):
     """cutlass_fused_moe, tuned by flashinfer's own tuner at the first execution."""
 
-    name: ClassVar[str] = "flashinfer"
     package: ClassVar[str] = "flashinfer"
     project: ClassVar[str] = "flashinfer-python"
     capability: ClassVar[tuple[int, int]] = (8, 9)

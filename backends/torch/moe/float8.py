@@ -1,34 +1,28 @@
-"""A mixture-of-experts layer in float8 (e4m3): a scale a row and a scale a channel, as models are served.
+"""A mixture-of-experts layer in float8 (e4m3) with per-row and per-channel scales, as models are served.
 
 `float8` multiplies expert by expert (torch._scaled_mm), `float8-grouped` all experts at once
-(torch._scaled_grouped_mm), with nothing that the host waits for.
+(torch._scaled_grouped_mm), without waiting for the host.
 
 Both let Hopper's tensor cores add in their own short accumulator (`use_fast_accum`), which is what
-libraries for inference do (vLLM's CUTLASS kernels, torchao); other chips know no difference.
+libraries for inference do (vLLM's CUTLASS kernels, torchao); on other chips it changes nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from backends.torch.device import Mark, Step, Tensors, unmarked
 from backends.torch.grouped_matmul import launched_at_once
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.matmul import has_kernel
-from backends.torch.moe.gate import choose
 from backends.torch.moe.grouped import group_ends, sum_by_token
+from backends.torch.moe.layer import joined_first, split_first
 from backends.torch.moe.loop import activate
-from backends.torch.moe.parts import sort_by_expert
-from backends.torch.moe.quantized import (
-    Linear,
-    Mlp,
-    Quantized,
-    first_names,
-    latent_linears,
-    quantise,
-)
+from backends.torch.moe.parts import Order, sort_by_expert
+from backends.torch.moe.quantized import Linear, Quantized, QuantizedLayer, Scaled, quantize
 from bench.kernels.moe_layer import MoeLayer
 
 # torch._scaled_mm and its grouped form take no other widths (TORCH_CHECKs of torch 2.6 to 2.13).
@@ -69,13 +63,8 @@ def float8_unsupported(device: torch.device, *widths: int) -> str | None:
 class Float8(Quantized):
     """The layer by torch's float8 product, expert by expert."""
 
-    name: ClassVar[str] = "float8"
     dtype: ClassVar[str] = "float8_e4m3"
     linear: ClassVar[type[Linear]] = Float8Linear
-
-    def preference(self, device_type: str) -> int | None:
-        """Return 0: the plain one; None where torch has no float8 product."""
-        return 0 if has_kernel("aten::_scaled_mm", torch.device(device_type)) else None
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
         """Return why torch has no such products, or None."""
@@ -85,14 +74,7 @@ class Float8(Quantized):
 class Float8Grouped:
     """The layer by torch's grouped float8 product: all experts in two launches."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "float8-grouped"
     staged: ClassVar[bool] = True
-
-    def preference(self, device_type: str) -> int | None:
-        """Prefer it on GPUs; there is none elsewhere."""
-        return 1 if device_type == "cuda" else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why torch cannot group these products, or None."""
@@ -108,47 +90,54 @@ class Float8Grouped:
         return float8_unsupported(device, *widths)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; weights are joined beforehand, as a model would do when it is loaded."""
-        x = operands["x"]
-        first, first_scale = (
-            torch.cat([operands[f"{name}{what}"] for name in first_names(case)], dim=1)
-            for what in ("", "_scale")
+        """Join gate and up matrices beforehand, as a model does when it is loaded."""
+        layer = GroupedFloat8Layer(case, operands)
+        return lambda: {"y": layer(mark)}
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """float8 rows in `order` with scales [rows, 1]; experts' ends [experts] int32."""
+
+    rows: Tensor
+    scales: Tensor
+    ends: Tensor
+    order: Order
+    weight: Tensor  # [tokens, top_k]
+
+
+class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
+    """The layer by two grouped products."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors) -> None:
+        super().__init__(case, operands, Float8Linear)
+        self._first = joined_first(case, operands), joined_first(case, operands, suffix="_scale")
+        self._down = operands["down"], operands["down_scale"]
+
+    def dispatch(self, z: Scaled, weight: Tensor, local: Tensor) -> Dispatched:
+        """Sort assignments by expert, and gather their rows and scales."""
+        values, scale = z
+        order = sort_by_expert(local, None)
+        ends = group_ends(self.case, order)
+        tokens = order.assignments // self.case.top_k
+        # Rows are moved as bytes: not every operator that moves them knows float8.
+        rows = values.view(torch.uint8).index_select(0, tokens).view(values.dtype)
+        return Dispatched(rows, scale.index_select(0, tokens), ends, order, weight)
+
+    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+        """Launch two grouped products; activate and quantize between them."""
+        ends = dispatched.ends
+        product = grouped_product(dispatched.rows, dispatched.scales, *self._first, ends)
+        mark("experts")
+        activated = quantize(
+            activate(self.case, *split_first(self.case, product)), torch.float8_e4m3fn
         )
-        down, down_scale = operands["down"], operands["down_scale"]
-        shared = Mlp(case, operands, Float8Linear, "shared_") if case.shared_width else None
-        latent = latent_linears(case, operands, Float8Linear)
+        mark("activation")
+        return grouped_product(*activated, *self._down, ends)
 
-        def step() -> Tensors:
-            weight, chosen = choose(case, operands)
-            mark("gate")
-            quantised = quantise(x, torch.float8_e4m3fn)
-            z, scale = quantised
-            if case.latent:
-                z, scale = quantise(latent[0](*quantised), torch.float8_e4m3fn)
-            order = sort_by_expert(chosen % case.local_experts, None)
-            ends = group_ends(case, order)
-            tokens = order.assignments // case.top_k
-            # Rows are moved as bytes: not every operator that moves them knows float8.
-            rows = z.view(torch.uint8).index_select(0, tokens).view(z.dtype)
-            scales = scale.index_select(0, tokens)
-            mark("dispatch")
-            product = grouped_product(rows, scales, first, first_scale, ends)
-            mark("experts")
-            gate, up = product.chunk(2, dim=1) if case.gated else (None, product)
-            acted = quantise(activate(case, up, gate), torch.float8_e4m3fn)
-            mark("activation")
-            out = grouped_product(*acted, down, down_scale, ends)
-            mark("experts")
-            y = sum_by_token(case, out, weight, order)
-            if case.latent:
-                y = latent[1](*quantise(y, torch.float8_e4m3fn))
-            mark("combine")
-            if shared is not None:
-                y = y + shared(*quantised)
-                mark("shared")
-            return {"y": y}
-
-        return step
+    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+        """Weigh and add by one batched product."""
+        return sum_by_token(self.case, rows, dispatched.weight, dispatched.order)
 
 
 def grouped_product(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch.device import Tensors
+from backends.torch.implementation import Tensors
 from bench.kernels.routed import GatedKernel
 
 

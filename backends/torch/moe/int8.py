@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch.matmul import has_kernel, int8_product, int8_unsupported
+from backends.torch.matmul import int8_product, int8_unsupported
 from backends.torch.moe.quantized import Linear, Quantized
 
 
@@ -25,13 +25,8 @@ class Int8Linear(Linear):
 class Int8(Quantized):
     """The layer by torch's int8 product."""
 
-    name: ClassVar[str] = "int8"
     dtype: ClassVar[str] = "int8"
     linear: ClassVar[type[Linear]] = Int8Linear
-
-    def preference(self, device_type: str) -> int | None:
-        """Return 0, as the only one for its format; None where torch has no int8 product."""
-        return 0 if has_kernel("aten::_int_mm", torch.device(device_type)) else None
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
         """Return why torch has no such products, or None."""

@@ -14,9 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch.device import Mark, Step, Tensors, unmarked
-from backends.torch.moe.gate import choose
-from backends.torch.moe.loop import shared_mlp
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.layer import FloatLayer
 from bench.kernels.moe_layer import MoeLayer
 
 # From rows [tokens, width], weights [tokens, top_k] float32 and numbers of local experts [tokens, top_k]
@@ -27,9 +26,6 @@ Experts = Callable[[Tensor, Tensor, Tensor], Tensor]
 class LibraryExperts(ABC):
     """What the adapters of libraries share; one is a file of its own."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str]
     compiles: ClassVar[bool] = True  # or tunes, or builds its kernels
     staged: ClassVar[bool] = True
     package: ClassVar[str]  # as it is imported
@@ -43,49 +39,54 @@ class LibraryExperts(ABC):
         `gate` and `up` are [experts, intermediate, width], `down` [experts, width, intermediate].
         """
 
-    def preference(self, device_type: str) -> int | None:
-        """Rank behind torch's own, against which no library was measured yet; None but on GPUs."""
-        return -4 if device_type == "cuda" else None
-
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the library does not compute the layer here, or None; imports nothing."""
         if find_spec(self.package) is None:
             return f"{self.project} is not installed; pip install {self.project}"
         if case.backward:
-            return f"{self.name} computes the forward pass only"
+            return f"{self.package} computes the forward pass only"
         if case.capacity is not None:
-            return f"{self.name} drops no tokens"
+            return f"{self.package} drops no tokens"
         if case.dtype not in ("float16", "bfloat16"):
-            return f"{self.name} takes float16 and bfloat16 here, not {case.dtype}"
+            return f"{self.package} takes float16 and bfloat16 here, not {case.dtype}"
         if not case.gated or case.activation != "silu":
-            return f"{self.name} takes gated experts with silu here"
+            return f"{self.package} takes gated experts with silu here"
         if case.width % 8 or case.intermediate % 8:
-            return f"{self.name} takes widths that are multiples of 8 (16 bytes)"
+            return f"{self.package} takes widths that are multiples of 8 (16 bytes)"
         if torch.version.hip:
-            return f"{self.name} is tried with CUDA only here"
+            return f"{self.package} is tried with CUDA only here"
         if torch.cuda.get_device_capability(device) < self.capability:
-            return "{} needs compute capability {}.{}".format(self.name, *self.capability)
+            return "{} needs compute capability {}.{}".format(self.package, *self.capability)
         return None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; weights are laid out beforehand, as when a model is loaded."""
-        x = operands["x"]
+        """Lay the weights out beforehand, as a model does when it is loaded."""
         experts = self.experts(case, operands["gate"], operands["up"], operands["down"])
+        layer = LibraryLayer(case, operands, experts)
+        return lambda: {"y": layer(mark)}
 
-        def step() -> Tensors:
-            weight, chosen = choose(case, operands)
-            local = (chosen % case.local_experts).to(torch.int32)
-            mark("gate")
-            z = x @ operands["latent_in"].T if case.latent else x
-            mark("dispatch")
-            y = experts(z, weight, local)
-            mark("experts")
-            if case.latent:
-                y = y @ operands["latent_out"].T
-                mark("combine")
-            if case.shared_width:
-                y = y + shared_mlp(case, x, operands)
-                mark("shared")
-            return {"y": y}
 
-        return step
+# z [tokens, width], weights [tokens, top_k], and numbers of local experts [tokens, top_k] int32.
+Dispatched = tuple[Tensor, Tensor, Tensor]
+
+
+class LibraryLayer(FloatLayer[Dispatched]):
+    """The layer around a call that sorts, multiplies and adds up by itself."""
+
+    combines: ClassVar[bool] = False
+
+    def __init__(self, case: MoeLayer, operands: Tensors, experts: Experts) -> None:
+        super().__init__(case, operands)
+        self._experts = experts
+
+    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Dispatched:
+        """Hand over what the library wants."""
+        return z, weight, local.to(torch.int32)
+
+    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+        """Call the library: the tokens' sums [tokens, width]."""
+        return self._experts(*dispatched)
+
+    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+        """Return the sums as they are."""
+        return rows

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch.device import Mark, Step, Tensors, reads_back, unmarked
 from backends.torch.gradients import with_gradients
+from backends.torch.implementation import Mark, Step, Tensors, reads_back, unmarked
 from backends.torch.moe.gate import choose, sum_dtype
 from bench.kernels.moe_layer import MoeLayer
 from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
@@ -35,20 +35,13 @@ def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
 class Loop:
     """Expert by expert: gather its rows, three products, weigh, add to the tokens they came from."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "loop"
     staged: ClassVar[bool] = True
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the layer cannot be computed, or None."""
         if case.dtype in ("int8", "float8_e4m3"):
             return f"loop has no {case.dtype} path"
-        return reads_back(self.name) if case.graph else None
+        return reads_back("loop") if case.graph else None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Return the layer as the formula in bench.kernels.moe_layer reads."""

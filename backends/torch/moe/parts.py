@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.torch.device import Step, Tensors
+from backends.torch.implementation import Step, Tensors
 from backends.torch.moe.gate import choose
 from bench.kernels.moe_parts import MoeCombine, MoeDispatch, MoeGate
 
@@ -62,14 +61,6 @@ def weighted_sum(rows: Tensor, weight: Tensor, places: Tensor) -> Tensor:
 class TorchGate:
     """The gate as the layers compute it: one product, then scores and the choice in float32."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_gate"
-    name: ClassVar[str] = "torch"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
-
     def unsupported(self, case: MoeGate, device: torch.device) -> str | None:
         """Return None: every torch device can do this."""
         return None
@@ -86,14 +77,6 @@ class TorchGate:
 
 class TorchDispatch:
     """A stable sort of the experts' numbers, and one gather of rows."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_dispatch"
-    name: ClassVar[str] = "torch"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
 
     def unsupported(self, case: MoeDispatch, device: torch.device) -> str | None:
         """Return None: every torch device can do this."""
@@ -120,14 +103,6 @@ class TorchDispatch:
 class TorchCombine:
     """Gather each token's rows, and a product with its weights."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_combine"
-    name: ClassVar[str] = "torch"
-
-    def preference(self, device_type: str) -> int:
-        """Return 0: the plain one."""
-        return 0
-
     def unsupported(self, case: MoeCombine, device: torch.device) -> str | None:
         """Return None: every torch device can do this."""
         return None
@@ -146,14 +121,6 @@ class TorchCombine:
 
 class BagCombine:
     """torch's embedding_bag: gather, weigh and add in one pass."""
-
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_combine"
-    name: ClassVar[str] = "bag"
-
-    def preference(self, device_type: str) -> int:
-        """Prefer it on processors, where it was measured."""
-        return 1 if device_type == "cpu" else -1
 
     def unsupported(self, case: MoeCombine, device: torch.device) -> str | None:
         """Return None where torch has the operator for the dtype."""

@@ -1,30 +1,34 @@
-"""A mixture-of-experts layer in 8 bits, expert by expert: what int8 and float8 have in common.
+"""A mixture-of-experts layer in 8 bits: what int8 and float8 have in common.
 
-Weights have a scale a channel, rows a scale a token. Tokens are quantised once, before they are sent to
-their experts, so that dispatch moves one byte a value; between the products, rows are quantised again.
+Weights have per-channel scales, rows per-token scales. Tokens are quantized once, before they are sent to
+their experts, so that dispatch moves one byte per value; between the products, rows are quantized again.
 The gate stays in the tokens' own format.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from backends.torch.device import Mark, Step, Tensors, reads_back, unmarked
-from backends.torch.moe.gate import choose
+from backends.torch.implementation import Mark, Step, Tensors, reads_back, unmarked
+from backends.torch.moe.layer import Layer, joined_first, split_first
 from backends.torch.moe.loop import activate
-from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
+from backends.torch.moe.parts import Order, kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe_layer import MoeLayer
 
 # What a row's largest value becomes.
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 
+D = TypeVar("D")
+Scaled = tuple[Tensor, Tensor]  # values [rows, n] in 8 bits, and scales [rows, 1] float32
 
-def quantise(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return x [rows, n] in 8 bits and each row's scale [rows, 1] float32, which undoes it."""
+
+def quantize(x: Tensor, dtype: torch.dtype) -> Scaled:
+    """Convert x [rows, n] to 8 bits, with the scale per row that undoes it."""
     scale = x.abs().amax(dim=1, keepdim=True).to(torch.float32).clamp_(min=1e-30) / LARGEST[dtype]
     scaled = x / scale
     return (scaled if dtype.is_floating_point else scaled.round_()).to(dtype), scale
@@ -41,111 +45,144 @@ class Linear(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Return [rows, out] for x [rows, in] in the same format with scales [rows, 1]."""
-
-
-def first_names(case: MoeLayer, prefix: str = "") -> list[str]:
-    """Return the matrices that are joined to be the first product."""
-    return [f"{prefix}{name}" for name in (("gate", "up") if case.gated else ("up",))]
+        """Multiply x [rows, in] in the same format with scales [rows, 1]: [rows, out]."""
 
 
 class Mlp:
     """One expert, or all shared ones together; the gate and up matrices are one product."""
 
-    def __init__(
-        self,
-        case: MoeLayer,
-        operands: Tensors,
-        linear: type[Linear],
-        prefix: str,
-        part: Any = ...,
-    ) -> None:
-        weights, scales = (
-            torch.cat([operands[f"{name}{what}"][part] for name in first_names(case, prefix)])
-            for what in ("", "_scale")
-        )
+    def __init__(self, case: MoeLayer, first: Linear, down: Linear) -> None:
         self._case = case
-        self._first = linear(weights, scales)
-        down = operands[f"{prefix}down"][part], operands[f"{prefix}down_scale"][part]
-        self._down = linear(*down)
+        self._first = first
+        self._down = down
 
     def __call__(self, x: Tensor, scale: Tensor, mark: Mark = unmarked) -> Tensor:
-        """Return [rows, width] for x [rows, width] in 8 bits with scales [rows, 1]."""
-        first = self._first(x, scale)
+        """Compute [rows, width] for x [rows, width] in 8 bits with scales [rows, 1]."""
+        product = self._first(x, scale)
         mark("experts")
-        gate, up = first.chunk(2, dim=1) if self._case.gated else (None, first)
-        acted = quantise(activate(self._case, up, gate), self._down.dtype)
+        activated = quantize(
+            activate(self._case, *split_first(self._case, product)), self._down.dtype
+        )
         mark("activation")
-        return self._down(*acted)
+        return self._down(*activated)
 
 
-def latent_linears(case: MoeLayer, operands: Tensors, linear: type[Linear]) -> list[Linear]:
-    """Return the projections before dispatch and after combine, none where there are none."""
-    return [
-        linear(operands[name], operands[f"{name}_scale"])
-        for name in ("latent_in", "latent_out")
-        if case.latent
-    ]
+class QuantizedLayer(Layer[Scaled, D]):
+    """A layer whose latent projections and shared experts are products in 8 bits, too."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[Linear]) -> None:
+        super().__init__(case, operands)
+        self._linear = linear
+        if case.latent:
+            self._latent_in, self._latent_out = (
+                linear(operands[name], operands[f"{name}_scale"])
+                for name in ("latent_in", "latent_out")
+            )
+        if case.shared_width:
+            self._shared = Mlp(
+                case,
+                linear(
+                    joined_first(case, operands, prefix="shared_"),
+                    joined_first(case, operands, prefix="shared_", suffix="_scale"),
+                ),
+                linear(operands["shared_down"], operands["shared_down_scale"]),
+            )
+
+    def tokens(self, x: Tensor) -> Scaled:
+        """Quantize each token."""
+        return quantize(x, self._linear.dtype)
+
+    def latent_in(self, tokens: Scaled) -> Scaled:
+        """Project, and quantize again."""
+        return quantize(self._latent_in(*tokens), self._linear.dtype)
+
+    def latent_out(self, y: Tensor) -> Tensor:
+        """Quantize the sums, and project them back."""
+        return self._latent_out(*quantize(y, self._linear.dtype)).to(self.operands["x"].dtype)
+
+    def shared(self, tokens: Scaled) -> Tensor:
+        """Compute the shared experts from the quantized tokens."""
+        return self._shared(*tokens)
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """Rows in 8 bits in `order`, with their scales [rows, 1]; `counts` rows per expert."""
+
+    rows: Tensor
+    scales: Tensor
+    counts: list[int]
+    order: Order
+    weight: Tensor  # [tokens, top_k]
+    local: Tensor  # [tokens, top_k]
+
+
+class ExpertByExpert(QuantizedLayer[Dispatched]):
+    """The layer by one MLP per expert, whose rows the host counts."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[Linear]) -> None:
+        super().__init__(case, operands, linear)
+        matrices = (
+            joined_first(case, operands),
+            joined_first(case, operands, suffix="_scale"),
+            operands["down"],
+            operands["down_scale"],
+        )
+        self._experts = [
+            Mlp(case, linear(first, first_scale), linear(down, down_scale))
+            for first, first_scale, down, down_scale in zip(
+                *(matrix.unbind() for matrix in matrices), strict=True
+            )
+        ]
+
+    def dispatch(self, z: Scaled, weight: Tensor, local: Tensor) -> Dispatched:
+        """Sort assignments by expert, and gather their rows and scales."""
+        order = sort_by_expert(local, self.case.capacity)
+        tokens = order.assignments // self.case.top_k
+        counts = torch.bincount(order.owners, minlength=self.case.local_experts).tolist()
+        rows, scales = (part.index_select(0, tokens) for part in z)
+        return Dispatched(rows, scales, counts, order, weight, local)
+
+    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+        """Compute one expert after the other, those without rows left out."""
+        rows, scales, x = dispatched.rows, dispatched.scales, self.operands["x"]
+        outputs = torch.empty((len(rows), self.case.width), dtype=x.dtype, device=x.device)
+        start = 0
+        for expert, count in zip(self._experts, dispatched.counts, strict=True):
+            if count:
+                part = slice(start, start + count)
+                outputs[part] = expert(rows[part], scales[part], mark)
+                start += count
+                mark("experts")
+        return outputs
+
+    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+        """Weigh and add in one pass, dropped assignments with a weight of zero."""
+        weight = kept_weight(dispatched.weight, dispatched.local, self.case.capacity)
+        return weighted_sum(rows, weight, dispatched.order.places)
 
 
 class Quantized(ABC):
-    """Quantise, sort rows by expert, products in 8 bits, and a weighted sum a token."""
+    """Sort rows by expert, products in 8 bits expert by expert, and a weighted sum per token."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str]  # as the format's
     staged: ClassVar[bool] = True
     dtype: ClassVar[str]
     linear: ClassVar[type[Linear]]
 
     @abstractmethod
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
-        """Return why torch has no such products of matrices of these widths, or None."""
+        """Say why torch has no such products of matrices of these widths; None if it has."""
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed, or None."""
+        """Refuse other dtypes, graphs, and products that torch does not have."""
         if case.dtype != self.dtype:
-            return f"{self.name} is for layers in {self.dtype}"
+            return f"the quantized layer of {self.dtype} takes no {case.dtype}"
         if case.graph:
-            return reads_back(self.name)
+            return reads_back(f"a layer in {self.dtype}, expert by expert,")
         widths = case.hidden, case.width, case.intermediate, case.shared_width
         return self.products_unsupported(device, *widths)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; the gate and up matrices are joined beforehand."""
-        x, linear = operands["x"], self.linear
-        experts = [Mlp(case, operands, linear, "", expert) for expert in range(case.local_experts)]
-        shared = Mlp(case, operands, linear, "shared_") if case.shared_width else None
-        latent = latent_linears(case, operands, linear)
-
-        def step() -> Tensors:
-            weight, chosen = choose(case, operands)
-            mark("gate")
-            quantised = quantise(x, linear.dtype)
-            z, scale = quantised
-            if case.latent:
-                z, scale = quantise(latent[0](*quantised), linear.dtype)
-            local = chosen % case.local_experts
-            order = sort_by_expert(local, case.capacity)
-            tokens = order.assignments // case.top_k
-            counts = torch.bincount(order.owners, minlength=case.local_experts).tolist()
-            rows, scales = z.index_select(0, tokens), scale.index_select(0, tokens)
-            mark("dispatch")
-            served = torch.empty((len(rows), case.width), dtype=x.dtype, device=x.device)
-            start = 0
-            for expert, count in zip(experts, counts, strict=True):
-                if count:
-                    mine = slice(start, start + count)
-                    served[mine] = expert(rows[mine], scales[mine], mark)
-                    start += count
-                    mark("experts")
-            y = weighted_sum(served, kept_weight(weight, local, case.capacity), order.places)
-            if case.latent:
-                y = latent[1](*quantise(y, linear.dtype)).to(x.dtype)
-            mark("combine")
-            if shared is not None:
-                y = y + shared(*quantised)
-                mark("shared")
-            return {"y": y.to(x.dtype)}
-
-        return step
+        """Lay the weights out beforehand, as a model does when it is loaded."""
+        layer = ExpertByExpert(case, operands, self.linear)
+        return lambda: {"y": layer(mark)}

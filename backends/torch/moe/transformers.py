@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from backends.torch.device import Step, Tensors, reads_back
 from backends.torch.grouped_matmul import launched_at_once
+from backends.torch.implementation import Step, Tensors, reads_back
 from bench.dtypes import DTYPES
 from bench.kernels.moe_layer import MoeLayer
 from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
@@ -179,14 +179,7 @@ def _config(case: MoeLayer, family: str, hidden: int, experts: int, variant: str
 class Eager:
     """transformers' plain variant: expert by expert."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "transformers-eager"
     variant: ClassVar[str] = "eager"
-
-    def preference(self, device_type: str) -> int | None:
-        """Return less than any of ours, None on devices that these blocks were not tried on."""
-        return -10 if device_type in ("cpu", "cuda") else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the layer cannot be computed, or None; imports nothing."""
@@ -199,7 +192,7 @@ class Eager:
                 f"pip install 'transformers>={FIRST_MAJOR}'"
             )
         if case.graph and self.variant == "eager":
-            return reads_back(self.name)
+            return reads_back("transformers-eager")
         return unsupported(case)
 
     def build(self, case: MoeLayer, operands: Tensors) -> Step:
@@ -219,7 +212,6 @@ class Eager:
 class GroupedMm(Eager):
     """transformers' variant with torch's grouped product."""
 
-    name: ClassVar[str] = "transformers-grouped"
     variant: ClassVar[str] = "grouped_mm"
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
@@ -237,7 +229,6 @@ class GroupedMm(Eager):
 class BatchedMm(Eager):
     """transformers' variant for a few tokens: a batched product with a copy of weights a row."""
 
-    name: ClassVar[str] = "transformers-batched"
     variant: ClassVar[str] = "batched_mm"
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:

@@ -20,7 +20,6 @@ from bench.kernels.moe_layer import MoeLayer
 class Vllm(LibraryExperts):
     """fused_experts, out of place."""
 
-    name: ClassVar[str] = "vllm"
     package: ClassVar[str] = "vllm"
     project: ClassVar[str] = "vllm"
     capability: ClassVar[tuple[int, int]] = (8, 0)

@@ -161,8 +161,8 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
     ("implementation", "dtype", "capability", "reason"),
     [
         (loop.Loop, "bfloat16", (9, 0), "loop reads back"),
-        (int8.Int8, "int8", (9, 0), "int8 reads back"),
-        (float8.Float8, "float8_e4m3", (9, 0), "float8 reads back"),
+        (int8.Int8, "int8", (9, 0), "int8, expert by expert, reads back"),
+        (float8.Float8, "float8_e4m3", (9, 0), "float8_e4m3, expert by expert, reads back"),
         (float8.Float8Grouped, "float8_e4m3", (9, 0), None),
         (float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9 and 10 only"),
         (transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),

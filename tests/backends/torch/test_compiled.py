@@ -53,7 +53,7 @@ TRITON = """
 import torch
 from backends.torch.moe.compiled import Compiled as CompiledLayer
 from backends.torch.triton import TritonMatmul
-from backends.torch.device import to_device
+from backends.torch.operands import to_device
 from bench.kernels.matmul import Matmul
 for layout, m, n, k, dtype in [
     ("nn", 16, 32, 16, "float16"), ("nt", 33, 70, 40, "float16"), ("tn", 130, 35, 17, "float16"),

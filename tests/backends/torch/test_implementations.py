@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from backends.cpu import CpuBackend
-from backends.torch import device as torch_device
-from backends.torch.device import TorchPrepared, input_sets
 from backends.torch.moe import float8, int8
+from backends.torch.operands import MOST_INPUT_SETS, input_sets, to_device, to_host
+from backends.torch.prepared import TorchPrepared
 from bench.backend import Device
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.grouped_matmul import GroupedMatmul
@@ -214,12 +214,10 @@ def test_the_grouped_float8_layer_around_its_product(monkeypatch, more):
     shape = {"hidden": 96, "intermediate": 48, "experts": 8, "top_k": 3, "tokens": 30}
     case = MoeLayer(dtype="float8_e4m3", routing="power_law", **{**shape, **more})
     inputs = case.make_inputs(0)
-    operands = {
-        name: torch_device.to_device(one, torch.device("cpu")) for name, one in inputs.items()
-    }
+    operands = {name: to_device(one, torch.device("cpu")) for name, one in inputs.items()}
     with torch.inference_mode():
         y = float8.Float8Grouped().build(case, operands)()["y"]
-    check = case.verify(inputs, {"y": torch_device.to_host(y)}, 0)
+    check = case.verify(inputs, {"y": to_host(y)}, 0)
     assert check.passed, check
 
 
@@ -235,9 +233,12 @@ def test_torch_takes_the_grouped_float8_product_as_it_is_called():
     assert (product.shape, product.dtype) == ((30, 48), torch.bfloat16)
 
 
-@pytest.mark.parametrize(("module", "name"), [(int8, "Int8"), (float8, "Float8")])
-def test_a_quantised_layer_that_forgets_the_channels_scales_is_found(monkeypatch, module, name):
-    implementation = getattr(module, name)
+@pytest.mark.parametrize(
+    ("implementation", "name"), [(int8.Int8, "int8"), (float8.Float8, "float8")]
+)
+def test_a_quantised_layer_that_forgets_the_channels_scales_is_found(
+    monkeypatch, implementation, name
+):
     right = implementation.linear
 
     class Forgetful(right):
@@ -247,7 +248,7 @@ def test_a_quantised_layer_that_forgets_the_channels_scales_is_found(monkeypatch
     monkeypatch.setattr(implementation, "linear", Forgetful)
     shape = {"hidden": 128, "intermediate": 64, "experts": 4, "top_k": 2, "tokens": 32}
     case = MoeLayer(dtype=implementation.dtype, **shape)
-    assert not run_all(case)[implementation.name].passed
+    assert not run_all(case)[name].passed
 
 
 @settings(max_examples=30)
@@ -382,7 +383,7 @@ def test_a_case_beyond_the_memory_is_refused_before_it_allocates():
         (10, 50, 200, 5),
         (1000, 50, 10_000, 1),
         (3, 50, None, 34),
-        (1, 1 << 40, None, torch_device.MOST_INPUT_SETS),
+        (1, 1 << 40, None, MOST_INPUT_SETS),
     ],
 )
 def test_cold_sets_pass_twice_the_cache_within_a_quarter_of_memory(size, cache, free, sets):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from backends.torch import device as torch_device
+from backends.torch.implementation import offered
 from backends.torch.moe.flashinfer import FlashInfer
 from backends.torch.moe.vllm import Vllm
+from backends.torch.operands import to_device, to_host
 from bench.kernels.moe_layer import MoeLayer
 from bench.results.schema import STAGES
 
@@ -37,10 +38,10 @@ def run(implementation, case, **more):
     """Return the verification of a layer on the processor."""
     inputs = case.make_inputs(0)
     cpu = torch.device("cpu")
-    operands = {name: torch_device.to_device(one, cpu) for name, one in inputs.items()}
+    operands = {name: to_device(one, cpu) for name, one in inputs.items()}
     with torch.inference_mode():
         step = implementation.build(case, operands, **more)
-        first, again = (torch_device.to_host(step()["y"]) for _ in range(2))
+        first, again = (to_host(step()["y"]) for _ in range(2))
     assert (first == again).all()
     return case.verify(inputs, {"y": first}, 0)
 
@@ -108,5 +109,6 @@ def test_offered_on_gpus_only_and_missing_ones_say_how_to_get_them():
     case = MoeLayer(dtype="bfloat16", **SHAPE)
     assert "pip install flashinfer-python" in FlashInfer().unsupported(case, GPU)
     assert "pip install vllm" in Vllm().unsupported(case, GPU)
-    assert FlashInfer().preference("cpu") is None
-    assert FlashInfer().preference("cuda") < 0
+    assert not {"flashinfer", "vllm"} & set(offered("moe_layer", "cpu"))
+    names = offered("moe_layer", "cuda")
+    assert names.index("flashinfer") > names.index("loop")

@@ -1,0 +1,55 @@
+"""Operands on torch devices: dtypes, copies to and from the host, and how many sets a cold run needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.kernels.base import Operand
+
+TORCH_DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "hf32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int8": torch.int8,
+    "float8_e4m3": torch.float8_e4m3fn,
+}
+
+# A rotation longer than this costs more in Python than it tells about a cache.
+MOST_INPUT_SETS = 4096
+
+
+def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None) -> int:
+    """Return how many sets of operands a cold run rotates through.
+
+    Twice the last-level cache has to pass between two uses of the same memory; a quarter of the free
+    memory at most is spent on it. A set larger than that by itself needs no company.
+    """
+    if not cache_bytes:
+        return 1
+    wanted = -(-2 * cache_bytes // size_bytes)
+    affordable = free_bytes // 4 // size_bytes if free_bytes is not None else wanted
+    return max(1, min(wanted, affordable, MOST_INPUT_SETS))
+
+
+def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
+    """Return an operand on the device in its dtype; exact, since values were rounded on the host."""
+    dtype = TORCH_DTYPES.get(operand.dtype)
+    if dtype is None:
+        return torch.from_numpy(operand.array).to(device)
+    return torch.from_numpy(operand.array).to(dtype).to(device)
+
+
+def to_host(tensor: torch.Tensor) -> NDArray[Any]:
+    """Return a tensor as a numpy array of a type that holds its values exactly."""
+    tensor = tensor.detach()
+    if tensor.dtype in (torch.bfloat16, torch.float16, torch.float8_e4m3fn):
+        tensor = tensor.cpu().to(torch.float32)
+    array: NDArray[Any] = np.asarray(tensor.cpu().numpy())
+    return array
