@@ -26,10 +26,8 @@ class ChipReading:
     npu: int
     chip: int
     logic_id: int | None = None
-    physical_id: int | None = None
     name: str | None = None
     health: str | None = None  # OK, Warning, Alarm, Critical, UNKNOWN, as npu-smi has it
-    bus_id: str | None = None
     aicore_percent: float | None = None
     hbm_used_bytes: int | None = None
     hbm_total_bytes: int | None = None

@@ -84,18 +84,14 @@ def _chip(
     chip = second[0].split()
     if not card or not chip or not _whole(card[0], chip[0]):
         return None
-    # Left of the bar is `Chip Phy-ID`; on inference cards `Chip Device`, which counts otherwise.
-    physical = chip[1] if len(chip) > 1 and "Phy-ID" in (below[:1] or [""])[0] else None
     upper = dict(_titled(above, first))
     lower = dict(_titled(below, second))
     used, total = _used_and_total(lower.get("HBM-Usage(MB)"))
     return ChipReading(
         npu=int(card[0]),
         chip=int(chip[0]),
-        physical_id=int(physical) if physical and _whole(physical) else None,
         name=card[1] if len(card) > 1 else None,
         health=first[1] or None,
-        bus_id=second[1] if ":" in second[1] else None,
         power_w=_bounded("power_w", upper.get("Power(W)")),
         temperature_c=_bounded("temperature_c", upper.get("Temp(C)")),
         aicore_percent=_bounded("aicore_percent", lower.get("AICore(%)")),
@@ -188,19 +184,6 @@ def _topic_blocks(text: str) -> Iterator[dict[str, str]]:
             block.setdefault(title, value)
     if block:
         yield block
-
-
-def parse_processes(text: str) -> tuple[ChipProcess, ...] | None:
-    """Return the processes of `npu-smi info -t proc-mem`; None if it says nothing about them."""
-    found = re.findall(
-        r"Process id:([0-9]{1,9})\s+(?:Process name:(\S*)\s+)?Process memory\(MB\):([0-9]{1,9})",
-        text,
-    )
-    if not found and "No process in device" not in text:
-        return None
-    return tuple(
-        ChipProcess(int(pid), name or None, int(memory) * MIB) for pid, name, memory in found
-    )
 
 
 def parse_mapping(text: str) -> dict[tuple[int, int], int]:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
 
+from backends import sensors
 from backends.ascend.chip import ChipReading, Sensors
 from backends.ascend.dcmi import Dcmi
 from backends.ascend.npu_smi import NpuSmi
-from backends.sensors import own_pids
 from bench.backend import Telemetry
 
 # The clock that a chip keeps up at its thermal design power is the rated one (DCMI API reference,
-# dcmi_get_device_frequency); a working chip that is this much below it has been slowed down.
+# dcmi_get_device_frequency); a busy chip whose clock is this much below it has been slowed down.
 SLOWED = 0.95
-WORKING_PERCENT = 50.0
+WORKING = 0.5
+
+SHARED_POWER = "power is known for the whole card only, which has several dies"
 
 
 def find_sensors() -> tuple[Sensors | None, str | None]:
-    """Return what can read the chips here, or why nothing can."""
+    """Look for a way to read the chips: DCMI, then npu-smi; else the reason why there is none."""
     try:
         dcmi = Dcmi()
         reason = dcmi.unavailable()
@@ -40,21 +41,21 @@ def find_sensors() -> tuple[Sensors | None, str | None]:
 
 
 def logic_id(index: int, environment: Mapping[str, str]) -> int:
-    """Return which chip torch's `npu:index` is: ASCEND_RT_VISIBLE_DEVICES counts the visible anew."""
+    """Map torch's `npu:index` to a chip: ASCEND_RT_VISIBLE_DEVICES renumbers the visible ones."""
     visible = environment.get("ASCEND_RT_VISIBLE_DEVICES", "")
-    listed = re.findall(r"\d{1,4}", visible)
-    return int(listed[index]) if 0 <= index < len(listed) else index
+    chips = re.findall(r"\d{1,4}", visible)
+    return int(chips[index]) if 0 <= index < len(chips) else index
 
 
 def others(chip: ChipReading, own: Iterable[int]) -> int | None:
-    """Return how many processes of others are on the chip; None if nobody tells."""
+    """Count the processes of others on the chip; None where unknown."""
     if chip.processes is None:
         return None
     return len({process.pid for process in chip.processes} - set(own))
 
 
 class NpuSampler:
-    """Reads the sensors of one chip in a thread of its own, as often as they bear it."""
+    """Reads the sensors of one chip in a thread, at a rate that they tolerate."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class NpuSampler:
         self._missing = "no telemetry: nothing was sampled"
 
     def start(self) -> None:
-        """Begin to watch; where nothing can, remember why."""
+        """Begin to watch; without sensors, keep the reason as the remark."""
         self._sensors, reason = self._find()
         if self._sensors is None:
             self._missing = reason or self._missing
@@ -79,9 +80,9 @@ class NpuSampler:
         chips = self._sensors.chips()
         self._chip = next((chip for chip in chips if chip.logic_id == self._logic_id), None)
         if self._chip is None:
-            shown = ", ".join(str(chip.logic_id) for chip in chips) or "none"
+            known = ", ".join(str(chip.logic_id) for chip in chips) or "none"
             self._missing = (
-                f"no telemetry: {self._sensors.name} knows no chip {self._logic_id}; it has {shown}"
+                f"no telemetry: {self._sensors.name} knows no chip {self._logic_id}; it has {known}"
             )
             return
         # Two dies share the power supply of a card, and its figure is that of both.
@@ -92,16 +93,16 @@ class NpuSampler:
         self._thread.start()
 
     def stop(self) -> Telemetry:
-        """End watching; return medians since `start`, and joules by integrated power."""
+        """End watching; summarize the readings since `start`."""
         if self._sensors is None or self._chip is None:
             return Telemetry(remark=self._missing)
         self._stop.set()
         self._thread.join()
         self._read()
-        seen = summarize(self._readings, shared_power=self._shared)
-        counted = others(self._chip, own_pids())
+        telemetry = summarize(self._readings, shared_power=self._shared)
+        count = others(self._chip, sensors.own_pids())
         self._chip = None
-        return Telemetry(**{**vars(seen), "other_processes": counted})
+        return replace(telemetry, other_processes=count)
 
     def _watch(self) -> None:
         assert self._sensors is not None
@@ -117,30 +118,36 @@ class NpuSampler:
 def summarize(
     readings: Sequence[tuple[float, ChipReading]], *, shared_power: bool = False
 ) -> Telemetry:
-    """Return medians of readings with their times in seconds, and what slowed the chip down.
+    """Summarize readings with their times in seconds, and say whether the chip was slowed down.
 
     With `shared_power`, the power is a whole card's, and says nothing about one of its dies.
     """
-    power = [] if shared_power else [(at, r.power_w) for at, r in readings if r.power_w is not None]
-    busy = _median([reading.aicore_percent for _, reading in readings])
-    clock = _median([reading.clock_mhz for _, reading in readings])
-    rated = _median([reading.rated_clock_mhz for _, reading in readings])
-    bandwidth = _median([reading.hbm_bandwidth_percent for _, reading in readings])
-    working = busy is not None and busy >= WORKING_PERCENT
-    slowed = working and clock is not None and rated is not None and clock < SLOWED * rated
-    joules = sum((t1 - t0) * (p0 + p1) / 2 for (t0, p0), (t1, p1) in pairwise(power))
-    return Telemetry(
-        power_w=_median([watts for _, watts in power]),
-        energy_j=joules if len(power) >= 2 else None,
-        clock_mhz=clock,
-        temperature_c=_median([reading.temperature_c for _, reading in readings]),
+    telemetry = sensors.summarize(
+        [
+            sensors.Reading(
+                at_s=at_s,
+                power_w=None if shared_power else chip.power_w,
+                clock_mhz=chip.clock_mhz,
+                temperature_c=chip.temperature_c,
+                busy=_share(chip.aicore_percent),
+                memory_busy=_share(chip.hbm_bandwidth_percent),
+            )
+            for at_s, chip in readings
+        ]
+    )
+    rated = sensors.median([chip.rated_clock_mhz for _, chip in readings])
+    clock, busy = telemetry.clock_mhz, telemetry.busy
+    slowed = (
+        (busy is not None and busy >= WORKING)
+        and (clock is not None and rated is not None)
+        and clock < SLOWED * rated
+    )
+    return replace(
+        telemetry,
         throttle=f"clock below the rated {rated:g} MHz" if slowed else None,
-        busy=busy / 100 if busy is not None else None,
-        memory_busy=bandwidth / 100 if bandwidth is not None else None,
-        remark="power is known of the card only, which has several dies" if shared_power else None,
+        remark=SHARED_POWER if shared_power else None,
     )
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(statistics.median(known)) if known else None
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100

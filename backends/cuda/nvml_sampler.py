@@ -11,11 +11,11 @@ import pynvml
 
 from backends.cuda import nvml
 from backends.cuda.nvml import Gpu, ask
-from backends.sensors import Reading, Watch, summarize
+from backends.sensors import Counters, Reading, Watch, summarize, with_counters
 from bench.backend import Telemetry
 
 # Why a GPU runs below the clock that it was asked for (NVML API reference, nvmlClocksEventReasons).
-# Idle and application clocks are no throttling, and are left out.
+# Idle and application clocks are not throttling, and are left out.
 THROTTLE_REASONS = {
     0x0000000000000004: "power cap",
     0x0000000000000008: "hardware slowdown",
@@ -28,9 +28,9 @@ THROTTLE_REASONS = {
 
 
 def read(gpu: Gpu) -> Reading:
-    """Return one reading. Raises DeviceLost."""
+    """Read all sensors once. Raises DeviceLost."""
     board = gpu.board
-    # A slice's utilization is not told apart from that of its neighbours.
+    # NVML has no utilization of a single slice.
     rates = None if gpu.is_slice else ask("nvmlDeviceGetUtilizationRates", board)
     # Older bindings and drivers know the reasons by their older name only.
     bits = ask("nvmlDeviceGetCurrentClocksEventReasons", board)
@@ -49,7 +49,7 @@ def read(gpu: Gpu) -> Reading:
 
 
 def reasons(bits: int) -> list[str]:
-    """Return the names of the throttle reasons that are set."""
+    """Name the throttle reasons whose bits are set."""
     return [name for bit, name in THROTTLE_REASONS.items() if bits & bit]
 
 
@@ -64,7 +64,7 @@ class NvmlSampler:
         self._missing = "no telemetry: NVML does not know this device"
 
     def start(self) -> None:
-        """Begin to sample; where NVML is missing, remember why. Raises DeviceLost."""
+        """Begin to sample; without NVML, keep the reason as the remark. Raises DeviceLost."""
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -72,10 +72,7 @@ class NvmlSampler:
             return
         try:
             gpu = Gpu(self._uuid)
-            self._energy_j, self._errors = gpu.energy_j(), gpu.uncorrected_errors()
-            self._before = Telemetry(
-                device_state=gpu.state(), other_processes=gpu.other_processes()
-            )
+            self._state, self._before = gpu.state(), Counters.of(gpu)
             self._watch = Watch(partial(read, gpu))
         except BaseException as error:
             pynvml.nvmlShutdown()
@@ -85,29 +82,17 @@ class NvmlSampler:
         self._gpu = gpu
 
     def stop(self) -> Telemetry:
-        """End sampling; return what was seen since `start`. Raises DeviceLost if the GPU is gone.
+        """End sampling; summarize what was read since `start`. Raises DeviceLost if the GPU is gone.
 
         Joules are the difference of the GPU's own counter, where it has one.
         """
         if self._gpu is None or self._watch is None:
             return Telemetry(remark=self._missing)
         try:
-            return self._told(self._gpu, summarize(self._watch.end()))
+            telemetry = summarize(self._watch.end())
+            telemetry = with_counters(telemetry, self._before, Counters.of(self._gpu))
+            return replace(telemetry, device_state=self._state)
         finally:
             self._gpu = None
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
-
-    def _told(self, gpu: Gpu, seen: Telemetry) -> Telemetry:
-        energy_j, errors, others = gpu.energy_j(), gpu.uncorrected_errors(), gpu.other_processes()
-        if energy_j is not None and self._energy_j is not None:
-            # A counter that did not move in the meantime has told nothing.
-            seen = replace(seen, energy_j=energy_j - self._energy_j or None)
-        both = [count for count in (self._before.other_processes, others) if count is not None]
-        known = errors is not None and self._errors is not None
-        return replace(
-            seen,
-            device_state=self._before.device_state,
-            other_processes=max(both, default=None),
-            ecc_errors=errors - self._errors if known else None,  # type: ignore[operator]
-        )

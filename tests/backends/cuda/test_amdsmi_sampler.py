@@ -106,7 +106,7 @@ def test_a_card_without_any_sensor_is_unknown_and_not_zero(smi):
 
 def test_why_there_is_no_telemetry(smi):
     smi.played.clear()
-    assert "does not tell the GPU's PCI address" in AmdSampler(None).stop().remark
+    assert "does not report the GPU's PCI address" in AmdSampler(None).stop().remark
     elsewhere = AmdSampler("0000:ff:00.0")
     elsewhere.start()
     assert "no telemetry: amdsmi: Error code: 31" in elsewhere.stop().remark

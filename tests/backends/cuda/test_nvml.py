@@ -46,7 +46,7 @@ from backends.cuda.nvml_sampler import NvmlSampler
 sampler = NvmlSampler({UUID!r})
 sampler.start()
 deadline = time.monotonic() + 20
-while sampler._watch and len(sampler._watch.readings) < 6 and sampler._watch.alive:
+while sampler._watch and len(sampler._watch.readings) < 6 and sampler._watch._thread.is_alive():
     assert time.monotonic() < deadline
     time.sleep(0.01)
 result = asdict(sampler.stop())
