@@ -1,6 +1,6 @@
 """Backend `ascend`: Huawei Ascend NPUs by torch-npu and CANN, timed by device events.
 
-Of a 910C, which has two dies, the driver shows each die as a device of its own, and so does this.
+The driver shows each of the two dies of a 910C as a device, and so does this backend.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bench.backend import Device, Finding, Limits, Prepared, Telemetry
 from bench.chips import find_chip
 from bench.errors import Unsupported
 
-# Chips of before the 910B, as torch-npu names them; their Cube knows float16 and int8 only.
+# Chips before the 910B, as torch-npu names them; their Cube multiplies float16 and int8 only.
 FIRST_GENERATION = (
     *("Ascend910A", "Ascend910B", "Ascend910ProA", "Ascend910ProB", "Ascend910PremiumA"),
     *("Ascend310P1", "Ascend310P2", "Ascend310P3", "Ascend310P4", "Ascend310P5", "Ascend310P7"),
 )
 
-# Products before the first case, which bring an idle NPU's clock up (FlagTree, pull request 751).
+# Products before the first case, which raise an idle NPU's clock (FlagTree, pull request 751).
 WARM_UP_WIDTH = 1024
 WARM_UP_PRODUCTS = 8
 WARM_UP_STEADY = 0.02
@@ -44,7 +44,7 @@ class AscendBackend(TorchBackend):
     device_type: ClassVar[str] = "npu"
 
     def unavailable(self) -> str | None:
-        """Return what stands between here and an NPU: packages, CANN, the driver, or permissions."""
+        """Say why no NPU can be used: packages, CANN, the driver, or permissions."""
         problem = node.package_problem() or node.import_problem()
         if problem is not None:
             return problem
@@ -57,7 +57,7 @@ class AscendBackend(TorchBackend):
         return None if count else node.no_device_reason()
 
     def devices(self) -> list[Device]:
-        """Return the visible NPUs, by torch-npu's numbers."""
+        """List the visible NPUs, by torch-npu's numbers."""
         return [self._device(index) for index in range(npu().device_count())]
 
     def _device(self, index: int) -> Device:
@@ -65,20 +65,20 @@ class AscendBackend(TorchBackend):
             properties = npu().get_device_properties(index)
         chip = find_chip(properties.name)
         simulated = node.simulated()
-        mark = " (simulated)" if simulated else ""
+        suffix = " (simulated)" if simulated else ""
         return Device(
             index=index,
             name=properties.name,
             chip=chip.id if chip else properties.name,
             memory_bytes=properties.total_memory,
             cache_bytes=properties.L2_cache_size,
-            driver=_driver() + mark,
-            runtime=f"CANN {_cann_version('CANN')}{mark}",
+            driver=_driver() + suffix,
+            runtime=f"CANN {_cann_version('CANN')}{suffix}",
             simulated=simulated,
         )
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of torch, torch-npu and CANN."""
+        """List the versions of torch, torch-npu and CANN."""
         import torch_npu
 
         return {
@@ -88,23 +88,23 @@ class AscendBackend(TorchBackend):
         }
 
     def torch_device(self, device: Device) -> torch.device:
-        """Return torch's `npu:N`."""
+        """Name the device as torch does: `npu:N`."""
         return torch.device("npu", device.index)
 
     def free_bytes(self, device: Device) -> int | None:
-        """Return what the driver says is free."""
+        """Ask the driver how much memory is free."""
         with in_words():
             free, _ = npu().mem_get_info(device.index)
         return int(free)
 
     def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
-        """Return why the NPU does not multiply in a dtype, or None."""
+        """Say why the NPU does not multiply in a dtype; None if it does."""
         if dtype == "tf32":
-            return "tf32 is a format of NVIDIA GPUs; the like of it here is hf32"
+            return "tf32 is a format of NVIDIA GPUs; use hf32 instead"
         if dtype == "float64":
-            return "no unit of an NPU computes in float64"
+            return "NPUs do not compute in float64"
         if dtype == "float4_e2m1":
-            return "torch-npu has no float4_e2m1 product in the forms that are measured here"
+            return "no torch-npu product of float4_e2m1 is implemented here"
         if dtype == "float8_e4m3" and not device.name.startswith("Ascend950"):
             return f"float8 needs an Ascend 950, this is an {device.name}"
         if dtype in ("bfloat16", "hf32") and device.name in FIRST_GENERATION:
@@ -123,25 +123,25 @@ class AscendBackend(TorchBackend):
         return super().prepare(case, implementation, device, inputs)
 
     def translated(self, error: Exception) -> Exception:
-        """Return what an error of torch-npu's stands for."""
+        """Translate an error of torch-npu."""
         return meaning(error)
 
     def diagnose(self) -> list[Finding]:
-        """Return what is on this node, and what is missing."""
+        """Examine this node for `bench doctor`."""
         return doctor.diagnose()
 
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Return replays of the steps as NPUGraphs."""
+        """Record the steps as NPUGraphs and return their replays."""
         if not hasattr(npu(), "NPUGraph"):
-            raise Unsupported("this torch-npu has no graphs; a newer one does")
+            raise Unsupported("this torch-npu has no graphs; install a newer one")
         return recorded(steps, self.torch_device(device), npu().NPUGraph)
 
     def timer(self, device: Device) -> EventTimer:
-        """Return a pair of events on a stream of our own."""
+        """Time with a pair of events on a dedicated stream."""
         return EventTimer(self.torch_device(device))
 
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the Cube's and the memory's rates, and the measured time of an empty launch."""
+        """Look up the peak rates, and measure the time of an empty launch."""
         chip = find_chip(device.name)
         known = chip.limits(dtype) if chip else Limits()
         with in_words():
@@ -154,16 +154,16 @@ class AscendBackend(TorchBackend):
         )
 
     def telemetry(self, device: Device) -> AscendTelemetry:
-        """Return torch-npu's count of memory."""
+        """Sample the chip's sensors, and torch-npu's count of memory."""
         return AscendTelemetry(device.index)
 
 
 class AscendTelemetry:
-    """The chip's sensors, by DCMI or npu-smi, and the most memory that the case has taken."""
+    """The chip's sensors, by DCMI or npu-smi, and the peak of the case's memory."""
 
     def __init__(self, index: int) -> None:
         self._index = index
-        # A simulated node may be a machine with real chips: their sensors are none of its.
+        # A simulated node may run on a machine with real chips, whose sensors are not its own.
         foreign = node.simulated() and not dcmi.simulated()
         self._sensors = None if foreign else NpuSampler(index)
 
@@ -173,9 +173,9 @@ class AscendTelemetry:
             self._sensors.start()
 
     def stop(self) -> Telemetry:
-        """Return what was seen."""
-        seen = self._sensors.stop() if self._sensors is not None else Telemetry()
-        return replace(seen, memory_peak_bytes=npu().max_memory_allocated(self._index))
+        """Summarize what was sampled since `start`."""
+        telemetry = self._sensors.stop() if self._sensors is not None else Telemetry()
+        return replace(telemetry, memory_peak_bytes=npu().max_memory_allocated(self._index))
 
 
 @cache
@@ -207,7 +207,7 @@ def _cann_version(part: str) -> str:
 
 
 def _driver() -> str:
-    """Return the versions of driver and firmware, as far as they can be found."""
+    """Describe the versions of driver and firmware, as far as they are known."""
     driver = node.version_file("driver") or _cann_version("DRIVER")
     firmware = node.version_file("firmware")
     return f"{driver}, firmware {firmware}" if firmware else driver

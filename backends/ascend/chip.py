@@ -1,4 +1,4 @@
-"""What an Ascend chip's sensors say, whoever was asked: the management library or its program."""
+"""Readings of an Ascend chip's sensors, by whichever source: DCMI or npu-smi."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ChipProcess:
 
 @dataclass(frozen=True)
 class ChipReading:
-    """One look at a chip: `chip` of the card `npu`; what was not said is None, never zero.
+    """One reading of a chip: `chip` of the card `npu`; unknown values are None, never zero.
 
     On cards with two dies (Ascend 910C), each die is a chip, and the power is that of the card.
-    `processes` is None where nobody told, and empty where somebody said that there are none.
+    `processes` is None where unknown, and empty where there are none.
     """
 
     npu: int
@@ -43,15 +43,15 @@ class Sensors(Protocol):
     """A way to read the chips of this machine."""
 
     name: str
-    interval_s: float  # how often it may be asked without being a burden
+    interval_s: float  # between readings, so that they cost little
 
     def chips(self) -> list[ChipReading]:
-        """Return every chip with all that is known about it, in the order of the logic ids."""
+        """List every chip with all that is known about it, by logic id."""
 
     def read(self, chip: ChipReading) -> ChipReading:
-        """Return what moves while a chip works: power, temperature, clock, utilization."""
+        """Read what changes under load: power, temperature, clock, utilization."""
 
 
 def plausible(value: float | None, lowest: float, highest: float) -> float | None:
-    """Return a reading, or None for what no sensor can mean: drivers mark the unknown by huge numbers."""
+    """Pass a value within bounds, else None: drivers report unknown values as huge numbers."""
     return value if value is not None and lowest <= value <= highest else None

@@ -1,4 +1,4 @@
-"""Error codes of an Ascend node that a benchmark can run into, and what they mean."""
+"""Error codes of CANN that a benchmark can meet, and what they mean."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 RUNTIME = {
     107001: "there is no such device",
     107002: "no context on this device: the process was never attached to it",
-    107019: "waiting ran into its time limit",
-    107020: "a task ran into its time limit",
+    107019: "a wait timed out",
+    107020: "a task timed out",
     207000: "this chip, driver or CANN does not have the feature",
     207001: "out of memory on the device",
     207004: "there is no device",
@@ -15,19 +15,19 @@ RUNTIME = {
     207018: "out of memory on the device",
     507010: "the device's task scheduler has stopped answering",
     507012: "the device has stopped reporting",
-    507014: "an AI Core ran into its time limit",
+    507014: "an AI Core timed out",
     507015: "an AI Core raised an exception",
-    507017: "an AI CPU ran into its time limit",
+    507017: "an AI CPU timed out",
     507018: "an AI CPU raised an exception",
     507033: (
         "the device could not be set up: another process may hold it, or its driver is not up; "
-        "npu-smi info shows both"
+        "check both with npu-smi info"
     ),
-    507034: "a vector core ran into its time limit",
+    507034: "a vector core timed out",
     507035: "a vector core raised an exception",
     507053: "an uncorrectable memory error",
     507054: "an uncorrectable error in the chip's memory (several bits)",
-    507899: "the driver reported an internal error; dmesg and npu-smi info say more",
+    507899: "the driver reported an internal error; see dmesg and npu-smi info",
 }
 OUT_OF_MEMORY = (207001, 207018)
 # After these, the device answers no process until it has been reset.
@@ -36,28 +36,28 @@ LOST = (507010, 507012, 507899)
 # The operators' (docs/en/context/aclnn_return_codes_nn.md of github.com/hicann/ops-nn).
 OPERATORS = {
     161001: "an operand is missing",
-    161002: "CANN does not take these operands",
+    161002: "CANN does not accept these operands",
     361001: "an operator's call of the runtime failed",
-    561002: "CANN found no way to split the operands for this chip",
+    561002: "CANN found no tiling of the operands for this chip",
     561003: "CANN has no such kernel for this chip, or its kernels package is not installed",
     561103: "an operator met a null pointer",
     561107: "ASCEND_OPP_PATH is not set; source CANN's set_env.sh",
     561112: "the operators' kernels are not loaded; install CANN's kernels package of this chip",
 }
-# Those that say that the chip and this CANN cannot compute the case.
+# The chip and this CANN cannot compute the case.
 NOT_TAKEN = (161002, 561002, 561003, 561112)
 
 # HcclResult (hccl/hccl_types.h in torch-npu's wheel).
 HCCL = {
     1: "a parameter is wrong",
     2: "a null pointer",
-    3: "memory could not be had",
+    3: "memory allocation failed",
     4: "internal error",
     5: "this is not supported",
-    6: "a resource was not found, often a rank that is not there",
+    6: "a resource was not found, often a missing rank",
     7: "a resource is not available",
     8: "a system call failed",
-    9: "time ran out, often because another rank failed; HCCL_CONNECT_TIMEOUT sets the limit",
+    9: "timeout, often because another rank failed; HCCL_CONNECT_TIMEOUT sets the limit",
     10: "a file could not be opened",
     11: "no TCP connection; HCCL_SOCKET_IFNAME and HCCL_IF_BASE_PORT choose interface and ports",
     12: "no RoCE connection",

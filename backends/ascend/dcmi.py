@@ -1,8 +1,8 @@
 """Reads Ascend chips through libdcmi.so, the driver's management library, without starting a process.
 
 Functions, types and units follow the DCMI API reference that Huawei publishes with the driver
-(github.com/Ascend/driver, docs/; hiascend.com, "DCMI API Reference"). Only functions that read are
-bound. A function that this driver lacks, refuses or answers with nonsense is an unknown value.
+(github.com/Ascend/driver, docs/; hiascend.com, "DCMI API Reference"). Only functions that
+read are bound. Where a function is missing, fails, or returns nonsense, the value is unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from backends.ascend.chip import ChipProcess, ChipReading, plausible
 
-# Found by the loader where the driver's set_env.sh was sourced, else where drivers install it.
+# By name where the driver's set_env.sh was sourced, else where drivers install it.
 LIBRARIES = (
     "libdcmi.so",
     "/usr/local/dcmi/libdcmi.so",
@@ -87,7 +87,7 @@ class DcmiError(Exception):
     code: int
 
     def __str__(self) -> str:
-        """Return the function, the code, and what it means."""
+        """Name the function, the code, and its meaning."""
         return f"{self.function}: {ERRORS.get(self.code, 'unknown error')} ({self.code})"
 
 
@@ -103,7 +103,7 @@ class Dcmi:
         self._started = False
 
     def unavailable(self) -> str | None:
-        """Return why the library cannot tell anything here, or None."""
+        """Say why the library shows no chip here; None if it does."""
         try:
             self._start()
             return None if self._places() else "libdcmi.so shows no card"
@@ -111,29 +111,29 @@ class Dcmi:
             return f"libdcmi.so: {error}"
 
     def driver_version(self) -> str | None:
-        """Return the driver's version, None if it is not told."""
+        """Read the driver's version, None where unknown."""
         version = ctypes.create_string_buffer(256)
         if not self._ask("dcmi_get_driver_version", version, ctypes.c_uint(len(version))):
             return None
         return version.value.decode(errors="replace") or None
 
     def chips(self) -> list[ChipReading]:
-        """Return every chip by logic id. An empty list if the library does not start."""
+        """List every chip by logic id; none if the library does not start."""
         try:
             self._start()
             places = self._places()
         except (DcmiError, AttributeError):
             return []
-        found = []
+        chips = []
         for order, (card, chip) in enumerate(places):
             logic = ctypes.c_int()
             known = self._ask("dcmi_get_device_logic_id", ctypes.byref(logic), card, chip)
             reading = ChipReading(card, chip, logic_id=logic.value if known else order)
-            found.append(self._describe(self.read(reading)))
-        return sorted(found, key=lambda chip: chip.logic_id or 0)
+            chips.append(self._describe(self.read(reading)))
+        return sorted(chips, key=lambda chip: chip.logic_id or 0)
 
     def read(self, chip: ChipReading) -> ChipReading:
-        """Return power, temperature, clocks, utilization and memory of a chip."""
+        """Read power, temperature, clocks, utilization and memory of a chip."""
         place = chip.npu, chip.chip
         # Tenths of a watt.
         power = self._number("dcmi_get_device_power_info", *place)
@@ -162,7 +162,7 @@ class Dcmi:
         )
 
     def _describe(self, chip: ChipReading) -> ChipReading:
-        """Return a chip with what does not move: name, health, processes."""
+        """Add what does not change under load: name, health, processes."""
         place = chip.npu, chip.chip
         info = ChipInfo()
         known = self._ask("dcmi_get_device_chip_info", *place, ctypes.byref(info))
@@ -190,29 +190,31 @@ class Dcmi:
             self._started = True
 
     def _places(self) -> list[tuple[int, int]]:
-        """Return card and chip of every NPU. Raises DcmiError."""
+        """List card and chip of every NPU. Raises DcmiError."""
         count, cards = ctypes.c_int(), (ctypes.c_int * MOST_CARDS)()
         self._check("dcmi_get_card_list", ctypes.byref(count), cards, MOST_CARDS)
         places = []
         for card in cards[: max(0, min(count.value, MOST_CARDS))]:
             most, mcu, cpu = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-            told = self._ask(
+            counted = self._ask(
                 "dcmi_get_device_id_in_card",
                 card,
                 ctypes.byref(most),
                 ctypes.byref(mcu),
                 ctypes.byref(cpu),
             )
-            places += [(card, chip) for chip in range(min(most.value, MOST_CARDS) if told else 1)]
+            places += [
+                (card, chip) for chip in range(min(most.value, MOST_CARDS) if counted else 1)
+            ]
         return places
 
     def _number(self, function: str, card: int, chip: int, *kind: int) -> int | None:
-        """Return what a function of the form (card, chip[, kind], &value) says."""
+        """Call a function of the form (card, chip[, kind], &value); None if it fails."""
         value = ctypes.c_int()
         return value.value if self._ask(function, card, chip, *kind, ctypes.byref(value)) else None
 
     def _ask(self, function: str, *arguments: Any) -> bool:
-        """Call a function; return whether there is one and it succeeded."""
+        """Call a function; whether this driver has it and it succeeded."""
         try:
             self._check(function, *arguments)
         except (DcmiError, AttributeError):
@@ -227,7 +229,7 @@ class Dcmi:
 
 
 def simulated() -> bool:
-    """Tell whether the library is the stand-in of this project's tests."""
+    """Whether the library is the simulator of this project's tests."""
     try:
         return hasattr(_load(LIBRARIES), "dcmi_simulator")
     except OSError:
@@ -235,7 +237,7 @@ def simulated() -> bool:
 
 
 def _load(names: tuple[str, ...]) -> ctypes.CDLL:
-    """Return the first library that loads. Raises OSError with the reason of the first that is there."""
+    """Load the first library that loads. Raises OSError with the reason of the first that exists."""
     reasons = []
     for name in names:
         try:

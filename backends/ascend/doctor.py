@@ -1,6 +1,6 @@
-"""What `bench doctor` tells about Ascend NPUs: nodes, driver, CANN, torch-npu, and who is on the chips.
+"""What `bench doctor` examines on Ascend nodes: device files, driver, CANN, torch-npu, chips, processes.
 
-Where CANN has a prefix of its own, it is followed through the variables that set_env.sh sets.
+A CANN that is installed elsewhere is located by the variables that its set_env.sh sets.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from backends.ascend.chip import ChipReading, Sensors
 from backends.ascend.telemetry import find_sensors
 from bench.backend import Finding
 
-# What a process opens besides its chip; a container needs each of them passed in.
+# What a process opens besides its chip; a container needs all of them.
 SHARED_NODES = ("davinci_manager", "devmm_svm", "hisi_hdc")
 HOME_VARIABLES = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME")
 
 HOT_C = 85.0
-# The driver itself holds a few GiB of an idle chip.
+# On an idle chip, the driver itself holds a few GiB.
 HELD_BYTES = 6 << 30
 
 # Settings that make every operator slower (hiascend.com, environment variable reference).
 SLOW_SETTINGS = {
-    "ASCEND_LAUNCH_BLOCKING": ("1", "each operator is waited for"),
+    "ASCEND_LAUNCH_BLOCKING": ("1", "the host waits for each operator"),
     "TASK_QUEUE_ENABLE": ("0", "operators are not queued"),
     "ASCEND_GLOBAL_LOG_LEVEL": ("0", "the runtime logs everything"),
     "ASCEND_SLOG_PRINT_TO_STDOUT": ("1", "the runtime prints its log"),
@@ -44,7 +44,7 @@ class Node:
 
 
 def diagnose(node: Node | None = None) -> list[Finding]:
-    """Return what was found on this node."""
+    """Examine this node."""
     node = node or Node()
     return [
         *_nodes(node),
@@ -57,7 +57,7 @@ def diagnose(node: Node | None = None) -> list[Finding]:
 
 
 def _nodes(node: Node) -> Iterator[Finding]:
-    """Look for the chips' device nodes, and whether this user may open them."""
+    """Look for the chips' device files, and whether this user may open them."""
     devices = node.root / "dev"
     chips = ascend_node.chip_nodes(node.root)
     shared = [name for name in SHARED_NODES if (devices / name).exists()]
@@ -66,7 +66,7 @@ def _nodes(node: Node) -> Iterator[Finding]:
         yield Finding(
             "fail",
             "NPU",
-            "no /dev/davinci*: there is none here, or this container was not given one",
+            "no /dev/davinci*: this machine has none, or the container was started without",
             f"docker run {passed} …",
         )
         return
@@ -90,9 +90,9 @@ def _nodes(node: Node) -> Iterator[Finding]:
 
 
 def _driver(node: Node) -> Iterator[Finding]:
-    found = ascend_node.version_file("driver", node.root)
-    if found is not None:
-        yield Finding("ok", "driver", found)
+    version = ascend_node.version_file("driver", node.root)
+    if version is not None:
+        yield Finding("ok", "driver", version)
     else:
         yield Finding(
             "warn",
@@ -103,7 +103,7 @@ def _driver(node: Node) -> Iterator[Finding]:
 
 
 def _cann(node: Node) -> Iterator[Finding]:
-    """Look for CANN: set in the environment, installed but not set, or not there."""
+    """Look for CANN: set in the environment, installed but not set, or missing."""
     for name in HOME_VARIABLES:
         home = node.environment.get(name)
         if home and _below(node, home).is_dir():
@@ -119,7 +119,7 @@ def _cann(node: Node) -> Iterator[Finding]:
         yield Finding(
             "fail",
             "CANN",
-            "it is installed, but its environment is not set in this shell",
+            "CANN is installed, but its environment is not set in this shell",
             f"source {script}",
         )
         return
@@ -133,14 +133,14 @@ def _cann(node: Node) -> Iterator[Finding]:
 
 def _cann_version(home: Path) -> str | None:
     for path in (*sorted(home.glob("*-linux/ascend_toolkit_install.info")), home / "version.cfg"):
-        found = re.search(r"^version=(\S+)", _read(path), re.MULTILINE)
-        if found is not None:
-            return found[1]
+        match = re.search(r"^version=(\S+)", _read(path), re.MULTILINE)
+        if match is not None:
+            return match[1]
     return None
 
 
 def _torch_npu(node: Node) -> Iterator[Finding]:
-    """Look whether torch-npu is there and belongs to this torch: both have the same version."""
+    """Check that torch-npu is installed and matches torch, which has the same version."""
     torch, extension = node.installed("torch"), node.installed("torch-npu")
     mend = ascend_node.install_command(torch)
     if extension is None:
@@ -161,7 +161,7 @@ def _settings(node: Node) -> Iterator[Finding]:
 
 
 def _chips(node: Node) -> Iterator[Finding]:
-    """Look at each chip's health, heat and processes."""
+    """Check each chip's health, temperature and processes."""
     sensors, reason = node.find_sensors()
     if sensors is None:
         yield Finding(
@@ -176,7 +176,7 @@ def _chips(node: Node) -> Iterator[Finding]:
     yield from troubles
     if not troubles:
         yield Finding(
-            "ok", "chips", f"{len(chips)} by {sensors.name}: healthy, and nobody is on them"
+            "ok", "chips", f"{len(chips)} by {sensors.name}: healthy, and no process uses them"
         )
 
 
@@ -193,25 +193,25 @@ def _chip(chip: ChipReading) -> Iterator[Finding]:
         yield Finding(
             "warn",
             name,
-            f"{chip.temperature_c:g} °C: it will be slowed down",
+            f"{chip.temperature_c:g} °C: it will throttle",
             f"npu-smi info -t temp -i {chip.npu} -c {chip.chip}",
         )
     if chip.processes:
-        told = ", ".join(
+        processes = ", ".join(
             f"{process.name or 'process'} ({process.pid})"
             + (f" {process.memory_bytes / 2**30:.1f} GiB" if process.memory_bytes else "")
             for process in chip.processes[:3]
         )
         pids = " ".join(str(process.pid) for process in chip.processes)
         yield Finding(
-            "warn", name, f"used by {told}", f"ps -fp {pids}    # stop it, or take another chip"
+            "warn", name, f"used by {processes}", f"ps -fp {pids}    # stop it, or use another chip"
         )
     elif (chip.hbm_used_bytes or 0) > HELD_BYTES:
         yield Finding(
             "warn",
             name,
-            f"{(chip.hbm_used_bytes or 0) / 2**30:.0f} GiB are taken, by whom is not shown here: another "
-            "container, or another user",
+            f"{(chip.hbm_used_bytes or 0) / 2**30:.0f} GiB are in use by a process that is not visible here: "
+            "in another container, or of another user",
             f"npu-smi info -t proc-mem -i {chip.npu} -c {chip.chip}    # on the host, as root",
         )
 

@@ -1,4 +1,4 @@
-"""What goes wrong on an Ascend node, told in a user's words: CANN's error codes and torch-npu's texts."""
+"""Errors of CANN and torch-npu, translated to the harness's exceptions and to sentences for users."""
 
 from __future__ import annotations
 
@@ -20,53 +20,52 @@ HCCL_CODE = re.compile(r"HCCL function error: (\w+).*?error code is (\d{1,2})\b"
 
 
 def code_of(text: str) -> int | None:
-    """Return the CANN error code in an error's text, None where there is none."""
-    found = re.search(r"error code is (\d{6})|\b(?:EE|ret:|error:)\s*(\d{6})\b", text)
-    return int(found[1] or found[2]) if found else None
+    """Extract the CANN error code from an error's text, None where there is none."""
+    match = re.search(r"error code is (\d{6})|\b(?:EE|ret:|error:)\s*(\d{6})\b", text)
+    return int(match[1] or match[2]) if match else None
 
 
 def explain(text: str) -> str:
-    """Return an error's first sentence, before it what its code means, after it CANN's own report."""
+    """Explain an error: what its code means, torch-npu's first sentence, then CANN's own report."""
     sentence = " ".join(text.split("[ERROR]")[0].split())[:300]
     if report := REPORT.search(text):
         sentence = f"{sentence}; {report[1]}: {report[2].strip()[:200]}"
-    if found := HCCL_CODE.search(text):
-        known = HCCL.get(int(found[2]), "not in hccl_types.h")
-        return f"{known} (HCCL error {found[2]} of {found[1]}): {sentence}"
+    if match := HCCL_CODE.search(text):
+        cause = HCCL.get(int(match[2]), "not in hccl_types.h")
+        return f"{cause} (HCCL error {match[2]} of {match[1]}): {sentence}"
     code = code_of(text)
     meaning_of = {**RUNTIME, **OPERATORS}.get(code) if code is not None else None
     return f"{meaning_of} (CANN error {code}): {sentence}" if meaning_of else sentence
 
 
-# Operators are launched by a thread of torch-npu's, whose exception keeps the operator's name only.
+# Operators are launched by a thread of torch-npu, whose exception keeps only the operator's name.
 LATE = re.compile(r"The Inner error is reported.*?working operator name is (\w+)", re.DOTALL)
 
 
 def late_failure(operator: str) -> str:
-    """Return the text of an error that came up after its operator had been launched."""
+    """Describe an error that occurred after its operator was launched, with the runtime's code."""
     code = ctypes.CDLL("libascendcl.so").aclrtSynchronizeDevice()
     return f"{operator} failed, error code is {code}" if code else f"{operator} failed"
 
 
 def meaning(error: Exception) -> Exception:
-    """Return what an error of torch-npu's stands for: Unsupported, DeviceLost, or one with its meaning.
+    """Translate an error of torch-npu: Unsupported, DeviceLost, OutOfMemory, or one with an explanation.
 
-    Running out of memory keeps torch's own error, whose text says how much was asked for; an error
-    that says nothing about the device is returned as it is.
+    An error that says nothing about the device is returned unchanged.
     """
     if not isinstance(error, RuntimeError):
         return error
     text = str(error)
-    if found := LATE.search(text):
-        text = late_failure(found[1])
-    if found := FALLBACK.search(text):
+    if match := LATE.search(text):
+        text = late_failure(match[1])
+    if match := FALLBACK.search(text):
         return Unsupported(
-            f"{found[1]} would run on the CPU: this torch-npu has no NPU kernel of it"
+            f"{match[1]} would run on the CPU: this torch-npu has no NPU kernel for it"
         )
-    if found := MISSING.search(text):
+    if match := MISSING.search(text):
         return Unsupported(
-            f"this CANN is too old: it has no operator {found[1]} "
-            "(docs/ascend.md lists which release has which)"
+            f"this CANN is too old: it has no operator {match[1]} "
+            "(docs/ascend.md lists the operators of each release)"
         )
     code = code_of(text)
     if code in NOT_TAKEN:
@@ -82,11 +81,11 @@ def meaning(error: Exception) -> Exception:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Raise what torch-npu's errors in a block stand for."""
+    """Translate torch-npu's errors in a block."""
     try:
         yield
     except RuntimeError as error:
-        meant = meaning(error)
-        if meant is error:
+        translated = meaning(error)
+        if translated is error:
             raise
-        raise meant from error
+        raise translated from error

@@ -1,4 +1,4 @@
-"""Matrix products as only torch-npu offers them: int8, and weights in the Cube's own format."""
+"""Matrix products that only torch-npu has: int8, and weights in the Cube's own format."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ACL_FORMAT_FRACTAL_NZ = 29  # of CANN's aclFormat
 
 
 def fractal_nz(weight: torch.Tensor) -> torch.Tensor:
-    """Return a weight [.., rows, columns] in FRACTAL_NZ, in which the Cube reads its operands.
+    """Convert a weight [.., rows, columns] to FRACTAL_NZ, in which the Cube reads its operands.
 
-    torch-npu keeps to plain formats unless it is told; it is told for this one call only. A copy is
-    made first, because views keep their format.
+    torch-npu uses plain formats unless internal ones are allowed, which they are for this call only. The
+    weight is copied first, because views keep their format.
     """
     import torch_npu
 
@@ -36,11 +36,11 @@ class NpuQuant:
     """npu_quant_matmul into int32, which torch has no operator for; operands in plain format (ND)."""
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why the product cannot be computed, or None."""
+        """Refuse all dtypes but int8."""
         return None if case.dtype == "int8" else "npu_quant_matmul takes int8 only"
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product; b may lie either way, a is made row-major beforehand."""
+        """Take b in either layout; make a row-major beforehand."""
         a, b = as_written(case, operands)
         return quantized(a.contiguous(), b)
 
@@ -49,15 +49,15 @@ class FractalNz:
     """b in FRACTAL_NZ, as inference servers keep their weights: laid out before the timing."""
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why b cannot be laid out so, or None."""
+        """Refuse dtypes without FRACTAL_NZ, and batches."""
         if case.dtype not in ("float16", "bfloat16", "int8"):
             return f"FRACTAL_NZ is for weights in float16, bfloat16 and int8, not {case.dtype}"
         if case.batch > 1:
-            return "torch-npu takes no batch of weights in FRACTAL_NZ"
+            return "torch-npu has no batched product of weights in FRACTAL_NZ"
         return None
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product into a preallocated result [1, m, n]; int8 into a new one."""
+        """Convert b beforehand; write into a preallocated result [1, m, n], int8 into a new one."""
         b = fractal_nz(operands["b"][0])
         b = b if case.layout[1] == "n" else b.T
         a, _ = as_written(case, operands)
@@ -75,7 +75,7 @@ class FractalNz:
 
 
 def as_written(case: Matmul, operands: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a as [batch, m, k] and b as [batch, k, n], however they lie."""
+    """View a as [batch, m, k] and b as [batch, k, n], whatever their layout."""
     a, b = operands["a"], operands["b"]
     return (
         a if case.layout[0] == "n" else a.transpose(1, 2),
@@ -84,7 +84,7 @@ def as_written(case: Matmul, operands: Tensors) -> tuple[torch.Tensor, torch.Ten
 
 
 def quantized(a: torch.Tensor, b: torch.Tensor) -> Step:
-    """Return the step of an int8 product with int32 results, [batch, m, n]."""
+    """Make the step of an int8 product with int32 results, [batch, m, n]."""
     import torch_npu
 
     one = torch.ones(1, dtype=torch.float32, device=a.device)

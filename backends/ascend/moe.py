@@ -136,7 +136,7 @@ class NpuFinalize(NpuFused):
 
 
 def gate(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
-    """Return weights and experts [tokens, top_k], by one operator where CANN has the model's gate."""
+    """Choose weights and experts [tokens, top_k], by one operator where CANN has the model's gate."""
     import torch_npu
 
     plain = case.groups == 1 and not case.correction_bias
@@ -191,7 +191,7 @@ def unpermuted(rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:
 
 
 def grouped_product(rows: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
-    """Return each row times the matrix of its expert; weight lies [experts, in, out]."""
+    """Multiply each row by the matrix of its expert; weights are [experts, in, out]."""
     import torch_npu
 
     product: Tensor = torch_npu.npu_grouped_matmul(
@@ -201,7 +201,7 @@ def grouped_product(rows: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
 
 
 def swiglu(case: MoeLayer, first: Tensor) -> Tensor:
-    """Return the activation of the first product, by one operator where it is SwiGLU."""
+    """Apply the activation to the first product, by one operator where it is SwiGLU."""
     import torch_npu
 
     if case.gated and case.activation == "silu":

@@ -1,7 +1,7 @@
 """A mixture-of-experts layer in int8 by Ascend's operators: vllm-ascend's sequences for W8A8.
 
-Routing quantises the rows that it sorts. `npu-int8` then takes an operator a step and knows every
-activation; in `npu-int8-fused` one operator does the first product, SwiGLU and the next quantisation.
+Routing quantizes the rows that it sorts. `npu-int8` then takes one operator per step and has every
+activation; in `npu-int8-fused` one operator does the first product, SwiGLU and the next quantization.
 The gate stays in the tokens' own format.
 """
 
@@ -133,7 +133,7 @@ class NpuInt8Fused(NpuInt8):
         if reason := super().unsupported(case, device):
             return reason
         if not case.gated or case.activation != "silu":
-            return "npu_grouped_matmul_swiglu_quant knows no activation but SwiGLU"
+            return "npu_grouped_matmul_swiglu_quant has no activation but SwiGLU"
         if 2 * case.intermediate > MOST_COLUMNS:
             return (
                 f"npu_grouped_matmul_swiglu_quant takes {MOST_COLUMNS} columns at most; "
@@ -150,13 +150,13 @@ class Grouped:
     def __init__(
         self, weight: Tensor, scale: Tensor, dtype: torch.dtype, *, fractal: bool = False
     ) -> None:
-        # Results are bfloat16 where the channels' scales are; with float32 they would be float16.
+        # Results have the scales' dtype, bfloat16; with float32 scales they would be float16.
         self.scale = scale.squeeze(-1).to(dtype)
         transposed = weight.transpose(1, 2)
         self.weight = fractal_nz(transposed) if fractal else transposed.contiguous()
 
     def __call__(self, rows: Tensor, scales: Tensor, counts: Tensor) -> Tensor:
-        """Return [rows, out] for rows [rows, in] in int8 with scales [rows], `counts` an expert."""
+        """Multiply rows [rows, in] in int8 with scales [rows], `counts` per expert: [rows, out]."""
         import torch_npu
 
         product: Tensor = torch_npu.npu_grouped_matmul(
@@ -172,14 +172,14 @@ class Grouped:
 
 
 class Linear:
-    """x · weightᵀ: x quantised row by row, an int8 weight [out, in] with scales [out, 1]."""
+    """x · weightᵀ: x quantized row by row, an int8 weight [out, in] with scales [out, 1]."""
 
     def __init__(self, weight: Tensor, scale: Tensor) -> None:
         self._weight = fractal_nz(weight.T)
         self._scale = scale.view(-1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return [rows, out] in the dtype of x [rows, in]."""
+        """Multiply x [rows, in]: [rows, out] in its dtype."""
         import torch_npu
 
         rows, scales = torch_npu.npu_dynamic_quant(x)
@@ -201,5 +201,5 @@ class SharedMlp:
         self._down = Linear(operands["shared_down"], operands["shared_down_scale"])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return [tokens, hidden]."""
+        """Compute [tokens, hidden]."""
         return self._down(swiglu(self._case, self._first(x)))

@@ -1,7 +1,7 @@
 """What an Ascend node has and lacks: torch-npu, CANN, the driver, permissions; no NPU is touched.
 
-Paths are where Huawei's installers put things (hiascend.com, CANN installation guide). `root` is that
-of the file system, so that a node can be laid out in a folder.
+Paths are those of Huawei's installers (hiascend.com, CANN installation guide). `root` is the root of the
+file system, so that tests can lay a node out in a folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ JOIN_GROUP = f"sudo usermod --append --groups {GROUP} $USER    # then log in aga
 
 
 def installed(package: str) -> str | None:
-    """Return the version of an installed package, None if there is none; nothing is imported."""
+    """Look up the version of an installed package without importing it; None if there is none."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -35,47 +35,47 @@ def installed(package: str) -> str | None:
 
 
 def fits(torch: str | None, extension: str) -> bool:
-    """Tell whether a torch-npu belongs to a torch: their releases are the same, as 2.1.0.post10's."""
+    """Whether a torch-npu matches a torch: both have the same release, as 2.1.0.post10 and 2.1.0."""
     release = _release(torch)
     return release is None or re.match(rf"{re.escape(release)}(?!\d)", extension) is not None
 
 
 def install_command(torch: str | None) -> str:
-    """Return the command that installs the torch-npu of a torch."""
+    """Compose the command that installs the torch-npu for a torch."""
     return f"pip install torch-npu=={_release(torch) or 'VERSION_OF_TORCH'}"
 
 
 def _release(torch: str | None) -> str | None:
-    found = re.match(r"\d+\.\d+\.\d+", torch or "")
-    return found[0] if found else None
+    match = re.match(r"\d+\.\d+\.\d+", torch or "")
+    return match[0] if match else None
 
 
 def package_problem() -> str | None:
-    """Return why torch-npu is not there or does not fit torch, None when it does."""
+    """Say why torch-npu is missing or does not match torch; None if it does."""
     torch, extension = installed("torch"), installed("torch-npu")
     if extension is None:
         return f"torch-npu is not installed; install it with: {install_command(torch)}"
     if not fits(torch, extension):
         return (
             f"torch-npu {extension} does not fit torch {torch}; "
-            f"install the one that does with: {install_command(torch)}"
+            f"install the matching one with: {install_command(torch)}"
         )
     return None
 
 
 @cache
 def npu() -> Any:
-    """Return torch-npu's module `npu`, imported.
+    """Import torch-npu's module `npu`.
 
-    Operators without an NPU kernel are made to fail: by default torch-npu would run them on the
-    processor, and only warn.
+    Operators without an NPU kernel are set to fail: by default, torch-npu runs them on the processor
+    with no more than a warning.
     """
     os.environ.setdefault("TORCH_NPU_FALLBACK_CPU_DISABLE", "1")
     return importlib.import_module("torch_npu").npu
 
 
 def import_problem() -> str | None:
-    """Import torch-npu; return why that fails, None when it succeeds."""
+    """Import torch-npu; say why that fails, None when it succeeds."""
     try:
         npu()
     except ImportError as error:
@@ -87,24 +87,24 @@ def import_problem() -> str | None:
 
 
 def set_env_script(root: Path = ROOT) -> Path | None:
-    """Return the script that sets CANN's environment, None where CANN is not installed."""
+    """Locate the script that sets CANN's environment, None where CANN is not installed."""
     return next((Path("/") / script for script in SET_ENV if (root / script).exists()), None)
 
 
 def chip_nodes(root: Path = ROOT) -> list[str]:
-    """Return the names of the chips' device nodes."""
-    found = (path.name for path in (root / "dev").glob("davinci[0-9]*"))
-    return sorted(found, key=lambda name: (len(name), name))
+    """List the names of the chips' device files."""
+    names = (path.name for path in (root / "dev").glob("davinci[0-9]*"))
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def closed_node(names: list[str], root: Path = ROOT) -> str | None:
-    """Return the first of some device nodes that this user may not open, None when all may be."""
+    """Find the first device file that this user may not open, None if all may be opened."""
     closed = (name for name in names if not os.access(root / "dev" / name, os.R_OK | os.W_OK))
     return next(closed, None)
 
 
 def permission_problem(root: Path = ROOT) -> str | None:
-    """Return why this user may not open a chip, None when all may be opened."""
+    """Say why this user may not open a chip; None if all may be opened."""
     closed = closed_node(chip_nodes(root), root)
     if closed is None:
         return None
@@ -112,19 +112,19 @@ def permission_problem(root: Path = ROOT) -> str | None:
 
 
 def no_device_reason(root: Path = ROOT) -> str:
-    """Return why CANN sees no NPU."""
+    """Say why CANN sees no NPU."""
     hidden = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
     if hidden is not None:
         return f"ASCEND_RT_VISIBLE_DEVICES={hidden!r} leaves no NPU visible; unset or correct it"
     nodes = chip_nodes(root)
     if not nodes:
         return "there is no NPU: no /dev/davinci* (in a container, pass them through)"
-    seen = f"/dev/{nodes[0]} is there, but CANN sees no NPU; npu-smi info says what state it is in"
-    return permission_problem(root) or seen
+    unseen = f"/dev/{nodes[0]} exists, but CANN sees no NPU; npu-smi info shows its state"
+    return permission_problem(root) or unseen
 
 
 def simulated() -> bool:
-    """Tell whether the CANN that is loaded is the stand-in of this project's tests."""
+    """Whether the CANN that is loaded is the simulator of this project's tests."""
     try:
         return hasattr(ctypes.CDLL("libascendcl.so"), "cann_simulator")
     except OSError:
@@ -132,10 +132,10 @@ def simulated() -> bool:
 
 
 def version_file(part: str, root: Path = ROOT) -> str | None:
-    """Return the version of an installed part, driver or firmware, None where unknown."""
+    """Read the version of an installed part, driver or firmware, None where unknown."""
     try:
         text = (root / f"usr/local/Ascend/{part}/version.info").read_text(errors="replace")
     except OSError:
         return None
-    found = re.search(r"^\s*[Vv]ersion\s*=\s*(\S+)", text, re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(r"^\s*[Vv]ersion\s*=\s*(\S+)", text, re.MULTILINE)
+    return match[1] if match else None

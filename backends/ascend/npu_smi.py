@@ -1,8 +1,8 @@
 """Reads the output of `npu-smi`, Huawei's program for Ascend NPUs: its overview and its topics.
 
-The format is made for eyes, and moves between versions: columns come, go and widen, a value may be
-`-` or `NA`, and a container or a short of permission leaves half of a table. So columns are found by
-their titles, and what cannot be read is unknown. Nothing here raises for what a text says.
+The format is made for people, and changes between versions: columns come, go and widen, a value may be
+`-` or `NA`, and in a container or without permission half of a table is missing. So columns are located
+by their titles, and what cannot be read is unknown. No text makes the functions here raise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from backends.ascend.chip import ChipProcess, ChipReading, plausible
 TIMEOUT_S = 20.0
 MIB = 1 << 20
 
-# Longer numbers mean nothing here, and would cost time to read.
+# Longer numbers have no meaning here, and would take long to convert.
 WHOLE = re.compile(r"[0-9]{1,9}")
 NUMBER = re.compile(r"[-+]?[0-9]{1,9}(\.[0-9]{1,9})?")
 USED_AND_TOTAL = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9})")
@@ -44,7 +44,7 @@ BOUNDS = {
 
 
 def parse_info(text: str) -> list[ChipReading]:
-    """Return the chips of `npu-smi info`, in its order, with the processes on each.
+    """Parse the chips of `npu-smi info`, in its order, with the processes on each.
 
     A chip takes two lines: card, name, health, power and temperature; then chip, bus, utilization
     and memory. A chip whose second line is missing is left out.
@@ -107,22 +107,22 @@ def _titled(titles: list[str], values: list[str]) -> Iterator[tuple[str, str]]:
     """
     if not titles:
         return
-    found = re.findall(r"[0-9]+\s*/\s*[0-9]+|\S+", values[-1])
+    cells = re.findall(r"[0-9]+\s*/\s*[0-9]+|\S+", values[-1])
     names = titles[-1].replace("Hugepages-Usage(page)", " Hugepages-Usage(page)").split()
-    yield from zip(names, found, strict=False)
+    yield from zip(names, cells, strict=False)
 
 
 def _used_and_total(text: str | None) -> tuple[int | None, int | None]:
-    """Return bytes of `3373 / 65536`; of a chip without such memory, `0 / 0`, nothing is known."""
-    found = USED_AND_TOTAL.fullmatch(text or "")
-    if found is None or int(found[2]) == 0 or int(found[1]) > int(found[2]):
+    """Parse `3373 / 65536` (MB) to bytes; None for a chip without such memory, `0 / 0`."""
+    match = USED_AND_TOTAL.fullmatch(text or "")
+    if match is None or int(match[2]) == 0 or int(match[1]) > int(match[2]):
         return None, None
-    return int(found[1]) * MIB, int(found[2]) * MIB
+    return int(match[1]) * MIB, int(match[2]) * MIB
 
 
 def _with_processes(chips: list[ChipReading], text: str) -> list[ChipReading]:
-    """Return the chips with what the second table says; a card it does not speak of is unknown."""
-    found: dict[tuple[int, int], list[ChipProcess]] = {}
+    """Add the processes of the second table; those of a card that it does not list are unknown."""
+    processes: dict[tuple[int, int], list[ChipProcess]] = {}
     idle = {int(card) for card in NO_PROCESS.findall(text)}
     for cells in _table_lines(text):
         place = cells[0].split()
@@ -133,20 +133,20 @@ def _with_processes(chips: list[ChipReading], text: str) -> list[ChipReading]:
                 name=cells[2] or None,
                 memory_bytes=int(memory * MIB) if memory is not None else None,
             )
-            found.setdefault((int(place[0]), int(place[1])), []).append(process)
-    told = idle | {card for card, _ in found}
+            processes.setdefault((int(place[0]), int(place[1])), []).append(process)
+    listed = idle | {card for card, _ in processes}
     return [
-        replace(chip, processes=tuple(found.get((chip.npu, chip.chip), ())))
-        if chip.npu in told
+        replace(chip, processes=tuple(processes.get((chip.npu, chip.chip), ())))
+        if chip.npu in listed
         else chip
         for chip in chips
     ]
 
 
 def parse_topic(text: str, chip: ChipReading) -> ChipReading:
-    """Return a chip with what `npu-smi info -t usages|common|power|temp|health` says about it.
+    """Add to a chip what `npu-smi info -t usages|common|power|temp|health` says about it.
 
-    Such a text may speak of several chips, each under `Chip ID : N` or `Chip Name : mcu`; in
+    Such a text may describe several chips, each under `Chip ID : N` or `Chip Name : mcu`; in
     `usages` the id comes last. Only lines about this chip are taken; the first of a title counts.
     """
     values: dict[str, str] = {}
@@ -155,24 +155,24 @@ def parse_topic(text: str, chip: ChipReading) -> ChipReading:
             continue
         for title, value in block.items():
             values.setdefault(title, value)
-    read: dict[str, float | None] = {}
+    numbers: dict[str, float | None] = {}
     for field, titles in TOPIC_FIELDS.items():
-        told = next((values[title] for title in titles if title in values), None)
-        number = _bounded(field, told)
+        cell = next((values[title] for title in titles if title in values), None)
+        number = _bounded(field, cell)
         if number is not None:
-            read[field] = number
+            numbers[field] = number
     health = values.get("Health Status", values.get("Health"))
     total = _number(values.get("HBM Capacity(MB)"))
     return replace(
         chip,
-        **read,  # type: ignore[arg-type]  # TOPIC_FIELDS names fields that are numbers
+        **numbers,  # type: ignore[arg-type]  # TOPIC_FIELDS names fields that are numbers
         health=health if health not in (None, "", "NA") else chip.health,
         hbm_total_bytes=int(total * MIB) if total else chip.hbm_total_bytes,
     )
 
 
 def _topic_blocks(text: str) -> Iterator[dict[str, str]]:
-    """Yield what is said of one chip: `Title : value` lines up to a blank line or the next chip."""
+    """Yield the `Title : value` lines of one chip, up to a blank line or the next chip."""
     block: dict[str, str] = {}
     for line in text.splitlines():
         title, colon, value = (part.strip() for part in line.partition(" : "))
@@ -187,7 +187,7 @@ def _topic_blocks(text: str) -> Iterator[dict[str, str]]:
 
 
 def parse_mapping(text: str) -> dict[tuple[int, int], int]:
-    """Return the logic id of each (card, chip) from `npu-smi info -m`; MCUs have none."""
+    """Parse the logic id of each (card, chip) from `npu-smi info -m`; MCUs have none."""
     mapping: dict[tuple[int, int], int] = {}
     columns: dict[str, int] = {}
     for line in text.splitlines():
@@ -196,10 +196,10 @@ def parse_mapping(text: str) -> dict[tuple[int, int], int]:
             columns = {title: place for place, title in enumerate(titles)}
             continue
         cells = line.split()
-        wanted = [columns.get(title) for title in ("NPU ID", "Chip ID", "Chip Logic ID")]
+        places = [columns.get(title) for title in ("NPU ID", "Chip ID", "Chip Logic ID")]
         numbers = [
             int(cells[place])
-            for place in wanted
+            for place in places
             if place is not None and place < len(cells) and _whole(cells[place])
         ]
         if len(numbers) == 3:
@@ -212,7 +212,7 @@ def _whole(*texts: str) -> bool:
 
 
 def _number(text: str | None) -> float | None:
-    """Return a number, None for `-`, `NA` and everything else that is none."""
+    """Parse a number, None for `-`, `NA` and everything else."""
     return float(text) if text is not None and NUMBER.fullmatch(text) else None
 
 
@@ -221,7 +221,7 @@ def _bounded(field: str, text: str | None) -> float | None:
 
 
 class NpuSmi:
-    """The sensors through the program `npu-smi`: each look starts a process, so it is not often asked."""
+    """The sensors through the program `npu-smi`; each reading starts a process, so there are few."""
 
     name = "npu-smi"
     interval_s = 1.0
@@ -230,17 +230,17 @@ class NpuSmi:
         self._program = program
 
     def unavailable(self) -> str | None:
-        """Return why the program cannot tell anything here, or None."""
+        """Say why the program shows no chip here; None if it does."""
         if shutil.which(self._program) is None:
             return "npu-smi is not on the PATH"
         output = self._ask()
         if parse_info(output):
             return None
-        said = " ".join(output.split())[:200]
-        return f"npu-smi shows no chip{': ' + said if said else ''}"
+        answer = " ".join(output.split())[:200]
+        return f"npu-smi shows no chip{': ' + answer if answer else ''}"
 
     def chips(self) -> list[ChipReading]:
-        """Return the chips of the overview; without a mapping, logic ids count them in its order."""
+        """List the chips of the overview; without a mapping, logic ids count them in its order."""
         chips = parse_info(self._ask())
         mapping = parse_mapping(self._ask("-m"))
         placed = [
@@ -250,9 +250,9 @@ class NpuSmi:
         return sorted(placed, key=lambda chip: chip.logic_id or 0)
 
     def read(self, chip: ChipReading) -> ChipReading:
-        """Return power, temperature, clock and utilization: all in the topic `common`.
+        """Read power, temperature, clock and utilization, all in the topic `common`.
 
-        Ascend 950 knows no `-c`, and answers without it for all chips of the card.
+        On an Ascend 950 there is no `-c`, and the answer covers all chips of the card.
         """
         place = ("-i", str(chip.npu))
         text = self._ask("-t", "common", *place, "-c", str(chip.chip))
@@ -261,7 +261,7 @@ class NpuSmi:
         return parse_topic(text, ChipReading(chip.npu, chip.chip))
 
     def _ask(self, *arguments: str) -> str:
-        """Return what the program prints, whatever its exit code; nothing if it cannot be run."""
+        """Run the program; return what it prints whatever its exit code, nothing if it cannot be run."""
         try:
             done = subprocess.run(
                 [self._program, "info", *arguments],

@@ -46,7 +46,7 @@ class CudaBackend(TorchBackend):
     device_type: ClassVar[str] = "cuda"
 
     def unavailable(self) -> str | None:
-        """Return why there is no GPU to be used: the build, the driver, or the visibility."""
+        """Say why no GPU can be used: the build of torch, the driver, or the visibility."""
         if torch.version.cuda is None and torch.version.hip is None:
             return (
                 f"this torch ({torch.__version__}) is a CPU build; "
@@ -66,11 +66,11 @@ class CudaBackend(TorchBackend):
         return None if torch.cuda.device_count() else "no GPU is visible to CUDA"
 
     def diagnose(self) -> list[Finding]:
-        """Return what `bench doctor` is to tell about the GPUs."""
+        """Examine the GPUs for `bench doctor`."""
         return doctor.diagnose()
 
     def devices(self) -> list[Device]:
-        """Return the visible GPUs. Raises DeviceLost where one stopped answering since the start."""
+        """List the visible GPUs. Raises DeviceLost where one stopped answering since the start."""
         try:
             return [self._device(index) for index in range(torch.cuda.device_count())]
         except Exception as error:
@@ -91,18 +91,18 @@ class CudaBackend(TorchBackend):
         )
 
     def torch_device(self, device: Device) -> torch.device:
-        """Return torch's `cuda:N`."""
+        """Name the device as torch does: `cuda:N`."""
         return torch.device("cuda", device.index)
 
     def free_bytes(self, device: Device) -> int | None:
-        """Return what the driver says is free."""
+        """Ask the driver how much memory is free."""
         free, _ = torch.cuda.mem_get_info(device.index)
         return int(free)
 
     def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
-        """Return why the GPU does not multiply in a dtype, or None."""
+        """Say why the GPU does not multiply in a dtype; None if it does."""
         if dtype == "hf32":
-            return "hf32 is a format of Ascend NPUs; the like of it here is tf32"
+            return "hf32 is a format of Ascend NPUs; use tf32 instead"
         if torch.version.hip:
             target = compile_target(torch.cuda.get_device_properties(device.index))
             return rocm_unsupported(dtype, target)
@@ -120,7 +120,7 @@ class CudaBackend(TorchBackend):
         """Allocate the case with float32 products as the dtype asks: in full, or as tf32."""
         torch.cuda.set_device(device.index)
         use_tf32(case.dtype == "tf32")
-        # Sums of half-precision products are float32 throughout: faster shortcuts are not asked for.
+        # Sums of half-precision products stay in float32: no reductions in lower precision.
         torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         torch.cuda.empty_cache()
@@ -128,17 +128,17 @@ class CudaBackend(TorchBackend):
         return super().prepare(case, implementation, device, inputs)
 
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Return replays of the steps as CUDA graphs."""
+        """Record the steps as CUDA graphs and return their replays."""
         return recorded(steps, self.torch_device(device), torch.cuda.CUDAGraph)
 
     def timer(self, device: Device) -> EventTimer:
-        """Return a pair of events on a stream of our own."""
+        """Time with a pair of events on a dedicated stream."""
         return EventTimer(self.torch_device(device))
 
     def translated(self, error: Exception) -> Exception:
-        """Return what an error means; a GPU that NVML says is gone is lost, whatever CUDA says."""
+        """Translate an error of CUDA; a GPU that NVML reports as gone is lost, whatever CUDA says."""
         if isinstance(error, RuntimeError):
-            # Only the GPU at work: what happens to a neighbour is told by the worker that has it.
+            # Only this worker's GPU: the worker of another GPU reports what happens to that.
             try:
                 nvml.check_present(_uuid(torch.cuda.current_device()))
             except DeviceLost as lost:
@@ -146,21 +146,21 @@ class CudaBackend(TorchBackend):
         return explained(error)
 
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the data sheet's rates or computed ones, and the measured time of an empty launch."""
+        """Look up or compute the peak rates, and measure the time of an empty launch."""
         known = peaks(torch.cuda.get_device_properties(device.index), dtype, _uuid(device.index))
         return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
-        """Return NVML's or amdsmi's sampler, with torch's own count of memory."""
+        """Sample NVML or amdsmi, and torch's own count of memory."""
         return CudaTelemetry(device.index)
 
 
 def peaks(properties: Any, dtype: str, uuid: str = "") -> Limits:
-    """Return the peaks of a GPU that is described by torch's device properties.
+    """Determine the peaks of a GPU from torch's device properties.
 
-    Those of the data sheet where the name is known. Otherwise they are computed: what one SM does in
-    a cycle × the number of SMs × the highest clock, and memory bus × clock. The highest clock is above
-    the one that data sheets compute with, so that utilization is not flattered.
+    Data-sheet rates where the name is known. Otherwise they are computed: FLOPs per cycle of one SM ×
+    number of SMs × highest clock, and memory bus × clock. The highest clock exceeds the one that data
+    sheets compute with, so that utilization is not overstated.
     """
     chip = find_chip(properties.name)
     if chip is not None:
@@ -168,19 +168,19 @@ def peaks(properties: Any, dtype: str, uuid: str = "") -> Limits:
     architecture = find_architecture(compile_target(properties), properties.name)
     clock_mhz, gbps = _highest_rates(uuid)
     if clock_mhz is None and getattr(properties, "clock_rate", None):
-        clock_mhz = properties.clock_rate / 1e3  # kHz; newer versions of torch tell it
+        clock_mhz = properties.clock_rate / 1e3  # kHz; newer versions of torch have it
     computed = Limits()
     if architecture is not None and clock_mhz:
         computed = architecture.limits(dtype, properties.multi_processor_count, clock_mhz)
     if gbps is None:
         return computed
     bandwidth = f"{gbps:.0f} GB/s computed from memory bus × clock × 2"
-    said = "; ".join(filter(None, (computed.peak_source, bandwidth)))
-    return replace(computed, peak_gbps=gbps, peak_source=said)
+    source = "; ".join(filter(None, (computed.peak_source, bandwidth)))
+    return replace(computed, peak_gbps=gbps, peak_source=source)
 
 
 def compile_target(properties: Any) -> str:
-    """Return how compilers call a GPU's architecture: sm_90, or gfx942 under ROCm."""
+    """Name a GPU's architecture as compilers do: sm_90, or gfx942 under ROCm."""
     rocm = getattr(properties, "gcnArchName", "")
     if rocm.startswith("gfx"):
         return str(rocm.split(":")[0])
@@ -188,23 +188,25 @@ def compile_target(properties: Any) -> str:
 
 
 def rocm_unsupported(dtype: str, target: str) -> str | None:
-    """Return why an AMD GPU of a compile target does not multiply in a dtype, or None.
+    """Say why an AMD GPU of a compile target does not multiply in a dtype; None if it does.
 
-    CDNA 3 has float8 in the fnuz form only, whose numbers are others, and is the only one with tf32,
-    for which torch looks at an environment variable (AMD, ROCm data types and precision support;
+    CDNA 3 has float8 in the fnuz encoding only, whose values differ, and is the only one with tf32,
+    which torch enables by an environment variable (AMD, ROCm data types and precision support;
     at::Context::allowTF32CuBLAS of torch 2.6 to 2.13).
     """
     if dtype == "float8_e4m3" and target not in ROCM_FLOAT8:
         if target == "gfx942":
-            return f"{target} has float8 in its fnuz form only, whose numbers are others"
+            return f"{target} has float8 in the fnuz encoding only, whose values differ"
         return f"{target} does not multiply float8_e4m3"
     if dtype == "float4_e2m1":
-        return "block-scaled products are made on NVIDIA GPUs only"
+        return "block-scaled products run on NVIDIA GPUs only"
     if dtype == "tf32":
         if target != "gfx942":
             return f"{target} does not multiply tf32"
         if os.environ.get("HIPBLASLT_ALLOW_TF32") != "1":
-            return "ROCm's torch multiplies tf32 only where HIPBLASLT_ALLOW_TF32=1 is set"
+            return (
+                "ROCm's torch multiplies tf32 only with HIPBLASLT_ALLOW_TF32=1 in the environment"
+            )
     return None
 
 
@@ -215,7 +217,7 @@ def _driver_version(properties: Any) -> str | None:
 
 
 def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
-    """Return the highest clock in MHz and the bandwidth in GB/s, as NVML knows them."""
+    """Ask NVML for the highest clock in MHz and the bandwidth in GB/s."""
     try:
         with nvml.session():
             gpu = nvml.Gpu(uuid)
@@ -225,7 +227,7 @@ def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
 
 
 def _uuid(index: int) -> str:
-    """Return a GPU's UUID as CUDA has it, "" where this torch does not tell."""
+    """Read a GPU's UUID from CUDA, "" where this torch does not report it."""
     try:
         return str(getattr(torch.cuda.get_device_properties(index), "uuid", ""))
     except RuntimeError:
@@ -233,26 +235,26 @@ def _uuid(index: int) -> str:
 
 
 def device_files_forbidden(folder: Path = Path("/dev")) -> bool:
-    """Tell whether the driver's device files are there and this user may not open them."""
+    """Whether the driver's device files exist and this user may not open them."""
     files = [folder / "nvidiactl", *folder.glob("nvidia[0-9]*")]
     return any(file.exists() and not os.access(file, os.R_OK | os.W_OK) for file in files)
 
 
-def use_tf32(wanted: bool) -> None:
-    """Let float32 products be rounded to tf32, or not.
+def use_tf32(enabled: bool) -> None:
+    """Switch rounding of float32 operands to tf32 on or off.
 
-    By the older name as long as there is one: torch 2.9 and newer keep the two in step then, and
-    Inductor, which reads the older, refuses a mixture.
+    Sets the older attribute while it exists: torch 2.9 and newer then update the new one, too, and
+    Inductor, which reads the older one, refuses a mixture.
     """
     matmul = torch.backends.cuda.matmul
     if hasattr(matmul, "allow_tf32"):
-        matmul.allow_tf32 = wanted
+        matmul.allow_tf32 = enabled
     else:
-        matmul.fp32_precision = "tf32" if wanted else "ieee"
+        matmul.fp32_precision = "tf32" if enabled else "ieee"
 
 
 class CudaTelemetry:
-    """The GPU's sensors, and the most memory that the case has taken."""
+    """The GPU's sensors, and the peak of the case's memory."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -268,6 +270,6 @@ class CudaTelemetry:
         self._sensors.start()
 
     def stop(self) -> Telemetry:
-        """Return what was seen."""
+        """Summarize what was sampled since `start`."""
         peak = torch.cuda.max_memory_allocated(self._index)
         return replace(self._sensors.stop(), memory_peak_bytes=peak)

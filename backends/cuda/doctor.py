@@ -1,4 +1,4 @@
-"""What `bench doctor` tells about NVIDIA GPUs: their settings, their heat, and who else is on them."""
+"""What `bench doctor` examines on NVIDIA GPUs: settings, temperature, and other processes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from backends.cuda.nvml import ask
 from bench.backend import Finding
 from bench.errors import DeviceLost
 
-# Below the temperature at which GPUs slow themselves down, by 5 to 10 °C.
+# 5 to 10 °C below the temperature at which GPUs throttle.
 HOT_C = 80
 
 
 def diagnose() -> list[Finding]:
-    """Return what the driver's library says about every GPU; nothing where there is no driver."""
+    """Examine every GPU through the driver's library; nothing where there is no driver."""
     try:
         with nvml.session():
             count = ask("nvmlDeviceGetCount") or 0
-            found = [finding for index in range(count) for finding in _gpu(index)]
+            findings = [finding for index in range(count) for finding in _gpu(index)]
     except pynvml.NVMLError as error:
         if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-            return []  # no NVIDIA driver: that there is no GPU has been told
+            return []  # no NVIDIA driver: reported already as no GPU
         text = f"{nvml.sentence(error)}: rows will have no power, clock and temperature"
         return [Finding("warn", "sensors", text, "nvidia-smi")]
-    return found or [Finding("ok", "GPUs", f"{count}: no remark")]
+    return findings or [Finding("ok", "GPUs", f"{count}: nothing to report")]
 
 
 def _gpu(index: int) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def _gpu(index: int) -> Iterator[Finding]:
     try:
         gpu = ask("nvmlDeviceGetHandleByIndex", index)
         if gpu is None:
-            yield Finding("warn", name, "the driver does not let it be asked", "ls -l /dev/nvidia*")
+            yield Finding("warn", name, "the driver refuses queries about it", "ls -l /dev/nvidia*")
             return
         yield from _settings(name, index, gpu)
         yield from _use(name, index, gpu)
@@ -48,7 +48,7 @@ def _settings(name: str, index: int, gpu: Any) -> Iterator[Finding]:
         yield Finding(
             "warn",
             name,
-            "persistence mode is off: the driver is loaded anew for each run",
+            "persistence mode is off: the driver is reloaded for each run",
             f"sudo nvidia-smi -i {index} --persistence-mode=1",
         )
     limit = ask("nvmlDeviceGetPowerManagementLimit", gpu)
@@ -68,7 +68,7 @@ def _use(name: str, index: int, gpu: Any) -> Iterator[Finding]:
         yield Finding(
             "warn",
             name,
-            f"{heat} °C: it will be slowed down",
+            f"{heat} °C: it will throttle",
             f"nvidia-smi -i {index} -q -d TEMPERATURE",
         )
     running = ask("nvmlDeviceGetComputeRunningProcesses", gpu)
@@ -78,5 +78,5 @@ def _use(name: str, index: int, gpu: Any) -> Iterator[Finding]:
             "warn",
             name,
             f"used by {len(pids)} process{'' if len(pids) == 1 else 'es'}: {', '.join(pids[:5])}",
-            f"ps -fp {' '.join(pids)}    # stop it, or take another GPU",
+            f"ps -fp {' '.join(pids)}    # stop it, or use another GPU",
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from bench.errors import DeviceLost, OutOfMemory, Unsupported
 
-# What a text tells about why no GPU can be used, the most telling first.
+# Why no GPU can be used, by what an error says; the most specific first.
 NO_GPU = (
     (
         r"driver on your system is too old|driver version is insufficient",
@@ -20,23 +20,22 @@ NO_GPU = (
     ),
     (
         r"no NVIDIA driver",
-        "there is no NVIDIA driver here; install one, or start the container with the GPUs "
+        "no NVIDIA driver is installed; install one, or start the container with the GPUs "
         "(docker run --gpus all)",
     ),
     (
         r"unsupported display driver / cuda driver combination|version mismatch",
-        "the parts of the NVIDIA driver differ in version, as after an update; a reboot loads the "
+        "the parts of the NVIDIA driver have different versions, as after an update; a reboot loads the "
         "new kernel module",
     ),
     (
         r"system not yet initialized",
-        "the GPUs' fabric is not ready: the service nvidia-fabricmanager has to run on machines "
-        "with NVSwitch",
+        "the GPUs' fabric is not ready: nvidia-fabricmanager has to run on machines with NVSwitch",
     ),
     (
         r"busy or unavailable",
-        "another process has the GPU for itself (compute mode EXCLUSIVE_PROCESS), or MIG is on and "
-        "no slice was made",
+        "another process uses the GPU exclusively (compute mode EXCLUSIVE_PROCESS), or MIG is on and "
+        "has no slice",
     ),
     (
         r"operation not permitted|OS call failed|permission",
@@ -45,7 +44,7 @@ NO_GPU = (
     (r"no CUDA-capable device|No (CUDA|HIP) GPUs are available", "no GPU is visible to CUDA"),
 )
 
-# What a text tells about how a case ended: the exception that stands for the status, and a sentence.
+# How a case ended, by what an error says: the exception that stands for the status, and a sentence.
 DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
     (r"out of memory|CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory, "the GPU's memory is full"),
     (
@@ -57,7 +56,7 @@ DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
         r"fallen off the bus|GPU is lost|no CUDA-capable device|No CUDA GPUs are available"
         r"|unable to determine the device handle|device unavailable",
         DeviceLost,
-        "the GPU is gone; `dmesg | grep Xid` says more",
+        "the GPU is gone; `dmesg | grep Xid` has details",
     ),
     (
         r"when stream is capturing|error during capture|legacy stream depend on a capturing",
@@ -82,10 +81,10 @@ DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
 
 
 def why_no_gpu(text: str, *, built_for: str | None, nvml: str | None, forbidden: bool) -> str:
-    """Return why CUDA has no GPU, as a sentence.
+    """Explain in a sentence why CUDA has no GPU.
 
-    `text` is what CUDA said, `built_for` the CUDA version of torch, `nvml` why NVML does not work
-    or None where it does, `forbidden` whether device files are there that this user may not open.
+    `text` is CUDA's error, `built_for` the CUDA version of torch, `nvml` why NVML does not work or None
+    where it does, `forbidden` whether there are device files that this user may not open.
     """
     if forbidden:
         text = f"{text} permission"
@@ -98,7 +97,7 @@ def why_no_gpu(text: str, *, built_for: str | None, nvml: str | None, forbidden:
 
 
 def explained(error: Exception) -> Exception:
-    """Return the exception that an error of CUDA stands for; others come back as they are."""
+    """Translate an error of CUDA to the exception for its status; others come back unchanged."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, (Unsupported, OutOfMemory, DeviceLost)):
         return error
@@ -109,6 +108,6 @@ def explained(error: Exception) -> Exception:
 
 
 def first_line(text: str) -> str:
-    """Return what went wrong without the advice for developers that torch adds in further lines."""
+    """Drop the advice for developers that torch adds after the first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if lines else ""

@@ -15,7 +15,7 @@ from bench.kernels.matmul import Matmul
 
 
 def compiler_missing(device: torch.device) -> str | None:
-    """Return what torch.compile lacks to make kernels for a device, or None."""
+    """Name what torch.compile lacks to build kernels for a device; None if nothing."""
     if device.type == "cpu":
         compiler = os.environ.get("CXX", "g++")
         return None if shutil.which(compiler) else f"torch.compile needs a C++ compiler: {compiler}"
@@ -31,15 +31,15 @@ class Compiled:
         self._product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why torch cannot compile the product here, or None."""
+        """Refuse dtypes in 8 bits and less, and machines without a compiler."""
         if case.dtype in ("int8", "float8_e4m3", "float4_e2m1"):
             return f"compiled takes floating-point products of 16 bits and more, not {case.dtype}"
         return compiler_missing(device)
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product; the first execution compiles it."""
+        """Compile at the first execution, for all input sets of the case."""
         if self._product is None:
-            # Dynamo gives up on a function after eight shapes; each case is to be compiled afresh.
+            # Dynamo gives up on a function after eight shapes; a reset lets each case be compiled.
             torch._dynamo.reset()
             self._product = torch.compile(
                 torch.mm if case.batch == 1 else torch.bmm,

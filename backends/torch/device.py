@@ -1,6 +1,6 @@
 """What the backends of all torch devices share; a vendor's backend derives from TorchBackend.
 
-The vendor's part says how its devices are found, timed and watched.
+The vendor's part enumerates its devices, times them, and reads their sensors.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ class TorchBackend(ABC):
 
     @abstractmethod
     def torch_device(self, device: Device) -> torch.device:
-        """Return torch's name for the device."""
+        """Name the device as torch does."""
 
     @abstractmethod
     def free_bytes(self, device: Device) -> int | None:
-        """Return the memory that can still be allocated, None where unknown."""
+        """Ask how much memory can still be allocated, None where unknown."""
 
     @abstractmethod
     def timer(self, device: Device) -> Timer:
-        """Return the device's way to time a sequence of steps."""
+        """Make a timer for sequences of steps on the device."""
 
     @abstractmethod
     def unavailable(self) -> str | None:
-        """Return why this backend cannot be used here, or None."""
+        """Say why this backend cannot be used here; None if it can."""
 
     @abstractmethod
     def devices(self) -> list[Device]:
-        """Return the devices present."""
+        """List the devices present."""
 
     @abstractmethod
     def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
-        """Return why the device does not compute in a dtype, or None."""
+        """Say why the device does not compute in a dtype; None if it does."""
 
     @abstractmethod
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the device's peaks and ceilings."""
+        """Look up the device's peaks and ceilings."""
 
     @abstractmethod
     def telemetry(self, device: Device) -> TelemetrySampler:
-        """Return a sampler of the device's sensors."""
+        """Make a sampler of the device's sensors."""
 
     def versions(self) -> dict[str, str]:
-        """Return torch's version."""
+        """List the versions of libraries: torch's."""
         return {"torch": torch.__version__}
 
     def implementations(self, kernel: str) -> list[str]:
@@ -69,7 +69,7 @@ class TorchBackend(ABC):
         return offered(kernel, self.device_type)
 
     def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
-        """Return why a case cannot run on the device by that implementation, or None."""
+        """Say why a case cannot run on the device by that implementation; None if it can."""
         return self.dtype_unsupported(case.dtype, device) or find(
             case.name, implementation
         ).unsupported(case, self.torch_device(device))
@@ -77,30 +77,30 @@ class TorchBackend(ABC):
     def prepare(
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
     ) -> Prepared:
-        """Put the inputs on the device, as often as a cold run needs, and build the steps."""
+        """Copy the inputs to the device, as many sets as a cold run needs, and build the steps."""
         with self.translating():
             return self._prepare(case, implementation, device, inputs)
 
     def translated(self, error: Exception) -> Exception:
-        """Return the exception that an error of the vendor's runtime stands for, or the error."""
+        """Translate an error of the vendor's runtime to the harness's exceptions; others stay as they are."""
         return error
 
     @contextmanager
     def translating(self) -> Iterator[None]:
-        """Raise what errors in a block mean in the harness's terms."""
+        """Translate the errors of a block to the harness's exceptions."""
         try:
             yield
         except Exception as error:
-            meant = self.translated(error)
-            if meant is error:
+            translated = self.translated(error)
+            if translated is error:
                 raise
-            raise meant from error
+            raise translated from error
 
     def _prepare(
         self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
     ) -> TorchPrepared:
-        found = find(case.name, implementation)
-        place = self.torch_device(device)
+        chosen = find(case.name, implementation)
+        target = self.torch_device(device)
         size = case.memory_bytes()
         free = self.free_bytes(device)
         if free is not None and size > free:
@@ -110,20 +110,20 @@ class TorchBackend(ABC):
         sets = 1
         if case.cache == "cold":
             sets = input_sets(size, device.cache_bytes, free)
-        first = {name: to_device(operand, place) for name, operand in inputs.items()}
+        first = {name: to_device(operand, target) for name, operand in inputs.items()}
         copies = [
             first,
             *({name: tensor.clone() for name, tensor in first.items()} for _ in range(sets - 1)),
         ]
         timer = self.timer(device)
         clock = None
-        build = found.build
-        if getattr(found, "staged", False) and not case.backward and not case.graph:
+        build = chosen.build
+        if getattr(chosen, "staged", False) and not case.backward and not case.graph:
             clock = StageClock(timer)
-            build = partial(found.build, mark=clock)  # type: ignore[call-arg]
+            build = partial(chosen.build, mark=clock)  # type: ignore[call-arg]
         with torch.inference_mode(not case.backward):
             steps = [build(case, operands) for operands in copies]
-            compile_s = first_seconds(steps[0]) if getattr(found, "compiles", False) else None
+            compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
             if case.graph:
                 steps = self.recorded(steps, device)
         timing = "graph" if case.graph else timer.timing
@@ -139,5 +139,5 @@ class TorchBackend(ABC):
         )
 
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Return steps that replay what each launches as one graph; outputs stay in place."""
-        raise Unsupported(f"{self.name} devices have no graphs to launch a case with")
+        """Record each step as one graph and return the replays; outputs stay in place."""
+        raise Unsupported(f"{self.name} devices have no graphs; set graph: false")

@@ -16,7 +16,7 @@ class EventTimer:
     timing = "events"
 
     def __init__(self, device: torch.device) -> None:
-        """Time on a stream of our own on `device`, which needs an index."""
+        """Time on a dedicated stream of `device`, which needs an index."""
         self._module = torch.get_device_module(device)
         self._device = device
         self._stream = own_stream(device)
@@ -25,8 +25,8 @@ class EventTimer:
         self._module.synchronize(device.index)
 
     def __call__(self, steps: list[Step]) -> float:
-        """Run the steps on our stream; return the seconds between the events."""
-        # Operands were made on the stream that is current here, perhaps a moment ago.
+        """Run the steps on the stream; return the seconds between the events."""
+        # Operands were created on the stream that is current here, possibly just now.
         self._stream.wait_stream(self._module.current_stream(self._device))
         with self._module.stream(self._stream):
             self._start.record(self._stream)
@@ -37,28 +37,28 @@ class EventTimer:
         return float(self._start.elapsed_time(self._end)) / 1e3
 
     def now(self) -> Any:
-        """Return an event on our stream."""
+        """Record an event on the stream."""
         event = self._module.Event(enable_timing=True)
         event.record(self._stream)
         return event
 
     def between(self, start: Any, end: Any) -> float:
-        """Return the seconds between two events that have happened."""
+        """Compute the seconds between two events that have completed."""
         return float(start.elapsed_time(end)) / 1e3
 
 
 @cache
 def own_stream(device: torch.device) -> Any:
-    """Return the stream that a device's executions are timed and recorded on.
+    """Make the stream on which a device's executions are timed and recorded.
 
-    One for all cases: libraries keep a workspace of tens of megabytes for every stream they have seen.
+    One for all cases: libraries keep a workspace of tens of megabytes per stream.
     """
     return torch.get_device_module(device).Stream(device.index)
 
 
 @cache
 def launch_seconds(device: torch.device) -> float:
-    """Return the least time of one operator in a sequence that does nothing but be launched."""
+    """Measure the launch time of an operator: the least mean over sequences of tiny additions."""
     with torch.inference_mode():
         one = torch.ones(1, device=device)
         timer = EventTimer(device)

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from backends.torch.implementation import Step, Tensors
 
-# What is not trained: the offset that makes the gate choose, and what takes part in the choice only.
+# Not trained: the logits that steer the gate, its correction bias, and the upstream gradient.
 FIXED = ("planted", "correction_bias", "dy")
 
 
 def with_gradients(operands: Tensors, forward: Callable[[Tensors], Tensor]) -> Step:
-    """Return a step that computes `y` and the gradients `d_NAME` of everything that is trained."""
+    """Make a step that computes `y` and the gradients `d_NAME` of all trained operands."""
     leaves = {
         name: tensor.detach().requires_grad_(name not in FIXED) for name, tensor in operands.items()
     }
@@ -23,9 +23,12 @@ def with_gradients(operands: Tensors, forward: Callable[[Tensors], Tensor]) -> S
 
     def step() -> Tensors:
         y = forward(leaves)
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             y, [leaves[name] for name in trained], dy, materialize_grads=True
         )
-        return {"y": y.detach(), **{f"d_{name}": g for name, g in zip(trained, found, strict=True)}}
+        return {
+            "y": y.detach(),
+            **{f"d_{name}": g for name, g in zip(trained, gradients, strict=True)},
+        }
 
     return step

@@ -12,11 +12,11 @@ from backends.torch.implementation import Step, Tensors
 
 
 def recorded(steps: list[Step], device: torch.device, graph_class: type[Any]) -> list[Step]:
-    """Return replays of steps that were recorded one by one; their outputs stay in place.
+    """Record steps one by one and return their replays, whose outputs stay in place.
 
     All of them take their temporary memory from one pool: they never run at the same time, and a pool
     for each of the many input sets of a cold run would fill the device. Recording and timing share a
-    stream, because libraries keep a workspace for every stream that they are called on.
+    stream, because libraries keep a workspace per stream.
     """
     module = torch.get_device_module(device)
     stream = own_stream(device)
@@ -25,7 +25,7 @@ def recorded(steps: list[Step], device: torch.device, graph_class: type[Any]) ->
     pool = None
     for step in steps:
         with module.stream(stream):
-            step()  # libraries choose and allocate at the first call, which a recording forbids
+            step()  # libraries choose kernels and allocate at the first call, which recording forbids
         graph = graph_class()
         with module.graph(graph, pool=pool, stream=stream):
             outputs = step()

@@ -12,33 +12,33 @@ from bench.dtypes import DTYPES
 from bench.kernels.base import Kernel
 from bench.kernels.grouped_matmul import GroupedMatmul
 
-# torch 2.10 made it public; before, it had an underscore.
+# Public since torch 2.10, with an underscore before.
 grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", None)
 
 
-# The compute capabilities, without the part behind the point, that torch has such kernels for.
+# The major compute capabilities for which torch has such kernels.
 GROUPED_CAPABILITIES = (9, 10)
 
 
 def launched_at_once(device: torch.device) -> bool:
-    """Tell whether a device has a kernel for grouped products; elsewhere the host reads their ends."""
+    """Whether a device has a kernel for grouped products; elsewhere the host reads their ends."""
     if device.type != "cuda":
         return False
     if torch.version.hip:
-        # Where ROCm's torch was built with Composable Kernel, which it does not tell.
+        # Only a torch built with Composable Kernel has one, which torch does not report.
         return False
     return torch.cuda.get_device_capability(device)[0] in GROUPED_CAPABILITIES
 
 
 def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> str | None:
-    """Return why torch cannot group a case's products of rows of these widths, or None."""
+    """Say why torch cannot group a case's products of rows of these widths; None if it can."""
     if grouped_mm is None:
-        return f"torch {torch.__version__} has no grouped product; 2.8 has the first"
+        return f"torch {torch.__version__} has no grouped product; 2.8 is the first that has"
     if device.type == "cuda" and not launched_at_once(device):
         if not hasattr(F, "grouped_mm"):
             return (
                 f"torch {torch.__version__} groups products on compute capability 9 and 10 only; "
-                "2.10 does everywhere"
+                "2.10 and newer do everywhere"
             )
         if case.graph:
             return reads_back("torch's grouped product on this GPU")
@@ -50,14 +50,14 @@ def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> 
 
 
 class Loop:
-    """One product a group, the lengths known to the host."""
+    """One product per group, the groups' sizes known to the host."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
-        """Return why torch has no such products, or None."""
+        """Refuse int8 where torch has no such product."""
         return int8_unsupported(device, case.k, case.n) if case.dtype == "int8" else None
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
-        """Return the products into a preallocated result [m, n]."""
+        """Slice the groups beforehand; write into a preallocated result [m, n]."""
         a, b, ends = operands["a"], operands["b"], operands["ends"].tolist()
         out_dtype = TORCH_DTYPES.get(DTYPES[case.dtype].output, torch.int32)
         c = torch.empty((case.m, case.n), dtype=out_dtype, device=a.device)
@@ -89,11 +89,11 @@ class Grouped:
     """torch's grouped product: one launch for all groups."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
-        """Return why torch cannot group these products, or None."""
+        """Refuse what torch cannot group."""
         return grouped_mm_unsupported(case, device, case.k, case.n)
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
-        """Return the product; torch allocates the result."""
+        """Multiply in one launch; torch allocates the result."""
         assert grouped_mm is not None
         a, b, ends = operands["a"], operands["b"].transpose(1, 2), operands["ends"]
 

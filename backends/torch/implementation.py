@@ -3,7 +3,7 @@
 They are found through the entry point group `bench.implementations`. An entry point's key names kernel
 and implementation, as in `matmul.triton`; its value is a class without constructor arguments:
 
-    matmul.mine = my_package:MyMatmul
+    matmul.fast = my_package:FastMatmul
 
 backends/preferences.py holds the order of those that come with the harness.
 """
@@ -50,7 +50,7 @@ class TorchImplementation(Protocol):
 
 @runtime_checkable
 class Placed(Protocol):
-    """What an implementation may offer besides: a place that depends on the machine, or none of ours."""
+    """An implementation that names its place in the order, as on some machines or from other packages."""
 
     def before(self, device_type: str) -> str | None:
         """Name the implementation that this one goes directly in front of, None for its usual place."""
@@ -90,7 +90,7 @@ def find(kernel: str, name: str) -> TorchImplementation:
 
 
 def _classes(kernel: str) -> dict[str, type[TorchImplementation]]:
-    """Return the classes that loaded, by implementation name in alphabetical order."""
+    """List the classes that loaded by implementation name, in alphabetical order."""
     prefix = f"{kernel}."
     loaded = plugins.load_all(plugins.IMPLEMENTATIONS).loaded
     return {

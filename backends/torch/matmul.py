@@ -1,4 +1,4 @@
-"""Matrix products as torch offers them: the vendor's BLAS library behind mm, bmm and their kin."""
+"""Matrix products as torch offers them: the vendor's BLAS library behind mm, bmm, _int_mm and _scaled_mm."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LEAST_ROWS_ON_CUDA = 17
 
 
 def has_kernel(operator: str, device: torch.device) -> bool:
-    """Tell whether an operator has a kernel for a device, rather than a detour over the processor."""
+    """Whether an operator has a kernel for a device, rather than a fallback to the processor."""
     key = torch._C._dispatch_key_for_device(device.type)
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator, key))
 
 
 def int8_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return x · weight [rows, n] int32 for int8 operands, of any number of rows on any device."""
+    """Multiply int8 operands of any number of rows on any device: x · weight [rows, n] int32."""
     rows = len(x)
     if x.device.type == "cuda" and rows < LEAST_ROWS_ON_CUDA:
         x = torch.cat([x, x.new_zeros(LEAST_ROWS_ON_CUDA - rows, x.shape[1])])
@@ -28,7 +28,7 @@ def int8_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def int8_unsupported(device: torch.device, *widths: int) -> str | None:
-    """Return why torch cannot multiply int8 matrices of such widths, or None."""
+    """Say why torch cannot multiply int8 matrices of such widths; None if it can."""
     if not has_kernel("aten::_int_mm", device):
         return f"torch has no int8 product (torch._int_mm) for {device.type} devices"
     if device.type == "cuda" and any(width % 8 for width in widths):
@@ -40,14 +40,14 @@ class TorchMatmul:
     """torch.mm and torch.bmm; torch._int_mm for int8; torch._scaled_mm for float8."""
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why torch has no such product, or None."""
+        """Refuse dtypes, layouts and shapes without a product in torch."""
         if case.dtype == "float4_e2m1":
-            return "float4_e2m1 takes scales for blocks: nvfp4"
+            return "float4_e2m1 needs block scales: use nvfp4"
         if case.dtype in ("int8", "float8_e4m3") and case.batch > 1:
             return f"torch has no batched {case.dtype} product"
         if case.dtype == "int8":
             if device.type == "cuda" and case.m < LEAST_ROWS_ON_CUDA:
-                return f"torch._int_mm on CUDA takes {LEAST_ROWS_ON_CUDA} rows and more"
+                return f"torch._int_mm on CUDA takes {LEAST_ROWS_ON_CUDA} rows or more"
             return int8_unsupported(device, case.k, case.n)
         if case.dtype == "float8_e4m3":
             if not hasattr(torch, "_scaled_mm"):
@@ -59,7 +59,7 @@ class TorchMatmul:
         return None
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product into a preallocated result [batch, m, n]."""
+        """Write into a preallocated result [batch, m, n]."""
         a, b = operands["a"], operands["b"]
         a = a if case.layout[0] == "n" else a.transpose(1, 2)
         b = b if case.layout[1] == "n" else b.transpose(1, 2)

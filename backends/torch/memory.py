@@ -1,4 +1,4 @@
-"""Copy, read and triad as single torch operators, so that nothing but memory is in the way."""
+"""Copy, read and triad as single torch operators, so that memory is the only limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class TorchMemory:
     """Tensor.copy_, torch.sum and torch.add with a factor."""
 
     def unsupported(self, case: Memory, device: torch.device) -> str | None:
-        """Return why torch has no such operation, or None."""
+        """Refuse operations that a dtype lacks or overflows in."""
         if case.dtype in ("int8", "float8_e4m3") and case.operation != "copy":
             return f"torch does not add in {case.dtype}"
         if case.dtype == "float16" and case.operation == "read":
@@ -20,7 +20,7 @@ class TorchMemory:
         return None
 
     def build(self, case: Memory, operands: Tensors) -> Step:
-        """Return the operation into a preallocated result: [elements], or one sum."""
+        """Write into a preallocated result: [elements], or one sum."""
         a = operands["a"]
         y = torch.empty(
             (1,) if case.operation == "read" else a.shape, dtype=a.dtype, device=a.device

@@ -21,25 +21,25 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "float8_e4m3": torch.float8_e4m3fn,
 }
 
-# A rotation longer than this costs more in Python than it tells about a cache.
+# A longer rotation costs much in Python and hardly changes what a cache holds.
 MOST_INPUT_SETS = 4096
 
 
 def input_sets(size_bytes: int, cache_bytes: int | None, free_bytes: int | None) -> int:
-    """Return how many sets of operands a cold run rotates through.
+    """Decide how many sets of operands a cold run rotates through.
 
-    Twice the last-level cache has to pass between two uses of the same memory; a quarter of the free
-    memory at most is spent on it. A set larger than that by itself needs no company.
+    Between two uses of the same memory, twice the size of the last-level cache has to be read. Sets take
+    at most a quarter of the free memory; a case that is larger has one set.
     """
     if not cache_bytes:
         return 1
-    wanted = -(-2 * cache_bytes // size_bytes)
-    affordable = free_bytes // 4 // size_bytes if free_bytes is not None else wanted
-    return max(1, min(wanted, affordable, MOST_INPUT_SETS))
+    needed = -(-2 * cache_bytes // size_bytes)
+    affordable = free_bytes // 4 // size_bytes if free_bytes is not None else needed
+    return max(1, min(needed, affordable, MOST_INPUT_SETS))
 
 
 def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
-    """Return an operand on the device in its dtype; exact, since values were rounded on the host."""
+    """Copy an operand to the device in its dtype; exact, since values were rounded on the host."""
     dtype = TORCH_DTYPES.get(operand.dtype)
     if dtype is None:
         return torch.from_numpy(operand.array).to(device)
@@ -47,7 +47,7 @@ def to_device(operand: Operand, device: torch.device) -> torch.Tensor:
 
 
 def to_host(tensor: torch.Tensor) -> NDArray[Any]:
-    """Return a tensor as a numpy array of a type that holds its values exactly."""
+    """Copy a tensor to a numpy array of a type that holds its values exactly."""
     tensor = tensor.detach()
     if tensor.dtype in (torch.bfloat16, torch.float16, torch.float8_e4m3fn):
         tensor = tensor.cpu().to(torch.float32)

@@ -24,43 +24,43 @@ class Timer(Protocol):
         """Run the steps in order; return the seconds that the device took."""
 
     def now(self) -> Any:
-        """Return a mark of where the device is in the step that runs."""
+        """Take a timestamp of the device within the step that runs."""
 
     def between(self, start: Any, end: Any) -> float:
-        """Return the seconds between two marks of steps that are done."""
+        """Compute the seconds between two timestamps of completed steps."""
 
 
 class StageClock:
-    """Adds up how long a step is in each of its stages; off but for a profile."""
+    """Adds up how long a step spends in each of its stages; off except in `profile`."""
 
     def __init__(self, timer: Timer) -> None:
         self._timer = timer
         self._on = False
-        self._marks: list[tuple[str | None, Any]] = []
+        self._ends: list[tuple[str | None, Any]] = []
 
     def __call__(self, stage: str) -> None:
-        """Note that a part of a stage has ended."""
+        """Record the end of a part of a stage."""
         if self._on:
-            self._marks.append((stage, self._timer.now()))
+            self._ends.append((stage, self._timer.now()))
 
     def profile(self, steps: list[Step]) -> dict[str, float]:
         """Run the steps; return the seconds that all of them spent in each stage."""
 
         def started(step: Step) -> Step:
             def run() -> Tensors:
-                self._marks.append((None, self._timer.now()))
+                self._ends.append((None, self._timer.now()))
                 return step()
 
             return run
 
-        self._marks.clear()
+        self._ends.clear()
         self._on = True
         try:
             self._timer([started(step) for step in steps])
         finally:
             self._on = False
         seconds: dict[str, float] = {}
-        for (_, start), (stage, end) in pairwise(self._marks):
+        for (_, start), (stage, end) in pairwise(self._ends):
             if stage is not None:
                 seconds[stage] = seconds.get(stage, 0.0) + self._timer.between(start, end)
         return seconds
@@ -109,13 +109,13 @@ class TorchPrepared:
             return self._clock.profile(list(islice(self._turn, loops)))
 
     def close(self) -> None:
-        """Drop every tensor of the case."""
+        """Release every tensor of the case."""
         self._steps = []
         self._turn = cycle(())
 
 
 def first_seconds(step: Step) -> float:
-    """Return the host's time for a first execution, which is nearly all compiling and tuning."""
+    """Time a first execution on the host: nearly all of it is compiling and tuning."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start

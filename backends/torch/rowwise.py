@@ -1,7 +1,7 @@
-"""float8 products with a scale for each row of a and each column of b, as quantized models have them.
+"""float8 products with per-row scales of a and per-column scales of b, as quantized models have them.
 
-The operands are stored smaller by powers of two, a different one from row to row, and the scales undo
-it: the product is that of the given operands, exactly, and a scale in the wrong place is found.
+The operands are stored larger by powers of two that differ from row to row, and the scales undo it: the
+product is exactly that of the given operands, and verification detects a misplaced scale.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from backends.torch.operands import TORCH_DTYPES
 from bench.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
-# Stored values are up to 2**3 times the given ones: normal values stay far below float8's 448.
+# Stored values are up to 2**3 times the operands': normal values stay far below float8's 448.
 EXPONENTS = 4
 
 
@@ -21,7 +21,7 @@ class Rowwise:
     """torch._scaled_mm with scales [m, 1] and [1, n]."""
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why there is no such product, or None."""
+        """Refuse other dtypes, and what torch._scaled_mm does not take."""
         if case.dtype != "float8_e4m3":
             return "rowwise is a way to scale float8 operands"
         if case.batch > 1:
@@ -39,7 +39,7 @@ class Rowwise:
         return None
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product into a preallocated result [1, m, n]."""
+        """Scale the operands beforehand; write into a preallocated result [1, m, n]."""
         a, scale_a = stored(operands["a"][0])
         b, scale_b = stored(operands["b"][0])
         out_dtype = TORCH_DTYPES[DTYPES[case.dtype].output]
@@ -54,7 +54,7 @@ class Rowwise:
 
 
 def stored(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x [rows, k] multiplied by a power of two a row, and the scales [rows, 1] that undo it."""
+    """Multiply each row of x [rows, k] by a power of two; also return the inverse scales [rows, 1]."""
     exponents = torch.arange(len(x), device=x.device, dtype=torch.float32) % EXPONENTS
     factors = torch.exp2(exponents)[:, None]
     return (x.float() * factors).to(x.dtype), (1 / factors).contiguous()

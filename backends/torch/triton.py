@@ -1,4 +1,4 @@
-"""Matrix products by a Triton kernel of our own, where the package triton is installed."""
+"""Matrix products by the Triton kernel of triton_kernel.py, where the package triton is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TritonMatmul:
     compiles: ClassVar[bool] = True
 
     def unsupported(self, case: Matmul, device: torch.device) -> str | None:
-        """Return why the kernel does not take the product, or None."""
+        """Refuse other dtypes, batches, and machines without triton or a GPU."""
         if find_spec("triton") is None:
             return "the package triton is not installed"
         if case.dtype not in ("float16", "bfloat16"):
@@ -30,7 +30,7 @@ class TritonMatmul:
         return None
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
-        """Return the product into a preallocated result [1, m, n]."""
+        """Write into a preallocated result [1, m, n]."""
         from backends.torch.triton_kernel import multiply
 
         a, b = operands["a"][0], operands["b"][0]

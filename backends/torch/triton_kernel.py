@@ -1,4 +1,4 @@
-"""A persistent matrix product in Triton: as many programs as SMs, each taking tile after tile.
+"""A persistent matrix product in Triton: as many programs as SMs, each computing tile after tile.
 
 Tiles are taken in groups of rows, so that those in flight at one time share operands in the L2 cache.
 """
@@ -20,7 +20,7 @@ TILES = [
 ]
 GROUP = 8
 
-# Triton's interpreter, which tests use, has no clock to choose by.
+# Triton's interpreter, which tests use, has no clock for tuning.
 if os.environ.get("TRITON_INTERPRET") == "1":
     TILES = [(16, 32, 16, 4, 1)]
 
@@ -30,7 +30,7 @@ if os.environ.get("TRITON_INTERPRET") == "1":
         triton.Config({"BM": bm, "BN": bn, "BK": bk}, num_warps=warps, num_stages=stages)
         for bm, bn, bk, warps, stages in TILES
     ],
-    key=["m", "n", "k", "a_row", "b_row"],  # how operands lie decides which tiles are best
+    key=["m", "n", "k", "a_row", "b_row"],  # the operands' layout decides which tiles are best
 )
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def _tiles(  # type: ignore[no-untyped-def]
@@ -76,7 +76,7 @@ def _tiles(  # type: ignore[no-untyped-def]
 
 
 def multiply(a: Any, b: Any, c: Any, programs: int) -> None:
-    """Write a · b into c; a [m, k] and b [k, n] may lie either way, c [m, n] by rows."""
+    """Write a · b into c: a [m, k] and b [k, n] in either layout, c [m, n] row-major."""
     (m, k), n = a.shape, b.shape[1]
     _tiles[(programs,)](
         a, b, c, m, n, k, *a.stride(), *b.stride(), c.stride(0), PROGRAMS=programs, GROUP_ROWS=GROUP

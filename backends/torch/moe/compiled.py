@@ -1,4 +1,4 @@
-"""The layer by torch's grouped product, compiled: what lies between the products becomes few kernels."""
+"""The layer by torch's grouped product, compiled: what is between the products is fused."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Compiled(Grouped):
         self._forward: Callable[[Tensors], Tensor] | None = None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why torch cannot group or compile the layer here, or None."""
+        """Refuse what torch cannot group or compile here."""
         return super().unsupported(case, device) or compiler_missing(device)
 
     def layer(self, case: MoeLayer, mark: Mark) -> Callable[[Tensors], Tensor]:
-        """Return the compiled layer; the first execution compiles it."""
+        """Compile the layer at the first execution, for all input sets of the case."""
         if self._forward is None:
-            # Dynamo gives up on a function after eight shapes; each case is to be compiled afresh.
+            # Dynamo gives up on a function after eight shapes; a reset lets each case be compiled.
             torch._dynamo.reset()
             self._forward = torch.compile(
                 lambda operands: GroupedLayer(case, operands)(), dynamic=False, fullgraph=True

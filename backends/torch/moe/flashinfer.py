@@ -2,7 +2,7 @@
 
 `flashinfer.fused_moe.cutlass_fused_moe` as of 0.6 to 0.7 (github.com/flashinfer-ai/flashinfer,
 flashinfer/fused_moe/core.py at 003eddf, tests/moe/test_trtllm_cutlass_fused_moe.py): the first product's
-matrix is [up; gate], in this order, and the weights of the sum are taken as they are.
+matrix is [up; gate], in this order, and the gate's weights are used unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FlashInfer(LibraryExperts):
         self._tuned = False
 
     def experts(self, case: MoeLayer, gate: Tensor, up: Tensor, down: Tensor) -> Experts:
-        """Return the call, into a result that is allocated beforehand."""
+        """Make the call, which writes into a preallocated result."""
         fused_moe = import_module("flashinfer.fused_moe").cutlass_fused_moe
         autotune = import_module("flashinfer").autotune
         first = torch.cat([up, gate], dim=1)

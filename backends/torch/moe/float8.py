@@ -30,16 +30,16 @@ WIDTH = 16
 
 
 class Float8Linear(Linear):
-    """torch._scaled_mm with a scale a row of both operands."""
+    """torch._scaled_mm with per-row scales of both operands."""
 
     dtype: ClassVar[torch.dtype] = torch.float8_e4m3fn
 
     def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Return [rows, out] bfloat16."""
+        """Multiply: [rows, out] bfloat16."""
         return torch._scaled_mm(
             x,
             self.weight,
-            # A view into the scales of all rows begins anywhere; kernels load sixteen bytes at a time.
+            # Kernels load sixteen bytes at a time; a view into the scales of all rows may be unaligned.
             scale_a=scale.clone(),
             scale_b=self.scale,
             out_dtype=torch.bfloat16,
@@ -48,7 +48,7 @@ class Float8Linear(Linear):
 
 
 def float8_unsupported(device: torch.device, *widths: int) -> str | None:
-    """Return why torch cannot multiply float8 matrices of such widths by scaled rows, or None."""
+    """Say why torch cannot multiply float8 matrices of such widths by scaled rows; None if it can."""
     if not has_kernel("aten::_scaled_mm", device):
         return f"torch has no float8 product (torch._scaled_mm) for {device.type} devices"
     if any(width % WIDTH for width in widths):
@@ -67,7 +67,7 @@ class Float8(Quantized):
     linear: ClassVar[type[Linear]] = Float8Linear
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
-        """Return why torch has no such products, or None."""
+        """Say why torch has no float8 products of these widths; None if it has."""
         return float8_unsupported(device, *widths)
 
 
@@ -77,13 +77,13 @@ class Float8Grouped:
     staged: ClassVar[bool] = True
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why torch cannot group these products, or None."""
+        """Refuse other dtypes, capacities, and devices without grouped float8 products."""
         if case.dtype != "float8_e4m3":
             return "float8-grouped is for layers in float8_e4m3"
         if case.capacity is not None:
             return "float8-grouped computes every assignment; it drops none beyond a capacity"
         if not hasattr(torch, "_scaled_grouped_mm"):
-            return f"torch {torch.__version__} has no grouped float8 product; 2.8 has the first"
+            return f"torch {torch.__version__} has no grouped float8 product; 2.8 is the first that has"
         if not launched_at_once(device):
             return "torch groups float8 products on compute capability 9 and 10 only"
         widths = case.hidden, case.width, case.intermediate, case.shared_width
@@ -143,7 +143,7 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
 def grouped_product(
     rows: Tensor, scales: Tensor, weights: Tensor, weight_scales: Tensor, ends: Tensor
 ) -> Tensor:
-    """Return [rows, out] bfloat16: each group of rows [rows, in], scales [rows, 1], times its matrix.
+    """Multiply each group of rows [rows, in], scales [rows, 1], by its matrix: [rows, out] bfloat16.
 
     `weights` [experts, out, in] have scales [experts, out, 1]; groups end at `ends` [experts] int32.
     """

@@ -11,12 +11,12 @@ from bench.kernels.routed import GatedKernel
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype that scores and sums over experts are kept in."""
+    """Choose the dtype for scores and sums over experts: float32, or float64 for x in float64."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 def choose(case: GatedKernel, operands: Tensors) -> tuple[Tensor, Tensor]:
-    """Return weights [tokens, top_k] and the chosen experts [tokens, top_k] int64.
+    """Choose experts: weights [tokens, top_k] and the experts' numbers [tokens, top_k] int64.
 
     Scores are computed in float32 as the published models do (float64 stays float64); groups are
     ranked by their two best experts (DeepSeek-V3) and the correction bias takes part in the choice
@@ -39,7 +39,7 @@ def choose(case: GatedKernel, operands: Tensors) -> tuple[Tensor, Tensor]:
         choice = grouped.masked_fill(closed[:, :, None], float("-inf")).flatten(1)
     chosen = choice.topk(case.top_k, dim=-1, sorted=False).indices
     if case.capacity is not None:
-        # Which assignment finds no room must not depend on the order in which topk leaves them.
+        # Which assignments are dropped must not depend on the order in which topk returns them.
         chosen = chosen.sort(dim=-1).values
     weight = scores.gather(1, chosen)
     if case.normalize:

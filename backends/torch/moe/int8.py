@@ -17,7 +17,7 @@ class Int8Linear(Linear):
     dtype: ClassVar[torch.dtype] = torch.int8
 
     def __call__(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Return [rows, out] float32."""
+        """Multiply and scale: [rows, out] float32."""
         product = int8_product(x, self.weight)
         return product.to(torch.float32).mul_(scale).mul_(self.scale)
 
@@ -29,5 +29,5 @@ class Int8(Quantized):
     linear: ClassVar[type[Linear]] = Int8Linear
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
-        """Return why torch has no such products, or None."""
+        """Say why torch has no int8 products of these widths; None if it has."""
         return int8_unsupported(device, *widths)

@@ -1,7 +1,7 @@
-"""A mixture-of-experts layer whose routed experts are one call into somebody's library.
+"""A mixture-of-experts layer whose routed experts are one call into another project's library.
 
-The gate, latent projections and shared experts around it are the ones that our own layers have; the
-library is imported when a layer is built, and need not be installed.
+The gate, latent projections and shared experts around it are those of the harness's own layers. The library
+is imported when a layer is built, and need not be installed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from backends.torch.moe.layer import FloatLayer
 from bench.kernels.moe_layer import MoeLayer
 
 # From rows [tokens, width], weights [tokens, top_k] float32 and numbers of local experts [tokens, top_k]
-# int32 to the weighted sums of what the experts make of them [tokens, width].
+# int32 to the weighted sums of the experts' outputs [tokens, width].
 Experts = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class LibraryExperts(ABC):
-    """What the adapters of libraries share; one is a file of its own."""
+    """What the adapters of libraries share; each library has a file of its own."""
 
     compiles: ClassVar[bool] = True  # or tunes, or builds its kernels
     staged: ClassVar[bool] = True
     package: ClassVar[str]  # as it is imported
     project: ClassVar[str]  # as it is installed
-    capability: ClassVar[tuple[int, int]]  # the first that it has kernels for
+    capability: ClassVar[tuple[int, int]]  # the lowest that it has kernels for
 
     @abstractmethod
     def experts(self, case: MoeLayer, gate: Tensor, up: Tensor, down: Tensor) -> Experts:
-        """Return the call, with weights laid out as the library wants them.
+        """Make the call, with weights laid out as the library reads them.
 
         `gate` and `up` are [experts, intermediate, width], `down` [experts, width, intermediate].
         """
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the library does not compute the layer here, or None; imports nothing."""
+        """Refuse what the library does not compute here; imports nothing."""
         if find_spec(self.package) is None:
             return f"{self.project} is not installed; pip install {self.project}"
         if case.backward:
@@ -54,7 +54,7 @@ class LibraryExperts(ABC):
         if case.width % 8 or case.intermediate % 8:
             return f"{self.package} takes widths that are multiples of 8 (16 bytes)"
         if torch.version.hip:
-            return f"{self.package} is tried with CUDA only here"
+            return f"{self.package} is tested with CUDA only here"
         if torch.cuda.get_device_capability(device) < self.capability:
             return "{} needs compute capability {}.{}".format(self.package, *self.capability)
         return None
@@ -80,7 +80,7 @@ class LibraryLayer(FloatLayer[Dispatched]):
         self._experts = experts
 
     def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Dispatched:
-        """Hand over what the library wants."""
+        """Convert the experts' numbers to int32; the library sorts by itself."""
         return z, weight, local.to(torch.int32)
 
     def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:

@@ -1,4 +1,4 @@
-"""A mixture-of-experts layer in torch, expert by expert: the plain one, to be checked by eye."""
+"""A mixture-of-experts layer in torch, expert by expert: the plain one, to be read first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.kernels.moe_math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
 
 
 def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
-    """Return act(gate) ∘ up, or act(up) where experts have no gate matrix."""
+    """Compute act(gate) ∘ up, or act(up) where experts have no gate matrix."""
     if case.activation == "swigluoai":
         assert gate is not None
         gate = gate.clamp(max=SWIGLUOAI_LIMIT)
@@ -24,12 +24,12 @@ def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
         return gate * torch.sigmoid(SWIGLUOAI_ALPHA * gate) * (up + 1)
     x = up if gate is None else gate
     if case.activation == "silu":
-        acted = F.silu(x)
+        activated = F.silu(x)
     elif case.activation == "gelu":
-        acted = F.gelu(x, approximate="tanh")
+        activated = F.gelu(x, approximate="tanh")
     else:
-        acted = F.relu(x).square()
-    return acted if gate is None else acted * up
+        activated = F.relu(x).square()
+    return activated if gate is None else activated * up
 
 
 class Loop:
@@ -38,20 +38,20 @@ class Loop:
     staged: ClassVar[bool] = True
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed, or None."""
+        """Refuse quantized dtypes, and graphs."""
         if case.dtype in ("int8", "float8_e4m3"):
             return f"loop has no {case.dtype} path"
         return reads_back("loop") if case.graph else None
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer as the formula in bench.kernels.moe_layer reads."""
+        """Compute the formula of bench.kernels.moe_layer, with gradients in a training step."""
         if case.backward:
             return with_gradients(operands, lambda leaves: loop(case, leaves, unmarked))
         return lambda: {"y": loop(case, operands, mark)}
 
 
 def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
-    """Return y [tokens, hidden]."""
+    """Compute y [tokens, hidden]."""
     x = operands["x"]
     matrices = [operands[name].unbind() for name in ("up", "down")]
     gates = operands["gate"].unbind() if case.gated else [None] * case.local_experts
@@ -59,23 +59,23 @@ def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
     local = chosen % case.local_experts
     mark("gate")
     z = x @ operands["latent_in"].T if case.latent else x
-    served = torch.zeros((case.tokens, case.width), dtype=sum_dtype(x), device=x.device)
+    sums = torch.zeros((case.tokens, case.width), dtype=sum_dtype(x), device=x.device)
     for e, (up, down, gate) in enumerate(zip(*matrices, gates, strict=True)):
         rows, slots = torch.nonzero(local == e, as_tuple=True)
         if case.capacity is not None:
             rows, slots = rows[: case.capacity], slots[: case.capacity]
         if len(rows):
-            mine = z[rows]
+            inputs = z[rows]
             mark("dispatch")
-            first, second = mine @ up.T, None if gate is None else mine @ gate.T
+            first, second = inputs @ up.T, None if gate is None else inputs @ gate.T
             mark("experts")
-            acted = activate(case, first, second)
+            activated = activate(case, first, second)
             mark("activation")
-            out = acted @ down.T
+            out = activated @ down.T
             mark("experts")
-            served = served.index_add_(0, rows, out * weight[rows, slots, None])
+            sums = sums.index_add_(0, rows, out * weight[rows, slots, None])
             mark("combine")
-    y = served.to(x.dtype)
+    y = sums.to(x.dtype)
     if case.latent:
         y = y @ operands["latent_out"].T
     mark("combine")
@@ -86,7 +86,7 @@ def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
 
 
 def shared_mlp(case: MoeLayer, x: Tensor, operands: Tensors) -> Tensor:
-    """Return the output of the shared experts [tokens, hidden]."""
+    """Compute the shared experts as one MLP: [tokens, hidden]."""
     up, down = operands["shared_up"], operands["shared_down"]
     gate = operands["shared_gate"] if case.gated else None
     return activate(case, x @ up.T, None if gate is None else x @ gate.T) @ down.T

@@ -1,4 +1,4 @@
-"""What moves tokens to experts and back, in torch: the parts of a layer, and kernels of their own."""
+"""What moves tokens to experts and back, in torch: as parts of a layer, and as kernels of their own."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Order:
 
 
 def sort_by_expert(local: Tensor, capacity: int | None) -> Order:
-    """Return the order of the assignments `local` [tokens, top_k] of an expert each.
+    """Sort assignments, given each one's expert `local` [tokens, top_k].
 
-    Without a capacity nothing depends on a value that the host would have to read.
+    Without a capacity, the host reads no value back from the device.
     """
     owners, assignments = local.flatten().sort(stable=True)
     if capacity is not None:
@@ -43,7 +43,7 @@ def sort_by_expert(local: Tensor, capacity: int | None) -> Order:
 
 
 def kept_weight(weight: Tensor, local: Tensor, capacity: int | None) -> Tensor:
-    """Return `weight` [tokens, top_k] with zeros for assignments beyond an expert's capacity."""
+    """Set the weights [tokens, top_k] of assignments beyond an expert's capacity to zero."""
     if capacity is None:
         return weight
     owners, assignments = local.flatten().sort(stable=True)
@@ -54,7 +54,7 @@ def kept_weight(weight: Tensor, local: Tensor, capacity: int | None) -> Tensor:
 
 
 def weighted_sum(rows: Tensor, weight: Tensor, places: Tensor) -> Tensor:
-    """Return Σ_j weight[t, j] · rows[places[t, j]], [tokens, width], in one pass over the rows."""
+    """Compute Σ_j weight[t, j] · rows[places[t, j]], [tokens, width], in one pass over the rows."""
     return F.embedding_bag(places, rows, per_sample_weights=weight.to(rows.dtype), mode="sum")
 
 
@@ -62,11 +62,11 @@ class TorchGate:
     """The gate as the layers compute it: one product, then scores and the choice in float32."""
 
     def unsupported(self, case: MoeGate, device: torch.device) -> str | None:
-        """Return None: every torch device can do this."""
+        """Accept every case."""
         return None
 
     def build(self, case: MoeGate, operands: Tensors) -> Step:
-        """Return weights [tokens, top_k] and experts [tokens, top_k] int64."""
+        """Compute weights [tokens, top_k] and experts [tokens, top_k] int64."""
 
         def step() -> Tensors:
             weight, chosen = choose(case, operands)
@@ -76,14 +76,14 @@ class TorchGate:
 
 
 class TorchDispatch:
-    """A stable sort of the experts' numbers, and one gather of rows."""
+    """A stable sort by expert, and one gather of rows."""
 
     def unsupported(self, case: MoeDispatch, device: torch.device) -> str | None:
-        """Return None: every torch device can do this."""
+        """Accept every case."""
         return None
 
     def build(self, case: MoeDispatch, operands: Tensors) -> Step:
-        """Return rows [assignments, width], counts [experts] and places [tokens, top_k]."""
+        """Compute rows [assignments, width], counts [experts] and places [tokens, top_k]."""
         x, chosen = operands["x"], operands["chosen"]
         edges = torch.arange(case.local_experts + 1, device=x.device, dtype=chosen.dtype)
 
@@ -101,14 +101,14 @@ class TorchDispatch:
 
 
 class TorchCombine:
-    """Gather each token's rows, and a product with its weights."""
+    """A gather of each token's rows, and a product with its weights."""
 
     def unsupported(self, case: MoeCombine, device: torch.device) -> str | None:
-        """Return None: every torch device can do this."""
+        """Accept every case."""
         return None
 
     def build(self, case: MoeCombine, operands: Tensors) -> Step:
-        """Return the sums [tokens, width]."""
+        """Compute the sums [tokens, width]."""
         rows, weight, places = operands["rows"], operands["weight"], operands["places"]
         flat = places.flatten().to(torch.int64)
 
@@ -123,11 +123,11 @@ class BagCombine:
     """torch's embedding_bag: gather, weigh and add in one pass."""
 
     def unsupported(self, case: MoeCombine, device: torch.device) -> str | None:
-        """Return None where torch has the operator for the dtype."""
+        """Accept every case."""
         return None
 
     def build(self, case: MoeCombine, operands: Tensors) -> Step:
-        """Return the sums [tokens, width]."""
+        """Compute the sums [tokens, width]."""
         rows, weight = operands["rows"], operands["weight"]
         places = operands["places"].to(torch.int64)
 

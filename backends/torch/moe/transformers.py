@@ -1,4 +1,4 @@
-"""A mixture-of-experts layer by Hugging Face transformers: the baseline that a user knows.
+"""A mixture-of-experts layer by Hugging Face transformers: the baseline that users know.
 
 The block is transformers' own: its router, experts and shared experts, with weights laid out as it
 stores them and computed by one of its `experts_implementation` variants. Two things are put around
@@ -36,7 +36,7 @@ BATCHED_BYTES = 4 << 30
 
 
 def unsupported(case: MoeLayer) -> str | None:
-    """Return why no block of transformers computes the layer, or None."""
+    """Say why no block of transformers computes the layer; None if one does."""
     if case.backward:
         return "transformers' blocks are measured in the forward pass here"
     if case.capacity is not None:
@@ -63,31 +63,31 @@ def unsupported(case: MoeLayer) -> str | None:
 
 
 def block(case: MoeLayer, operands: Tensors, variant: str) -> nn.Module:
-    """Return transformers' block for the layer, on the meta device: shapes without weights.
+    """Build transformers' block for the layer on the meta device: shapes without weights.
 
     Qwen3-MoE's block is used without shared experts, DeepSeek-V3's with them, the router by the kind
     of gate; gpt-oss's has both by itself. `operands` gives the planted logits.
     """
     if case.activation == "swigluoai":
         router_family = family = "gpt_oss"
-        block_class, router_class, place = "GptOssMLP", "GptOssTopKRouter", "router"
+        block_class, router_class, attribute = "GptOssMLP", "GptOssTopKRouter", "router"
     else:
         family = "deepseek_v3" if case.shared_width else "qwen3_moe"
         block_class = "DeepseekV3MoE" if case.shared_width else "Qwen3MoeSparseMoeBlock"
         router_family = "deepseek_v3" if case.gate == "sigmoid" else "qwen3_moe"
         router_class = "DeepseekV3TopkRouter" if case.gate == "sigmoid" else "Qwen3MoeTopKRouter"
-        place = "gate"
+        attribute = "gate"
     with torch.device("meta"):
         config = _config(case, family, case.hidden, case.local_experts, variant)
-        made: nn.Module = getattr(_modeling(family), block_class)(config)
+        moe: nn.Module = getattr(_modeling(family), block_class)(config)
         wide = _config(case, router_family, case.hidden + case.experts, case.experts, variant)
         router = getattr(_modeling(router_family), router_class)(wide)
         if case.shared_width:
             mlp = _modeling(family).DeepseekV3MLP
-            made.shared_experts = mlp(config, intermediate_size=case.shared_width)
-    setattr(made, place, router)
+            moe.shared_experts = mlp(config, intermediate_size=case.shared_width)
+    setattr(moe, attribute, router)
     plant(router, operands["planted"], case.local_experts)
-    return made.eval()
+    return moe.eval()
 
 
 def plant(router: nn.Module, planted: Tensor, local_experts: int) -> None:
@@ -97,8 +97,8 @@ def plant(router: nn.Module, planted: Tensor, local_experts: int) -> None:
         x = arguments[0].flatten(0, -2)
         return torch.cat([x, planted.to(x.dtype)], dim=1)
 
-    def after(_: nn.Module, __: Any, found: tuple[Tensor, Tensor, Tensor]) -> Any:
-        logits, weight, chosen = found
+    def after(_: nn.Module, __: Any, routed: tuple[Tensor, Tensor, Tensor]) -> Any:
+        logits, weight, chosen = routed
         return logits, weight, chosen % local_experts
 
     router.register_forward_pre_hook(before)
@@ -107,7 +107,7 @@ def plant(router: nn.Module, planted: Tensor, local_experts: int) -> None:
 
 
 def weights(case: MoeLayer, operands: Tensors) -> dict[str, Tensor]:
-    """Return the block's parameters by transformers' names, laid out as transformers stores them."""
+    """Lay the weights out as the block stores them, by its parameters' names."""
     router = operands["router"]
     identity = torch.eye(case.experts, dtype=router.dtype, device=router.device)
     gate, up, down = operands["gate"], operands["up"], operands["down"]
@@ -123,18 +123,18 @@ def weights(case: MoeLayer, operands: Tensors) -> dict[str, Tensor]:
             "experts.down_proj": down.transpose(1, 2).contiguous(),
             "experts.down_proj_bias": down.new_zeros(case.local_experts, case.width),
         }
-    found = {
+    parameters = {
         "gate.weight": joined,
         "experts.gate_up_proj": torch.cat([gate, up], dim=1),
         "experts.down_proj": down,
     }
     if case.gate == "sigmoid":
         none = torch.zeros(case.experts, device=router.device)
-        found["gate.e_score_correction_bias"] = operands.get("correction_bias", none)
+        parameters["gate.e_score_correction_bias"] = operands.get("correction_bias", none)
     if case.shared_width:
         for name in ("gate", "up", "down"):
-            found[f"shared_experts.{name}_proj.weight"] = operands[f"shared_{name}"]
-    return found
+            parameters[f"shared_experts.{name}_proj.weight"] = operands[f"shared_{name}"]
+    return parameters
 
 
 def _modeling(family: str) -> Any:
@@ -182,7 +182,7 @@ class Eager:
     variant: ClassVar[str] = "eager"
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed, or None; imports nothing."""
+        """Refuse what no block computes, or a missing or old transformers; imports nothing."""
         if find_spec("transformers") is None:
             return "transformers is not installed; pip install transformers"
         installed = version("transformers")
@@ -196,14 +196,14 @@ class Eager:
         return unsupported(case)
 
     def build(self, case: MoeLayer, operands: Tensors) -> Step:
-        """Return the block's forward pass."""
-        made = block(case, operands, self.variant)
-        made.load_state_dict(weights(case, operands), assign=True)
+        """Load the weights into the block; the step is its forward pass."""
+        moe = block(case, operands, self.variant)
+        moe.load_state_dict(weights(case, operands), assign=True)
         x = operands["x"][None]
 
         def step() -> Tensors:
-            y = made(x)
-            # gpt-oss's block returns the router's scores, too.
+            y = moe(x)
+            # gpt-oss's block also returns the router's scores.
             return {"y": (y[0] if isinstance(y, tuple) else y)[0]}
 
         return step
@@ -215,7 +215,7 @@ class GroupedMm(Eager):
     variant: ClassVar[str] = "grouped_mm"
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed, or None."""
+        """Refuse what this variant does not compute."""
         if case.dtype == "float64":
             return "torch's grouped product has no float64"
         if case.graph and not launched_at_once(device):
@@ -227,12 +227,12 @@ class GroupedMm(Eager):
 
 
 class BatchedMm(Eager):
-    """transformers' variant for a few tokens: a batched product with a copy of weights a row."""
+    """transformers' variant for a few tokens: a batched product, an expert's weights copied per row."""
 
     variant: ClassVar[str] = "batched_mm"
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed, or None."""
+        """Refuse what this variant does not compute."""
         one_expert = case.matrices * case.width * case.intermediate * DTYPES[case.dtype].bytes
         copied = case.tokens * case.top_k * one_expert
         if copied > BATCHED_BYTES:

@@ -1,8 +1,8 @@
-"""vLLM's fused experts: its Triton kernels, with the tiles that it was tuned to for known GPUs.
+"""vLLM's fused experts: its Triton kernels, with the tiles that it was tuned for on known GPUs.
 
 `vllm.model_executor.layers.fused_moe.fused_experts` as of 0.9 to 0.11 (github.com/vllm-project/vllm,
-fused_moe.py at 13cb3e4): the first product's matrix is [gate; up], and the weights of the sum are taken
-as they are. Arguments that later versions change are left at their defaults, silu among them.
+fused_moe.py at 13cb3e4): the first product's matrix is [gate; up], and the gate's weights are used
+unchanged. Arguments that later versions change are left at their defaults, silu among them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Vllm(LibraryExperts):
     capability: ClassVar[tuple[int, int]] = (8, 0)
 
     def experts(self, case: MoeLayer, gate: Tensor, up: Tensor, down: Tensor) -> Experts:
-        """Return the call; vLLM allocates the result."""
+        """Make the call; vLLM allocates the result."""
         fused = import_module("vllm.model_executor.layers.fused_moe").fused_experts
         first = torch.cat([gate, up], dim=1)
 

@@ -140,7 +140,7 @@ def test_settings_that_slow_down(node):
             "used by python3 (77) 3.0 GiB",
             "ps -fp 77",
         ),
-        ({"hbm_used_bytes": 30 << 30, "processes": ()}, "30 GiB are taken", "proc-mem"),
+        ({"hbm_used_bytes": 30 << 30, "processes": ()}, "30 GiB are in use", "proc-mem"),
     ],
 )
 def test_chips_that_will_distort(node, chip, text, mend):

@@ -40,7 +40,7 @@ def raised(text):
         ("error code is 507899", DeviceLost, "the driver reported an internal error"),
         ("call aclnnMm failed, error code is 207001", OutOfMemory, "out of memory"),
         ("call aclnnMm failed, error code is 207018", OutOfMemory, "out of memory"),
-        ("call aclnnMm failed, error code is 161002", Unsupported, "does not take these operands"),
+        ("call aclnnMm failed, error code is 161002", Unsupported, "does not accept these operands"),
         ("call aclnnMm failed, error code is 561003", Unsupported, "no such kernel for this chip"),
         ("call aclnnMm failed, error code is 561112", Unsupported, "install CANN's kernels package"),
         ("call aclnnMm failed, error code is 561107", RuntimeError, "source CANN's set_env.sh"),

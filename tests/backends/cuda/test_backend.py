@@ -61,8 +61,6 @@ def test_nvmls_clock_and_memory_bus_serve_an_unlisted_gpu(nvml_library, tmp_path
 import types
 from dataclasses import asdict
 from backends.cuda.backend import peaks
-from backends.torch import matmul
-from backends.torch.moe import float8, grouped, int8, loop, transformers
 result = asdict(peaks(types.SimpleNamespace(
     name="NVIDIA H100 80GB HBM3 MIG 9g", major=9, minor=0, multi_processor_count=16), "float16", {UUID!r}))
 """
@@ -115,7 +113,7 @@ def test_a_failed_start_is_explained(monkeypatch, text):
     monkeypatch.setattr(torch.cuda, "init", fail)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     reason = CudaBackend().unavailable()
-    assert ("no NVIDIA driver here" in reason) == text.startswith("Found")
+    assert ("no NVIDIA driver is installed" in reason) == text.startswith("Found")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_a_failed_start_is_explained(monkeypatch, text):
         ("float8_e4m3", (9, 0), None),
         ("float4_e2m1", (9, 0), "float4_e2m1 needs compute capability 10.0, this GPU has 9.0"),
         ("float64", (7, 0), None),
-        ("hf32", (9, 0), "the like of it here is tf32"),
+        ("hf32", (9, 0), "use tf32 instead"),
     ],
 )
 def test_dtypes_by_capability(monkeypatch, dtype, capability, reason):
@@ -184,7 +182,7 @@ def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, c
 @pytest.mark.parametrize(
     ("sizes", "reason"),
     [
-        ({"m": 16, "n": 64, "k": 64}, "17 rows and more"),
+        ({"m": 16, "n": 64, "k": 64}, "17 rows or more"),
         ({"m": 64, "n": 60, "k": 64}, "multiples of 8"),
         ({"m": 17, "n": 8, "k": 8}, None),
     ],

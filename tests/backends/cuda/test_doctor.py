@@ -29,7 +29,7 @@ def player(nvml_library, tmp_path_factory):
 
 def test_a_gpu_without_remark(player):
     (found,) = player.play(QUIET, DIAGNOSE)
-    assert (found["level"], found["text"]) == ("ok", "1: no remark")
+    assert (found["level"], found["text"]) == ("ok", "1: nothing to report")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ NO_GPU = [
     (
         "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and "
         "installed a driver from http://www.nvidia.com/Download/index.aspx",
-        "no NVIDIA driver here",
+        "no NVIDIA driver is installed",
     ),
     (
         "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "

@@ -236,7 +236,7 @@ def test_torch_takes_the_grouped_float8_product_as_it_is_called():
 @pytest.mark.parametrize(
     ("implementation", "name"), [(int8.Int8, "int8"), (float8.Float8, "float8")]
 )
-def test_a_quantised_layer_that_forgets_the_channels_scales_is_found(
+def test_a_quantized_layer_that_forgets_the_channels_scales_is_found(
     monkeypatch, implementation, name
 ):
     right = implementation.linear
