@@ -56,7 +56,7 @@ class Grouped:
         return split
 
     def layer(self, case: MoeLayer, mark: Mark) -> Callable[[Tensors], Tensor]:
-        """Return the function from operands, gate and up joined as `first`, to y."""
+        """Make the function from operands, gate and up joined as `first`, to y."""
         return lambda operands: GroupedLayer(case, operands)(mark)
 
 

@@ -113,12 +113,14 @@ class FloatLayer(Layer[Tensor, D]):
 
 
 def joined_first(case: MoeLayer, operands: Tensors, suffix: str = "", prefix: str = "") -> Tensor:
-    """Join gate and up matrices [.., out, in], gate first, so that both products are one.
+    """Join gate and up matrices [.., out, in], gate first, so that both products are one; up alone as it is.
 
     `suffix` "_scale" joins their scales; `prefix` "shared_" takes the shared experts'.
     """
-    names = ("gate", "up") if case.gated else ("up",)
-    return torch.cat([operands[f"{prefix}{name}{suffix}"] for name in names], dim=-2)
+    up = operands[f"{prefix}up{suffix}"]
+    if not case.gated:
+        return up
+    return torch.cat([operands[f"{prefix}gate{suffix}"], up], dim=-2)
 
 
 def split_first(case: MoeLayer, product: Tensor) -> tuple[Tensor, Tensor | None]:

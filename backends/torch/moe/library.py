@@ -88,5 +88,5 @@ class LibraryLayer(FloatLayer[Dispatched]):
         return self._experts(*dispatched)
 
     def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
-        """Return the sums as they are."""
+        """Pass the sums on: the library has added the rows up."""
         return rows
