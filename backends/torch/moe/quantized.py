@@ -176,7 +176,7 @@ class Quantized(ABC):
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Refuse other dtypes, graphs, and products that torch does not have."""
         if case.dtype != self.dtype:
-            return f"the quantized layer of {self.dtype} takes no {case.dtype}"
+            return f"this quantized layer takes {self.dtype} only, not {case.dtype}"
         if case.graph:
             return reads_back(f"a layer in {self.dtype}, expert by expert,")
         widths = case.hidden, case.width, case.intermediate, case.shared_width
