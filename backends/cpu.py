@@ -17,7 +17,8 @@ import torch
 from backends import cpu_doctor
 from backends.cpu_peak import CpuPeak, cpu_peak
 from backends.cpu_topology import cpu_topology
-from backends.torch_device import Step, TorchBackend
+from backends.torch.device import TorchBackend
+from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Telemetry
 
 # Far beyond any cache that a core could keep to itself, small enough for a laptop.

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch_device import Mark, Step, Tensors, unmarked
-from backends.torch_moe import activate
-from backends.torch_moe_gate import choose
-from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.gate import choose
+from backends.torch.moe.loop import activate
+from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe.layer import MoeLayer
 
 
@@ -56,14 +56,7 @@ class Mlp:
 class Packed:
     """Sort rows by expert, products with packed weights, and a weighted sum a token."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "packed"
     staged: ClassVar[bool] = True
-
-    def preference(self, device_type: str) -> int | None:
-        """Prefer it on processors; docs/moe.md has the figures."""
-        return 1 if device_type == "cpu" else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the weights cannot be packed here, or None."""

@@ -18,10 +18,10 @@ from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
 from backends.cpu_native import native_library, native_missing
 from backends.cpu_topology import cpu_topology
-from backends.torch_device import Mark, Step, Tensors, unmarked
-from backends.torch_moe import activate
-from backends.torch_moe_gate import choose
-from backends.torch_moe_parts import kept_weight, sort_by_expert, weighted_sum
+from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.gate import choose
+from backends.torch.moe.loop import activate
+from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe.layer import MoeLayer
 
 # The numbers that cpu_moe_kernel.c gives its activations.
@@ -90,16 +90,11 @@ class Mlps:
 class Fused:
     """Sort rows by expert, two calls for all products and activations, a weighted sum a token."""
 
-    api: ClassVar[str] = "torch"
-    kernel: ClassVar[str] = "moe_layer"
-    name: ClassVar[str] = "fused"
     staged: ClassVar[bool] = True
 
-    def preference(self, device_type: str) -> int | None:
-        """Prefer it to `packed` but where oneDNN has AMX; docs/moe.md has the figures."""
-        if device_type != "cpu":
-            return None
-        return -1 if "amx_bf16" in cpu_topology().identity.flags else 2
+    def before(self, device_type: str) -> str | None:
+        """Step behind `loop` where oneDNN, which `packed` calls, has AMX; docs/moe.md has the figures."""
+        return "grouped" if "amx_bf16" in cpu_topology().identity.flags else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Return why the layer cannot be computed here, or None."""

@@ -1,7 +1,10 @@
-"""A thread that reads a GPU's sensors 20 times a second while it is measured, whoever made the GPU.
+"""Sensors of a device while it is measured, whoever made it: readings, counters, and their summary.
 
-It sleeps between readings, and a reading is a few short calls that leave the interpreter's lock, so
-that the process that launches kernels is not disturbed (benchmarks/gpu_timers.py measures it).
+A thread reads a GPU's sensors 20 times per second. It sleeps between readings, and a reading is a few
+short calls that release the interpreter's lock, so that the thread that launches kernels is not disturbed
+(benchmarks/gpu_timers.py measures it).
+
+A new sensor is a field of Reading and one of the same name in bench.backend.Telemetry.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ import os
 import statistics
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Protocol
 
 import psutil
 
@@ -25,7 +29,7 @@ INTERVAL_S = 0.05
 class Reading:
     """What the sensors said at one moment; None where there is no such sensor."""
 
-    at_s: float
+    at_s: float  # time.monotonic()
     power_w: float | None = None
     clock_mhz: float | None = None
     memory_clock_mhz: float | None = None
@@ -33,6 +37,55 @@ class Reading:
     busy: float | None = None
     memory_busy: float | None = None
     throttle: tuple[str, ...] = ()
+
+
+# Telemetry has the median of each.
+SENSORS = tuple(field.name for field in fields(Reading) if field.name not in ("at_s", "throttle"))
+
+
+class Counting(Protocol):
+    """A device with counters, each None where it has none."""
+
+    def energy_j(self) -> float | None:
+        """Read the energy taken since some moment in the past."""
+
+    def uncorrected_errors(self) -> int | None:
+        """Read how many memory errors ECC could not repair."""
+
+    def other_processes(self) -> int | None:
+        """Count the processes of others on the device."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """A device's counters at one moment."""
+
+    energy_j: float | None
+    uncorrected_errors: int | None
+    other_processes: int | None
+
+    @classmethod
+    def of(cls, device: Counting) -> Counters:
+        """Read the counters of a device."""
+        return cls(device.energy_j(), device.uncorrected_errors(), device.other_processes())
+
+
+def with_counters(telemetry: Telemetry, before: Counters, after: Counters) -> Telemetry:
+    """Add what the counters did in the meantime; a device's own energy replaces integrated power."""
+    energy_j = telemetry.energy_j
+    if before.energy_j is not None and after.energy_j is not None:
+        # A counter that did not move carries no information.
+        energy_j = after.energy_j - before.energy_j or None
+    errors = None
+    if before.uncorrected_errors is not None and after.uncorrected_errors is not None:
+        errors = after.uncorrected_errors - before.uncorrected_errors
+    others = [n for n in (before.other_processes, after.other_processes) if n is not None]
+    return replace(
+        telemetry,
+        energy_j=energy_j,
+        ecc_errors=errors,
+        other_processes=max(others, default=None),
+    )
 
 
 class Watch:
@@ -47,13 +100,8 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, name="sensors", daemon=True)
         self._thread.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it is still reading."""
-        return self._thread.is_alive()
-
     def end(self) -> list[Reading]:
-        """Stop; return all readings, with a last one. Raises DeviceLost if the GPU is gone."""
+        """Stop after one more reading; return all. Raises DeviceLost if the GPU is gone."""
         self._stop.set()
         self._thread.join()
         if self._lost is not None:
@@ -71,38 +119,35 @@ class Watch:
 
 
 def summarize(readings: Sequence[Reading]) -> Telemetry:
-    """Return medians, every throttle reason that was seen, and the energy by integrated power."""
-    seen = sorted({name for reading in readings for name in reading.throttle})
+    """Compute each sensor's median, every throttle reason that occurred, and the integrated energy."""
+    medians = {name: median([getattr(reading, name) for reading in readings]) for name in SENSORS}
+    reasons = sorted({name for reading in readings for name in reading.throttle})
     return Telemetry(
-        power_w=_median([reading.power_w for reading in readings]),
+        **medians,  # type: ignore[arg-type]  # Telemetry's fields of these names are numbers
         energy_j=integrated_j(readings),
-        clock_mhz=_median([reading.clock_mhz for reading in readings]),
-        memory_clock_mhz=_median([reading.memory_clock_mhz for reading in readings]),
-        temperature_c=_median([reading.temperature_c for reading in readings]),
-        busy=_median([reading.busy for reading in readings]),
-        memory_busy=_median([reading.memory_busy for reading in readings]),
-        throttle="; ".join(seen) or None,
+        throttle="; ".join(reasons) or None,
     )
 
 
 def integrated_j(readings: Sequence[Reading]) -> float | None:
-    """Return the energy between first and last reading by trapezoids; None below two readings."""
+    """Integrate the power between first and last reading by trapezoids; None below two readings."""
     known = [(r.at_s, r.power_w) for r in readings if r.power_w is not None]
     if len(known) < 2:
         return None
     return sum((t1 - t0) * (p0 + p1) / 2 for (t0, p0), (t1, p1) in pairwise(known))
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median(values: Sequence[float | None]) -> float | None:
+    """Compute the median of the known values, None where there is none."""
     known = [value for value in values if value is not None]
     return float(statistics.median(known)) if known else None
 
 
 def count_others(running: list[int], own: set[int]) -> int | None:
-    """Return how many of the running processes are not ours.
+    """Count the running processes that are not ours, None where the driver lists none.
 
-    In a container the driver reports the host's process ids, or none. Then ours, which has a context
-    and must be among them, cannot be told by its number, and as many as we have are taken off.
+    In a container the driver reports the host's process ids, which ours cannot be recognized by. But our
+    processes have a context on the device and must be among them, so that their number is subtracted.
     """
     if not running:
         return None
@@ -111,7 +156,7 @@ def count_others(running: list[int], own: set[int]) -> int | None:
 
 
 def own_pids() -> set[int]:
-    """Return this process and its siblings: workers of the same run, which wait for their turn."""
+    """List this process and its siblings: workers of the same run, which wait for their turn."""
     try:
         siblings = psutil.Process(os.getppid()).children()
     except psutil.Error:  # the parent is outside of a container

@@ -38,6 +38,6 @@ if [ "$backend" = cuda ]; then
     run memory --time-budget 1 --filter 'size_mib=2048' -o "$folder/memory.csv"
     run moe-deepseek-v3 --time-budget 1 --filter 'tokens=16|64|512|4096' -o "$folder/moe-deepseek-v3.csv"
     run moe-pangu-ultra --time-budget 1 --filter 'tokens=64|4096' -o "$folder/moe-pangu-ultra.csv"
-    step "$python" -m pytest -q -m cuda tests/backends/test_cuda.py
+    step "$python" -m pytest -q -m cuda tests/backends/cuda/test_backend.py
 fi
 exit "$failed"

@@ -17,7 +17,8 @@ import statistics
 import torch
 import torch.utils.benchmark
 
-from backends.torch_device import TorchBackend, TorchPrepared
+from backends.torch.device import TorchBackend
+from backends.torch.prepared import TorchPrepared
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
 from bench.measure.sampling import Goal, Sampler

@@ -34,7 +34,7 @@ from torch import Tensor
 from backends.cpu import CpuBackend
 from backends.cpu_memory import in_huge_pages
 from backends.cpu_moe import Linear
-from backends.torch_device import to_device
+from backends.torch.operands import to_device
 from bench.backend import Device
 from bench.catalog.models import get_model
 from bench.kernels.moe.layer import MoeLayer

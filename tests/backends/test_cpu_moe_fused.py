@@ -13,7 +13,7 @@ from backends import cpu_moe_fused, cpu_native
 from backends.cache_folder import cache_folder
 from backends.cpu import CpuBackend
 from backends.cpu_moe_fused import ACTIVATIONS, Fused, GroupedLinear
-from backends.torch_moe import activate
+from backends.torch.moe.loop import activate
 from bench.backend import Device
 from bench.errors import Unsupported
 from bench.kernels.moe.layer import MoeLayer

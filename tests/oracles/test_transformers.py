@@ -12,14 +12,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends import torch_moe_transformers as peer
 from backends.cpu_moe import Packed
-from backends.torch_device import to_device, to_host
-from backends.torch_moe import Loop
-from backends.torch_moe_grouped import Grouped
+from backends.torch.moe import transformers as peer
+from backends.torch.moe.grouped import Grouped
+from backends.torch.moe.loop import Loop
+from backends.torch.operands import to_device, to_host
+from bench.kernels import moe_reference
 from bench.kernels.base import Operand
 from bench.kernels.inputs import generator
-from bench.kernels.moe import reference as moe_reference
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.reference import Part
 
@@ -79,18 +79,18 @@ def distance(a, b):
 
 def check_forward(case, family, inputs, seed):
     operands = on_device(inputs)
-    ours = moe_reference.forward(case, inputs, np.arange(case.tokens), seed)
+    ours = case.reference(inputs, np.arange(case.tokens), seed)
     oracle = to_host(theirs(case, family, operands)).astype(np.float64)
     tolerance = max(case.tolerance(), SCORES_IN_FLOAT32)
     assert distance(oracle, ours) <= tolerance, "our reference against transformers"
     ran = []
-    for implementation in (Loop(), Grouped(), Packed()):
+    for name, implementation in (("loop", Loop()), ("grouped", Grouped()), ("packed", Packed())):
         if implementation.unsupported(case, CPU) is None:
             with torch.inference_mode():
                 y = to_host(implementation.build(case, dict(operands))()["y"]).astype(np.float64)
             # Both round: each may be off by its own tolerance.
-            assert distance(y, oracle) <= 2 * tolerance, implementation.name
-            ran.append(implementation.name)
+            assert distance(y, oracle) <= 2 * tolerance, name
+            ran.append(name)
     return ran
 
 

@@ -1,0 +1,1 @@
+"""Backend `ascend`: NPUs of Huawei."""

@@ -1,0 +1,1 @@
+"""Backend `cuda`: GPUs of NVIDIA and AMD."""

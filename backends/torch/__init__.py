@@ -1,0 +1,1 @@
+"""The torch part that all backends share, and implementations for any torch device."""

@@ -1,0 +1,152 @@
+"""What the backends of all torch devices share; a vendor's backend derives from TorchBackend.
+
+The vendor's part enumerates its devices, times them, and reads their sensors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import ClassVar
+
+import torch
+
+from backends.torch.implementation import Step, find, offered
+from backends.torch.operands import TouchedMemory, input_sets, to_device
+from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds
+from bench.backend import Device, Limits, Prepared, TelemetrySampler
+from bench.errors import OutOfMemory, Unsupported
+from bench.kernels.base import Kernel, Operand
+
+
+class TorchBackend(ABC):
+    """The part of the backend contract that is the same for every torch device."""
+
+    name: ClassVar[str]
+    priority: ClassVar[int]
+    device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
+
+    @abstractmethod
+    def torch_device(self, device: Device) -> torch.device:
+        """Name the device as torch does."""
+
+    @abstractmethod
+    def free_bytes(self, device: Device) -> int | None:
+        """Ask how much memory can still be allocated, None where unknown."""
+
+    @abstractmethod
+    def timer(self, device: Device) -> Timer:
+        """Make a timer for sequences of steps on the device."""
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Say why this backend cannot be used here; None if it can."""
+
+    @abstractmethod
+    def devices(self) -> list[Device]:
+        """List the devices present."""
+
+    @abstractmethod
+    def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
+        """Say why the device does not compute in a dtype; None if it does."""
+
+    @abstractmethod
+    def limits(self, device: Device, dtype: str) -> Limits:
+        """Look up the device's peaks and ceilings."""
+
+    @abstractmethod
+    def telemetry(self, device: Device) -> TelemetrySampler:
+        """Make a sampler of the device's sensors."""
+
+    def versions(self) -> dict[str, str]:
+        """List the versions of libraries: torch's."""
+        return {"torch": torch.__version__}
+
+    def implementations(self, kernel: str) -> list[str]:
+        """List the torch implementations of a kernel, preferred first."""
+        return offered(kernel, self.device_type)
+
+    def unsupported(self, case: Kernel, implementation: str, device: Device) -> str | None:
+        """Say why a case cannot run on the device by that implementation; None if it can."""
+        return self.dtype_unsupported(case.dtype, device) or find(
+            case.name, implementation
+        ).unsupported(case, self.torch_device(device))
+
+    def prepare(
+        self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
+    ) -> Prepared:
+        """Copy the inputs to the device, as many sets as a cold run needs, and build the steps."""
+        with self.translating():
+            return self._prepare(case, implementation, device, inputs)
+
+    def translated(self, error: Exception) -> Exception:
+        """Translate an error of the vendor's runtime to the harness's exceptions; others stay as they are."""
+        return error
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Translate the errors of a block to the harness's exceptions."""
+        try:
+            yield
+        except Exception as error:
+            translated = self.translated(error)
+            if translated is error:
+                raise
+            raise translated from error
+
+    def _prepare(
+        self, case: Kernel, implementation: str, device: Device, inputs: Mapping[str, Operand]
+    ) -> TorchPrepared:
+        chosen = find(case.name, implementation)
+        target = self.torch_device(device)
+        size = case.memory_bytes()
+        free = self.free_bytes(device)
+        if free is not None and size > free:
+            raise OutOfMemory(
+                f"the case needs {size / 2**30:.1f} GiB, the device has {free / 2**30:.1f} GiB free"
+            )
+        sets = 1
+        if case.cache == "cold":
+            sets = input_sets(size, device.cache_bytes, free)
+        first = {name: to_device(operand, target) for name, operand in inputs.items()}
+        copies = [
+            first,
+            *({name: tensor.clone() for name, tensor in first.items()} for _ in range(sets - 1)),
+        ]
+        timer = self.timer(device)
+        clock = None
+        build = chosen.build
+        if getattr(chosen, "staged", False) and not case.backward and not case.graph:
+            clock = StageClock(timer)
+            build = partial(chosen.build, mark=clock)  # type: ignore[call-arg]
+        with torch.inference_mode(not case.backward), TouchedMemory():
+            steps = [build(case, operands) for operands in copies]
+            compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
+            if case.graph:
+                steps = self.recorded(steps, device)
+        timing = "graph" if case.graph else timer.timing
+        return TorchPrepared(
+            steps,
+            timer,
+            timing,
+            sets * size if sets > 1 else 0,
+            clock=clock,
+            gradients=case.backward,
+            translating=self.translating,
+            compile_s=compile_s,
+            release=partial(self.release, device),
+        )
+
+    def release(self, device: Device) -> None:
+        """Free the memory that torch keeps for later, so that the next case gets other memory."""
+        empty_cache = getattr(
+            torch.get_device_module(self.torch_device(device)), "empty_cache", None
+        )
+        if empty_cache is not None:
+            empty_cache()
+
+    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+        """Record each step as one graph and return the replays; outputs stay in place."""
+        raise Unsupported(f"{self.name} devices have no graphs; set graph: false")

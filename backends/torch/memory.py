@@ -1,0 +1,48 @@
+"""Copy, read and triad as single torch operators, so that memory is the only limit."""
+
+from __future__ import annotations
+
+import torch
+
+from backends.torch.implementation import Step, Tensors
+from bench.kernels.memory import TRIAD_SCALE, Memory
+
+
+class TorchMemory:
+    """Tensor.copy_, torch.sum and torch.add with a factor."""
+
+    def unsupported(self, case: Memory, device: torch.device) -> str | None:
+        """Refuse operations that a dtype lacks or overflows in."""
+        if case.dtype in ("int8", "float8_e4m3") and case.operation != "copy":
+            return f"torch does not add in {case.dtype}"
+        if case.dtype == "float16" and case.operation == "read":
+            return "a sum in float16 overflows; bfloat16 moves the same bytes"
+        return None
+
+    def build(self, case: Memory, operands: Tensors) -> Step:
+        """Write into a preallocated result: [elements], or one sum."""
+        a = operands["a"]
+        y = torch.empty(
+            (1,) if case.operation == "read" else a.shape, dtype=a.dtype, device=a.device
+        )
+        outputs = {"y": y}
+        if case.operation == "copy":
+
+            def step() -> Tensors:
+                y.copy_(a)
+                return outputs
+
+        elif case.operation == "read":
+
+            def step() -> Tensors:
+                torch.sum(a, dim=0, keepdim=True, out=y)
+                return outputs
+
+        else:
+            b = operands["b"]
+
+            def step() -> Tensors:
+                torch.add(a, b, alpha=TRIAD_SCALE, out=y)
+                return outputs
+
+        return step

@@ -1,0 +1,1 @@
+"""MoE layers by torch: one file for each implementation."""
