@@ -148,6 +148,18 @@ class Staged(Protocol):
         """Execute `loops` times; return the seconds in each stage of the kernel, or None if unknown."""
 
 
+@runtime_checkable
+class HasReference(Protocol):
+    """An optional ability of a Backend: a reference product that shows how fast the device is now."""
+
+    def reference_seconds(self, device: Device) -> float:
+        """Time a fixed small product, the best of a few; a few milliseconds in all.
+
+        It is asked for in every visit. Between two runs on one device it tells a slow moment of the
+        machine from a slow case.
+        """
+
+
 class Backend(Protocol):
     """A vendor's devices. The class is constructed without arguments, and construction must be cheap.
 

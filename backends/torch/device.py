@@ -20,12 +20,17 @@ from bench.backend import Device, Limits, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
 
+# The reference product: a quarter of a millisecond on two cores, and enough of them to tell.
+REFERENCE_SIZE = 384
+REFERENCE_LOOPS = 6
+
 
 class TorchBackend(ABC):
     """The part of the backend contract that is the same for every torch device."""
 
     name: ClassVar[str]
     priority: ClassVar[int]
+    _references: ClassVar[dict[torch.device, Step]] = {}
     device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
 
     @abstractmethod
@@ -139,6 +144,15 @@ class TorchBackend(ABC):
             release=partial(self.release, device),
         )
 
+    def reference_seconds(self, device: Device) -> float:
+        """Time a float32 product that fits into the caches, the best of three batches."""
+        target = self.torch_device(device)
+        if target not in self._references:
+            self._references[target] = _reference_step(target)
+        steps, timer = [self._references[target]] * REFERENCE_LOOPS, self.timer(device)
+        with self.translating(), torch.inference_mode():
+            return min(timer(steps) for _ in range(3)) / len(steps)
+
     def release(self, device: Device) -> None:
         """Free the memory that torch keeps for later, so that the next case gets other memory."""
         empty_cache = getattr(
@@ -150,3 +164,17 @@ class TorchBackend(ABC):
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
         """Record each step as one graph and return the replays; outputs stay in place."""
         raise Unsupported(f"{self.name} devices have no graphs; set graph: false")
+
+
+def _reference_step(target: torch.device) -> Step:
+    """Allocate the reference product; the first execution is not timed."""
+    with torch.inference_mode():
+        a = torch.full((REFERENCE_SIZE, REFERENCE_SIZE), 0.5, device=target)
+        c = torch.empty_like(a)
+
+        def step() -> dict[str, torch.Tensor]:
+            torch.mm(a, a, out=c)
+            return {"c": c}
+
+        step()
+    return step

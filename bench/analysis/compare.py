@@ -34,7 +34,9 @@ class Comparison:
     `pairs`: a row a device and case that both have: what describes the case, `device`,
     `implementation_base`, `implementation_other`, `ratio`, `low`, `high`, `verdict`, `interval_from`
     (rounds, rows or nothing), `utilization_ratio`, `energy_ratio` (joules of the other over the
-    base's), `expected` and `expected_by` (what the data sheets predict), `time_base_s`, `time_other_s`.
+    base's), `expected` and `expected_by` (what the data sheets predict), `time_base_s`, `time_other_s`,
+    `machine_shift` (how much slower the machine was under the base, as a logarithm; the interval takes
+    it in).
     `groups`: geometric means by device, kernel, dtype and phase. `sets`: by device and named set.
     `unpaired`: cases without a partner, with the side that has them and the reason. `left_out`: rows
     that are no measurement, by side and reason.
@@ -134,6 +136,7 @@ def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) 
             "energy_ratio": joined["energy_j_other"] / joined["energy_j_base"],
             "expected": expected,
             "expected_by": by,
+            "machine_shift": _machine_shift(joined),
             **{name: _rounds(joined, name.removeprefix("rounds_")) for name in ROUNDS},
         }
     )
@@ -151,12 +154,29 @@ def _ratios(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     low, high = _beyond_rounds(center, low, high)
     exact = ~np.isnan(low)
     origin = np.where(exact, "rounds", np.where(np.isnan(half), "nothing", "rows"))
+    low, high = np.where(exact, low, logs - half), np.where(exact, high, logs + half)
+    shift = _machine_shift(joined)
     return (
         np.where(exact, center, logs),
-        np.where(exact, low, logs - half),
-        np.where(exact, high, logs + half),
+        low - np.maximum(shift, 0.0),
+        high - np.minimum(shift, 0.0),
         origin.astype(object),
     )
+
+
+def _machine_shift(joined: pd.DataFrame) -> np.ndarray:
+    """Return by how much the machine was slower under the base, as a logarithm; 0 where unknown.
+
+    Known where both sides are of one device of one host, and both have timed its reference product. A
+    case may depend on what slowed that down wholly or not at all, so the interval takes in both.
+    """
+    same = np.ones(len(joined), bool)
+    for name in ("host", "device_index", "chip"):
+        first, second = (joined[f"{name}_{side}"].astype(object) for side in ("base", "other"))
+        same &= (first == second).fillna(False).to_numpy(bool)
+    logs = [joined[f"reference_log_{side}"].to_numpy(float) for side in ("base", "other")]
+    shift = logs[0] - logs[1]
+    return np.where(same & np.isfinite(shift), shift, 0.0)
 
 
 def _beyond_rounds(center: Any, low: Any, high: Any) -> tuple[Any, Any]:
@@ -222,6 +242,8 @@ def _summary(pairs: pd.DataFrame) -> dict[str, Any]:
     shared = shared_log_ratio(*(list(pairs[name]) for name in ROUNDS))
     if shared is not None:
         low, high = _beyond_rounds(center, min(shared[0], center), max(shared[1], center))
+        shift = float(pairs["machine_shift"].mean())
+        low, high = low - max(shift, 0.0), high - min(shift, 0.0)
     else:
         widths = np.log(pairs["high"].to_numpy(float)) - np.log(pairs["low"].to_numpy(float))
         low, high = center - widths.mean() / 2, center + widths.mean() / 2

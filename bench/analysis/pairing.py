@@ -40,6 +40,8 @@ COLUMNS = (
     "ci_high_s",
     "rounds",
     "round_medians_s",
+    "reference_s",
+    "host",
     "cache",
     "peak_tflops",
     "peak_gbps",
@@ -71,11 +73,11 @@ VISIT_SCATTER = 0.10
 class Side:
     """One device's pooled cases, and how many rows were left out for which reason.
 
-    `cases` has a row a case and implementation: KEY, `implementation`, `time_s` (the geometric mean of
+    `cases` has one row per case and implementation: KEY, `implementation`, `time_s` (the geometric mean of
     the repeats' medians), `se` (the standard error of its logarithm, NaN where unknown), `freedom`
     (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, `noisy`
-    (an interval too wide for a verdict), and what describes the case and the device. `left_out` maps a
-    reason to a number of rows.
+    (an interval too wide for a verdict), `reference_log` (of the reference product's seconds), and what
+    describes the case and the device. `left_out` maps a reason to a number of rows.
     """
 
     label: str
@@ -110,7 +112,7 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     has beyond them (the moment estimator of a random-effects model, DerSimonian & Laird 1986).
     """
     if frame.empty:
-        more = ["time_s", "se", "freedom", "repeats", "noisy"]
+        more = ["time_s", "se", "freedom", "repeats", "noisy", "reference_log"]
         return frame.reindex(columns=[*frame.columns, *more]).astype(dict.fromkeys(more, float))
     logs = np.log(frame["time_median_s"].to_numpy(float))
     low, high = (frame[name].to_numpy(float) for name in ("ci_low_s", "ci_high_s"))
@@ -140,9 +142,18 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
         se=np.sqrt(variance),
         freedom=np.where((count > 1) & (between > 0), count - 1.0, np.inf),
         repeats=count,
+        reference_log=_reference_log(frame, codes),
         noisy=pd.Series(noisy).groupby(codes, sort=False).any().to_numpy(),
         energy_j=pd.Series(energy).groupby(codes, sort=False).mean().to_numpy(),
     )
+
+
+def _reference_log(frame: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
+    """Return each group's mean logarithm of the reference product; NaN where devices are mixed."""
+    logs = pd.Series(np.log(frame["reference_s"].to_numpy(float))).groupby(codes, sort=False)
+    device = _codes(frame["host"]) * (1 << 20) + _codes(frame["device_index"])
+    devices = pd.Series(device).groupby(codes, sort=False).nunique().to_numpy()
+    return np.where(devices == 1, logs.mean().to_numpy(), np.nan)
 
 
 def _single_visit(frame: pd.DataFrame) -> np.ndarray:

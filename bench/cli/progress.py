@@ -83,12 +83,10 @@ class PlainProgress(Silent):
     def round_started(self, number: int, jobs: int) -> None:
         """Write which round begins, and how long the run has been at work."""
         if self._rounds > 1:
-            more = (
-                f"round {number}" if number > self._rounds else f"round {number} of {self._rounds}"
-            )
             since = duration(time.monotonic() - self._started)
+            cases = f"{jobs} case{'s' * (jobs != 1)}"
             self._console.print(
-                f"{more}: {jobs} case{'s' * (jobs != 1)}, after {since}", markup=False
+                f"round {number} of {self._rounds}: {cases}, after {since}", markup=False
             )
 
     def case_started(self, number: int, job: Job) -> None:
@@ -134,19 +132,15 @@ class LiveProgress(Silent):
         if self._made:
             each = (time.monotonic() - self._started) / self._made
             left = f"{duration(each * (self._ahead - self._made))} left"
-        of = f"/{self._rounds}" if self._round <= self._rounds else ""
         return {
             "rows": f"{self._rows}/{self._cases}",
-            "round": f"round {self._round}{of}" if self._rounds > 1 else "",
+            "round": f"round {self._round}/{self._rounds}" if self._rounds > 1 else "",
             "left": left,
         }
 
     def round_started(self, number: int, jobs: int) -> None:
-        """Show the round; one beyond those planned makes the bar longer."""
+        """Show the round."""
         self._round = number
-        if number > self._rounds:
-            self._ahead += jobs
-            self._bar.update(self._task, total=self._ahead)
 
     def case_started(self, number: int, job: Job) -> None:
         """Show the case's name and how long the rest will take."""

@@ -59,8 +59,8 @@ FINE = ("ok", "unsupported")
 @click.option(
     "--rounds",
     type=click.IntRange(1, 1000),
-    help="Visits to each case, spread over the run; their scatter makes the interval. "
-    "1 is a quick look. [default: the config's, else 8]",
+    help="Most visits to a case, spread over the run; their scatter makes the interval. Six are "
+    "enough where they agree within --precision; 1 is a quick look. [default: the config's, else 8]",
 )
 @click.option(
     "--case-timeout",

@@ -82,6 +82,7 @@ class Outcome:
     phases_s: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)  # seconds of one execution
     remarks: list[str] = field(default_factory=list)
+    reference_s: float | None = None  # the backend's reference product, right after the samples
     process: int | None = None  # the id of the worker's process
     start_s: float | None = None
     spent_s: float = 0.0

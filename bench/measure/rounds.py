@@ -22,9 +22,6 @@ VISIT_SAMPLES = 5
 # A case whose visits outlast the budget is given up to this many budgets for its least rounds.
 LONGEST_BUDGETS = 4
 
-# A case that is not known well enough after its rounds gets up to half as many again.
-MOST_ROUNDS = 1.5
-
 T = TypeVar("T")
 
 
@@ -32,10 +29,9 @@ T = TypeVar("T")
 class StoppingRule:
     """When a case has had enough rounds.
 
-    The time budget counts the seconds of visits, from allocation to the last check. A case gets
-    `rounds` if they fit into it; at least six, or `rounds` if that is fewer, if they fit into four
-    budgets; and up to half as many again, as long as the budget lasts, until half of its interval is
-    within `precision`.
+    A case gets six rounds, or `rounds` if that is fewer, and further ones up to `rounds` until half of
+    its interval is within `precision`. The time budget counts the seconds of visits, from allocation
+    to the last check: further rounds have to fit into it, the first six into four budgets.
     With one round, `precision` and budget are about the samples of that visit. Devices that measure
     `together` go on for the whole budget, so that none works beside idle neighbors.
     """
@@ -69,11 +65,11 @@ class StoppingRule:
         if count < min(self.rounds, LEAST_VALUES):
             too_long = count >= 2 and next_s > LONGEST_BUDGETS * self.time_budget_s
             return "time_budget" if too_long else None
-        if count >= self.rounds and self._is_precise(visits):
+        if self._is_precise(visits):
             return "precision"
-        if next_s > self.time_budget_s:
-            return "time_budget"
-        return "max_rounds" if count >= MOST_ROUNDS * self.rounds else None
+        if count >= self.rounds:
+            return "max_rounds"
+        return "time_budget" if next_s > self.time_budget_s else None
 
     def _is_precise(self, visits: Sequence[Outcome]) -> bool:
         medians = [statistics.median(visit.values_s) for visit in visits]

@@ -138,6 +138,7 @@ def _measured_columns(
         "rounds": len(outcomes),
         "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
         "processes": len(processes),
+        "reference_s": _median([outcome.reference_s for outcome in outcomes]),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
         "power_w": _mean([reading.power_w for reading in readings]),
         "energy_j": _mean([reading.energy_j for reading in readings]),
@@ -283,6 +284,11 @@ def _known(values: Sequence[Any]) -> list[Any]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = _known(values)
     return sum(known) / len(known) if known else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = _known(values)
+    return statistics.median(known) if known else None
 
 
 def _largest(values: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ from bench.backend import (
     Backend,
     Device,
     HandsOver,
+    HasReference,
     Prepared,
     Staged,
     Telemetry,
@@ -96,6 +97,7 @@ class Visit:
             try:
                 samples, reading = self._sample(run, prepared, device)
                 clock.done("sample")
+                reference_s = self._reference_s(device)
                 left, remark = self._check(prepared, verified, check.tolerance, samples)
             except WrongTiming as wrong:
                 return replace(outcome, status="wrong_timing", error=str(wrong))
@@ -115,6 +117,7 @@ class Visit:
                 stages=stages,
                 telemetry=reading,
                 remarks=[text for text in (run.remark(), remark) if text],
+                reference_s=reference_s,
             )
         finally:
             prepared.close()
@@ -186,6 +189,11 @@ class Visit:
         if reading.energy_j is not None:
             reading = replace(reading, energy_j=reading.energy_j / executions)
         return samples, reading
+
+    def _reference_s(self, device: Device) -> float | None:
+        if not isinstance(self.backend, HasReference):
+            return None
+        return float(self.backend.reference_seconds(device))
 
     def _check(
         self, prepared: Prepared, verified: Outputs, tolerance: float, samples: Samples

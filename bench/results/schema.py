@@ -275,6 +275,16 @@ COLUMNS: tuple[Column, ...] = (
             measured=True,
             late=True,
         ),
+        Column(
+            "reference_s",
+            "number",
+            "time of the backend's reference product beside the samples, median of the rounds: "
+            "how fast the machine was then",
+            unit="s",
+            above=0,
+            measured=True,
+            late=True,
+        ),
         _count("samples", "samples taken, over all rounds"),
         _count("loops", "executions in one sample"),
         _count("processes", "processes that the rounds were taken in"),
