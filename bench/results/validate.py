@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from bench.results.schema import COLUMNS, KEY, OWN, SCHEMA_VERSION, Row, is_publ
 
 # Cells that follow from others may differ from them as much as a spreadsheet's 15 digits make them.
 CLOSE = 1e-9
+
+# Round medians are written with nine digits.
+ROUNDED = 1e-7
 
 Fault = tuple[str, str]  # column and message
 
@@ -48,6 +52,7 @@ def check_row(row: Row) -> Iterator[Fault]:
     yield from _check_case(row)
     yield from _check_outcome(row)
     yield from _check_interval(row)
+    yield from _check_rounds(row)
     for name, expected in derived(row).items():
         found = row[name]
         if found is not None and not math.isclose(_number(found), expected, rel_tol=CLOSE):
@@ -146,6 +151,22 @@ def _check_interval(row: Row) -> Iterator[Fault]:
         yield "ci_low_s" if low is None else "ci_high_s", "empty, but the other end is known"
     elif low is not None and not _number(low) <= _number(median) <= _number(high):
         yield "time_median_s", f"expected between {low} and {high}, found {median}"
+
+
+def _check_rounds(row: Row) -> Iterator[Fault]:
+    """Hold the rounds' medians against their number and their median."""
+    if row["round_medians_s"] is None:
+        return
+    medians = [float(text) for text in str(row["round_medians_s"]).split()]
+    if row["rounds"] != len(medians):
+        yield "rounds", f"expected {len(medians)}, as round_medians_s has, found {row['rounds']}"
+    median = statistics.median(medians)
+    if not math.isclose(_number(row["time_median_s"]), median, rel_tol=ROUNDED):
+        found = row["time_median_s"]
+        yield (
+            "time_median_s",
+            f"expected {median:.9g}, the median of round_medians_s, found {found}",
+        )
 
 
 def _check_physics(row: Row) -> Iterator[Fault]:

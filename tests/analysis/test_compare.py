@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.bootstrap import log_ratio_interval
 from bench.analysis.compare import VERDICTS, compare, verdicts
-from bench.analysis.pairing import COLUMNS, best, half_width, make_side, pool
+from bench.analysis.pairing import (
+    COLUMNS,
+    RUN_SCATTER,
+    VISIT_SCATTER,
+    best,
+    half_width,
+    make_side,
+    pool,
+)
 from bench.errors import UsageError
 
 
@@ -34,6 +41,7 @@ def row(m=4096, time_s=1e-3, half=0.01, chip="a", **more):
         "time_median_s": time_s,
         "ci_low_s": time_s * (1 - half) if half else math.nan,
         "ci_high_s": time_s * (1 + half) if half else math.nan,
+        "rounds": 8,
         "cache": "cold",
         "peak_tflops": 1000.0,
         "peak_gbps": 3000.0,
@@ -45,6 +53,7 @@ def row(m=4096, time_s=1e-3, half=0.01, chip="a", **more):
 
 def frame(*rows):
     numbers = ("energy_j", "ci_low_s", "ci_high_s", "utilization", "peak_tflops", "peak_gbps")
+    numbers += ("rounds", "reference_s")
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -58,7 +67,8 @@ def test_twice_as_fast():
     (pair,) = found.pairs.to_dict("records")
     assert pair["ratio"] == pytest.approx(2.0)
     assert pair["low"] < 2 < pair["high"]
-    assert pair["high"] / pair["low"] == pytest.approx((1.01 / 0.99) ** math.sqrt(2), rel=1e-3)
+    half = math.sqrt(2) * math.hypot(0.01, RUN_SCATTER)
+    assert math.log(pair["high"] / pair["low"]) / 2 == pytest.approx(half, rel=1e-3)
     assert pair["verdict"] == "faster"
     assert pair["utilization_ratio"] == pytest.approx(2.0)
     assert pair["energy_ratio"] == pytest.approx(2 / 3)
@@ -170,7 +180,7 @@ def test_repeats_are_pooled_with_their_spread():
 def test_repeats_that_agree_are_as_certain_as_their_own_intervals():
     (found,) = pool(frame(*(row(half=0.02) for _ in range(4)))).to_dict("records")
     assert found["freedom"] == math.inf
-    assert found["se"] == pytest.approx(0.02 / 1.96 / 2, rel=0.01)
+    assert found["se"] == pytest.approx(math.hypot(0.02, RUN_SCATTER) / 1.96 / 2, rel=0.01)
 
 
 @settings(max_examples=50)
@@ -199,38 +209,79 @@ def test_rows_without_an_interval_are_undecided_and_not_certain():
     assert pair["interval_from"] == "nothing"
 
 
-def test_samples_decide_where_there_are_some():
-    random = np.random.default_rng(0)
-    key = ("matmul-bf16-4096", "torch")
-    base = [list(random.normal(1.0, 0.01, 40))]
-    other = [list(random.normal(0.5, 0.005, 40))]
-    sides = {"a": frame(row(half=0.5)), "b": frame(row(time_s=0.5e-3, half=0.5))}
-    found = compare(sides, samples={"a": {key: base}, "b": {key: other}})
-    (pair,) = found.pairs.to_dict("records")
-    assert pair["interval_from"] == "samples"
-    assert 1.97 < pair["low"] < 2 < pair["high"] < 2.03
-    assert compare(sides).pairs["verdict"][0] == "undecided", "the rows alone do not say"
+def rounds(median_s, scatter, count=8, seed=0):
+    values = median_s * np.exp(scatter * np.random.default_rng(seed).standard_normal(count))
+    return " ".join(f"{value:.9g}" for value in values)
 
 
-def test_processes_that_differ_widen_the_interval_of_their_samples():
-    random = np.random.default_rng(0)
-    alike = [list(random.normal(1.0, 0.01, 20)) for _ in range(5)]
-    apart = [list(random.normal(centre, 0.01, 20)) for centre in (0.9, 0.95, 1.0, 1.05, 1.1)]
-    base = [list(random.normal(1.0, 0.01, 100))]
-    narrow, wide = log_ratio_interval(base, alike, "x"), log_ratio_interval(base, apart, "x")
-    assert wide[1] - wide[0] > 5 * (narrow[1] - narrow[0])
-    assert log_ratio_interval(base, alike, "x") == narrow, "the same samples, the same interval"
-    assert math.isnan(log_ratio_interval(base, [[1.0]], "x")[0])
+def test_rounds_decide_where_both_sides_have_them():
+    base = row(half=0.4, round_medians_s=rounds(1e-3, 0.01, seed=1))
+    other = row(time_s=0.5e-3, half=0.4, round_medians_s=rounds(0.5e-3, 0.01, 6, seed=2))
+    (pair,) = compare({"a": frame(base), "b": frame(other)}).pairs.to_dict("records")
+    assert pair["interval_from"] == "rounds"
+    assert 1.9 < pair["low"] < 1.99 < 2.01 < pair["high"] < 2.1
+    assert pair["verdict"] == "faster"
+    (pair,) = compare(
+        {"a": frame(base), "b": frame({**other, "round_medians_s": None})}
+    ).pairs.to_dict("records")
+    assert pair["interval_from"] == "rows"
 
 
-def test_the_interval_from_samples_covers_the_truth_as_often_as_it_says():
-    random = np.random.default_rng(1)
-    hits = 0
-    for trial in range(200):
-        base, other = random.lognormal(0, 0.05, 30), random.lognormal(math.log(2), 0.05, 30)
-        low, high = log_ratio_interval([list(base)], [list(other)], str(trial))
-        hits += low <= -math.log(2) <= high
-    assert hits >= 180
+def test_equal_rounds_are_no_more_certain_than_runs_are_alike():
+    quiet = row(round_medians_s=rounds(1e-3, 1e-6))
+    (pair,) = compare({"a": frame(quiet), "b": frame(quiet)}).pairs.to_dict("records")
+    assert math.log(pair["high"]) == pytest.approx(math.sqrt(2) * RUN_SCATTER, rel=0.01)
+    assert pair["verdict"] == "same"
+
+
+def test_single_visits_are_undecided_below_what_visits_differ():
+    for count in (1, math.nan):
+        base, other = row(half=0.001, rounds=count), row(time_s=0.95e-3, half=0.001, rounds=count)
+        (pair,) = compare({"a": frame(base), "b": frame(other)}).pairs.to_dict("records")
+        assert pair["verdict"] == "undecided"
+        assert math.log(pair["high"] / pair["ratio"]) >= VISIT_SCATTER
+    far = row(time_s=0.5e-3, half=0.001, rounds=1)
+    assert compare({"a": frame(base), "b": frame(far)}).pairs["verdict"][0] == "faster"
+
+
+def test_published_rows_are_taken_at_their_word():
+    said = row(half=0.001, rounds=math.nan, source="a paper")
+    (pair,) = compare({"a": frame(said), "b": frame(said)}).pairs.to_dict("records")
+    assert math.log(pair["high"]) == pytest.approx(math.sqrt(2) * 0.001, rel=0.01)
+
+
+def test_an_interval_too_wide_for_a_number_has_no_verdict():
+    (pair,) = compare({"a": frame(row(half=0.6)), "b": frame(row(time_s=0.2e-3))}).pairs.to_dict(
+        "records"
+    )
+    assert pair["verdict"] == "undecided"
+
+
+def test_a_machine_that_was_slower_on_one_side_is_in_the_interval():
+    here = {"host": "h", "round_medians_s": rounds(1e-3, 0.001)}
+    base, other = row(reference_s=1.03e-4, **here), row(reference_s=1.00e-4, **here)
+    (pair,) = compare({"a": frame(base), "b": frame(other)}).pairs.to_dict("records")
+    assert pair["machine_shift"] == pytest.approx(math.log(1.03))
+    assert math.log(pair["low"]) == pytest.approx(
+        -math.log(1.03) - math.log(pair["high"]), rel=0.02
+    )
+    elsewhere = {**other, "host": "another"}
+    (pair,) = compare({"a": frame(base), "b": frame(elsewhere)}).pairs.to_dict("records")
+    assert pair["machine_shift"] == 0, "another host may simply be faster"
+
+
+def test_a_mean_over_cases_of_one_run_knows_a_shared_moment_no_better():
+    moments = [np.random.default_rng(seed).normal(0, 0.03, 8) for seed in (1, 2)]
+    sides = {}
+    for name, moment in zip("ab", moments, strict=True):
+        text = " ".join(f"{1e-3 * math.exp(x):.9g}" for x in moment)
+        sides[name] = frame(*(row(m, round_medians_s=text) for m in range(1, 21)))
+    sets = compare(sides).sets.set_index("set")
+    (pair, *_) = compare(sides).pairs.to_dict("records")
+    assert sets.loc["all", "cases"] == 20
+    assert sets.loc["all", "high"] / sets.loc["all", "low"] == pytest.approx(
+        pair["high"] / pair["low"], rel=1e-3
+    )
 
 
 def test_a_memory_bound_case_is_expected_by_bandwidth():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.statistics import (
-    LEAST_SAMPLES,
+    LEAST_VALUES,
     interval_rank,
     median_interval,
     summarize,
@@ -24,7 +24,7 @@ def test_ranks_from_tables(count, rank):
     assert interval_rank(count) == rank
 
 
-@given(st.integers(LEAST_SAMPLES, 3000))
+@given(st.integers(LEAST_VALUES, 3000))
 def test_the_rank_is_the_largest_that_covers_95_percent(count):
     rank = interval_rank(count)
     assert rank is not None
@@ -48,16 +48,29 @@ def test_coverage_on_skewed_data(count):
     assert hits / 2000 >= 0.94
 
 
-def test_coverage_when_processes_differ():
-    """Samples within a process say nothing about how processes differ; the interval has to."""
+@pytest.mark.parametrize("rounds", [2, 4, 5, 6, 9])
+def test_coverage_when_rounds_differ(rounds):
+    """Samples within a round say nothing about how rounds differ; the interval has to."""
     random = np.random.default_rng(1)
     hits = 0
-    for _ in range(400):
-        offsets = random.normal(1.0, 0.05, size=5)
-        processes = [list(random.normal(offset, 0.002, size=20)) for offset in offsets]
-        summary = summarize(processes)
+    for _ in range(500):
+        offsets = random.lognormal(0.0, 0.05, size=rounds)
+        summary = summarize([list(random.normal(offset, 0.002, size=5)) for offset in offsets])
         hits += summary.ci_low_s <= 1.0 <= summary.ci_high_s
-    assert hits / 400 >= 0.93
+    assert hits / 500 >= 0.93
+
+
+def test_a_single_round_has_the_interval_of_its_samples():
+    values = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
+    summary = summarize([values])
+    assert (summary.ci_low_s, summary.ci_high_s) == (1.0, 1.5)
+    assert summary.rounds_s == (summary.median_s,)
+
+
+def test_the_median_is_one_of_rounds():
+    summary = summarize([[1.0] * 100, [2.0], [3.0]])
+    assert summary.median_s == 2.0
+    assert summary.rounds_s == (1.0, 2.0, 3.0)
 
 
 def test_no_interval_below_six_samples():
@@ -69,9 +82,9 @@ def test_no_interval_below_six_samples():
     assert summarize([[1.0]]).stdev_s is None
 
 
-@given(st.lists(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=30), min_size=1, max_size=4))
-def test_the_interval_encloses_the_median(processes):
-    summary = summarize(processes)
+@given(st.lists(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=9), min_size=1, max_size=9))
+def test_the_interval_encloses_the_median(rounds):
+    summary = summarize(rounds)
     if summary.ci_low_s is not None:
         assert 0 <= summary.ci_low_s <= summary.median_s <= summary.ci_high_s
 
@@ -79,3 +92,4 @@ def test_the_interval_encloses_the_median(processes):
 def test_drift_has_a_sign():
     assert summarize([[1.0] * 10 + [1.1] * 10]).drift == pytest.approx(0.1)
     assert summarize([[1.1] * 10 + [1.0] * 10]).drift < 0
+    assert summarize([[1.0]] * 4 + [[1.2]] * 4).drift == pytest.approx(0.2)

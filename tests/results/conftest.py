@@ -56,6 +56,8 @@ def make_row(m: int = 64, /, **changes: object) -> dict[str, object]:
         "time_stdev_s": 1e-6,
         "ci_low_s": 2.4e-5,
         "ci_high_s": 2.7e-5,
+        "rounds": 3,
+        "round_medians_s": "2.4e-05 2.5e-05 2.7e-05",
         "samples": 25,
         "loops": 1000,
         "processes": 1,

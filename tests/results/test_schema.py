@@ -18,8 +18,8 @@ ORDER = """
     imbalance imbalance_cv experts_unused assignments_dropped
     flops bytes weight_bytes arithmetic_intensity inputs
     status error verified rel_error tolerance compared
-    time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s samples loops processes warmups cache
-    flush_bytes timing launch_overhead_s compile_s stop_reason drift
+    time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s rounds round_medians_s reference_s
+    samples loops processes warmups cache flush_bytes timing launch_overhead_s compile_s stop_reason drift
     achieved_tflops achieved_gbps weights_gbps tokens_per_s
     peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps ceiling_source utilization
     utilization_of_ceiling roofline_bound roofline_fraction
