@@ -167,8 +167,9 @@ def _ratios(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 def _machine_shift(joined: pd.DataFrame) -> np.ndarray:
     """Return by how much the machine was slower under the base, as a logarithm; 0 where unknown.
 
-    Known where both sides are of one device of one host, and both have timed its reference product. A
-    case may depend on what slowed that down wholly or not at all, so the interval takes in both.
+    Known where both sides are of one device of one host, and both have timed its reference product: the
+    median over all such pairs. Products of the reference's kind follow it wholly, others in part or not at
+    all, so an interval takes in both.
     """
     same = np.ones(len(joined), bool)
     for name in ("host", "device_index", "chip"):
@@ -176,7 +177,8 @@ def _machine_shift(joined: pd.DataFrame) -> np.ndarray:
         same &= (first == second).fillna(False).to_numpy(bool)
     logs = [joined[f"reference_log_{side}"].to_numpy(float) for side in ("base", "other")]
     shift = logs[0] - logs[1]
-    return np.where(same & np.isfinite(shift), shift, 0.0)
+    known = same & np.isfinite(shift)
+    return np.where(known, np.median(shift[known]) if known.any() else 0.0, 0.0)
 
 
 def _beyond_rounds(center: Any, low: Any, high: Any) -> tuple[Any, Any]:
