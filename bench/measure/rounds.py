@@ -17,7 +17,7 @@ from bench.analysis.statistics import LEAST_VALUES, rounds_interval
 from bench.measure.protocol import Outcome
 
 # Samples of a visit among several: more would only say more of this one visit.
-VISIT_SAMPLES = 5
+VISIT_SAMPLES = 4
 
 # A case whose visits outlast the budget is given up to this many budgets for its least rounds.
 LONGEST_BUDGETS = 4

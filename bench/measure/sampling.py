@@ -30,6 +30,7 @@ LEAST_SPAN_S = 0.5
 
 # Warm-up goes on while a sample beats the best so far by more than this.
 STEADY = 0.02
+NEARLY = 0.1
 WARM_UP_SHARE = 0.2
 
 # A sample that warm-up has shown to be too short is calibrated again, so many times in all.
@@ -109,7 +110,7 @@ class Sampler:
                 loops = calibrate(run, warm_ups)
                 calibrate_s += time.monotonic() - began
             progress("warm up", [])
-            steady_s = warm_up(run, loops, warm_ups, goal, in_a_row=2 if first_visit else 1)
+            steady_s = warm_up(run, loops, warm_ups, goal, first_visit=first_visit)
             # One slow execution at the start is no reason to take samples too short to be trusted.
             if steady_s * loops >= MIN_SAMPLE_S / 2:
                 break
@@ -183,9 +184,15 @@ def warm_up(
     warm_ups: list[tuple[int, float]],
     goal: Goal,
     *,
-    in_a_row: int,
+    first_visit: bool,
 ) -> float:
-    """Run until so many samples in a row are no faster; return the best seconds of one execution."""
+    """Run until samples get no faster; return the best seconds of one execution.
+
+    Two in a row have to be no faster in a first visit, one in a later visit; and there a first sample
+    that is as long as the loops were calibrated for is warm.
+    """
+    in_a_row = 2 if first_visit else 1
+    calibrated = loops > 1 and not first_visit
     began = time.monotonic()
     best = warm_ups[-1][1] if warm_ups and warm_ups[-1][0] == loops else None
     steady = 0
@@ -197,6 +204,8 @@ def warm_up(
         steady = steady + 1 if best is not None and value > (1 - STEADY) * best else 0
         best = value if best is None else min(best, value)
         warm_ups.append((loops, value))
+        if calibrated and value * loops <= (1 + NEARLY) * MIN_SAMPLE_S:
+            break
     return best
 
 
