@@ -96,6 +96,11 @@ def report(frames: list[pd.DataFrame]) -> None:
         f"|log ratio|: median {away.median():.2%}, 90th percentile {away.quantile(0.9):.2%}, "
         f"95th {away.quantile(0.95):.2%}, most {away.max():.2%}"
     )
+    visits = single_visits(frames)
+    print(
+        f"single visits: half are within {np.quantile(visits, 0.5):.1%} of their case's median over all "
+        f"runs, 95 % within {np.quantile(visits, 0.95):.1%} of {len(visits)}"
+    )
     half = np.log(pairs["high"] / pairs["low"]) / 2
     print(f"half width of the ratio's interval: median {half.median():.2%}")
     right = {}
@@ -130,6 +135,17 @@ def report(frames: list[pd.DataFrame]) -> None:
     print("widest cases:")
     for case, row in worst.sort_values("away", ascending=False).head(5).iterrows():
         print(f"  {case}: at most {row['away']:.1%} apart, interval right in {row['covered']:.0%}")
+
+
+def single_visits(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Return how far each visit is from its case's median over all visits of all runs, as |log|."""
+    rows = pd.concat(frames)
+    away = []
+    for _, part in rows.groupby("case_id", observed=True):
+        texts = part["round_medians_s"].dropna()
+        logs = np.log([float(text) for line in texts for text in str(line).split()])
+        away.append(np.abs(logs - np.median(logs)))
+    return np.concatenate(away)
 
 
 def wrong(pairs: pd.DataFrame, threshold: float) -> float:

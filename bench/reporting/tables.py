@@ -8,6 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.analysis.compare import VERDICTS, Comparison
+from bench.analysis.statistics import TOO_NOISY
 from bench.backend import TOLERATED_EXCESS
 from bench.cli.cases import case_name
 from bench.cli.format import percent, seconds, significant
@@ -29,7 +30,7 @@ def every_row(rows: pd.DataFrame) -> Table:
         ("implementation", found["implementation"], None),
         ("stage", found["stage"], None),
         ("time", found["time_median_s"], seconds),
-        ("±", half, _tenths),
+        ("±", half, _half_width),
         ("TFLOP/s", found["achieved_tflops"], significant),
         ("GB/s", found["achieved_gbps"], significant),
         ("tokens/s", found["tokens_per_s"], _thousands),
@@ -40,6 +41,11 @@ def every_row(rows: pd.DataFrame) -> Table:
         ("warnings", found["warnings"], None),
     ]
     return _table(columns)
+
+
+def _half_width(half: float) -> str:
+    """Show half of an interval; one that is too wide for a number is none."""
+    return _tenths(half) if half <= TOO_NOISY else f">{percent(TOO_NOISY)}"
 
 
 def every_pair(found: Comparison) -> Table | None:
