@@ -135,7 +135,9 @@ def update():
     return module
 
 
-@pytest.mark.parametrize("name", ["claims.md", "cost.md", "methods.md", "models.md", "show.md"])
+@pytest.mark.parametrize(
+    "name", ["claims.md", "cost.md", "methods.md", "models.md", "results.md", "show.md"]
+)
 def test_quoted_output_is_up_to_date(update, name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert "<!-- $ " in text
