@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.config.cases import Case, canonical_json
 from bench.kernels.matmul import Matmul
-from bench.results.schema import NAMES
+from bench.results.columns import NAMES
 
 CASES = 5_000
 

@@ -35,6 +35,20 @@ PIP_INSTALL = (
 )
 
 
+# What goes through a whole command or report is marked `whole`; `make quick` leaves it out. A test is that
+# by its folder, or by a fixture that starts the program.
+WHOLE_FOLDERS = ("cli", "reporting")
+WHOLE_FIXTURES = {"bench", "plugin_packages", "update"}
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        in_folder = item.path.relative_to(here).parts[0] in WHOLE_FOLDERS
+        if in_folder or WHOLE_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.whole)
+
+
 @dataclass
 class Bench:
     """Runs `bench` in an empty folder, as a user does."""

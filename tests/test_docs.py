@@ -120,8 +120,37 @@ def test_every_field_of_a_model_is_documented():
             assert f"`{name}`" in text, f"{shape.__name__}.{name}"
 
 
+GUIDES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_path_of_a_guide_exists(name):
+    """A path is what has a slash or a file's ending, is quoted, and names no placeholder."""
+    quoted = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", (ROOT / name).read_text())
+    words = [word for text in quoted for word in text.split()]
+    paths = [
+        word
+        for word in words
+        if re.fullmatch(r"[\w.*-]+(/[\w.*-]*)+|[\w-]+\.(py|md|toml|cfg|yml|yaml)", word)
+        and "NAME" not in word
+        and not word.startswith("build/")
+    ]
+    assert len(paths) >= 15
+    for path in paths:
+        assert list(ROOT.glob(path.rstrip("/"))), f"{name}: {path}"
+
+
+def test_the_rooms_of_the_architecture_are_those_of_the_contract():
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    table = page.partition("<!-- rooms -->")[2].partition("<!-- end -->")[0]
+    contract = (ROOT / "pyproject.toml").read_text().partition('id = "rooms"')[2]
+    layers = contract.partition("layers = [")[2].partition("]")[0]
+    assert re.findall(r"^\| `([\w.]+)`", table, re.M) == re.findall(r"bench\.\w+", layers)
+
+
 def test_links_lead_somewhere():
-    for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    guides = [ROOT / name for name in ("README.md", *GUIDES)]
+    for file in (*guides, *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
 
@@ -135,7 +164,9 @@ def update():
     return module
 
 
-@pytest.mark.parametrize("name", ["claims.md", "cost.md", "methods.md", "models.md", "show.md"])
+@pytest.mark.parametrize(
+    "name", ["claims.md", "cost.md", "methods.md", "models.md", "results.md", "show.md"]
+)
 def test_quoted_output_is_up_to_date(update, name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert "<!-- $ " in text

@@ -19,7 +19,7 @@ from bench.catalog.chips import get_chip
 from bench.catalog.models import get_model
 from bench.catalog.prices import get_api_price
 from bench.errors import UsageError, one_of
-from bench.results.schema import EVIDENCE
+from bench.results.columns import EVIDENCE
 
 
 @dataclass(frozen=True)

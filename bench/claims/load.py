@@ -21,8 +21,8 @@ from bench.claims.expression import Expression, ExpressionError, parse
 from bench.claims.facts import Fact, parse_fact
 from bench.config.load import shipped_folder as shipped_configs_folder
 from bench.errors import UsageError, one_of
+from bench.results.columns import BY_NAME
 from bench.results.published import published_chips
-from bench.results.schema import BY_NAME
 from bench.yaml_files.source import KeyPath, Source, read_yaml
 from bench.yaml_files.validation_text import sentence
 

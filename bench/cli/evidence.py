@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.results.columns import Row
 from bench.results.load import result_files
 from bench.results.reader import read_rows
-from bench.results.schema import Row
 
 
 def given_rows(paths: Iterable[str | Path], *, simulated: bool = False) -> list[Row]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from bench.results.cells import escaped, format_cell, format_row
-from bench.results.schema import BY_NAME, NAMES, Row
+from bench.results.columns import BY_NAME, NAMES, Row
 from bench.results.writer import record
 
 

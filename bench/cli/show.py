@@ -57,9 +57,9 @@ def command(
     from bench.cli import show_output
     from bench.cli.rows import rows_as_csv, rows_as_json
     from bench.config.filters import parse_filter
+    from bench.results.columns import NAMES
     from bench.results.load import load
     from bench.results.rows import frame_rows
-    from bench.results.schema import NAMES
 
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")
@@ -91,7 +91,7 @@ def _split(text: str | None) -> list[str]:
 
 
 def _check(option: str, names: Sequence[str]) -> None:
-    from bench.results.schema import NAMES
+    from bench.results.columns import NAMES
 
     for name in names:
         if name not in (*NAMES, "file"):

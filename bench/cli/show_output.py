@@ -14,8 +14,8 @@ from bench.cli.markdown import escape_markdown, markdown_table
 from bench.cli.table import half_width, status_text, variant_text
 from bench.errors import UsageError
 from bench.kernels.dtypes import DTYPES
+from bench.results.columns import BY_NAME, Column, Row
 from bench.results.rows import frame_rows
-from bench.results.schema import BY_NAME, Column, Row
 
 if TYPE_CHECKING:
     import pandas as pd

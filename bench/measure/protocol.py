@@ -60,7 +60,7 @@ class Outcome:
     process; `spent_s` the whole visit without that and without compiling.
     """
 
-    status: str  # one of bench.results.schema.STATUSES
+    status: str  # one of bench.results.columns.STATUSES
     error: str | None = None
     traceback: str | None = None
     implementation: str | None = None

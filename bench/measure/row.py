@@ -13,7 +13,7 @@ from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
 from bench.measure.protocol import Outcome
-from bench.results.schema import COLUMNS
+from bench.results.columns import COLUMNS
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)

@@ -24,9 +24,9 @@ from bench.measure.protocol import (
 )
 from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
 from bench.results.ceilings import Ceilings
+from bench.results.columns import RUN_AGAIN, SCHEMA_VERSION
 from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
-from bench.results.schema import RUN_AGAIN, SCHEMA_VERSION
 from bench.results.writer import ResultFile, check_same_run
 
 # What has to be equal for two rows to belong into one file.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.backend import Device, Limits
 from bench.errors import UsageError
+from bench.results.columns import Row
 from bench.results.reader import read_rows
-from bench.results.schema import Row
 
 CONFIG = "ceiling"  # what the rows of such a file have as their config
 

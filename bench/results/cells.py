@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bench.results.schema import BY_NAME, COLUMNS, DATE, SHA256, Column
+from bench.results.columns import BY_NAME, COLUMNS, DATE, SHA256, Column
 
 # Longer texts are cut: a compiler's whole output is not a cell, and spreadsheets end at 32,767.
 LONGEST_TEXT = 8000

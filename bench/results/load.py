@@ -22,6 +22,7 @@ from pandas.api.types import union_categoricals
 from bench.backend import TOLERATED_EXCESS
 from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
+from bench.results.columns import BY_NAME, COLUMNS, NAMES, Column, Row
 from bench.results.reader import (
     DECIMAL_COMMAS,
     LONGEST_LINE,
@@ -31,7 +32,6 @@ from bench.results.reader import (
     scan,
     separator_of,
 )
-from bench.results.schema import BY_NAME, COLUMNS, NAMES, Column, Row
 
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16

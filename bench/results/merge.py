@@ -10,9 +10,10 @@ from pathlib import Path
 import pyperf
 
 from bench.errors import UsageError
+from bench.results.columns import NAMES, Row
 from bench.results.reader import Problem, read_rows
 from bench.results.samples import SamplesFile, samples_path
-from bench.results.schema import KEY, NAMES, Row
+from bench.results.schema import KEY
 from bench.results.writer import ResultFile
 
 

@@ -7,8 +7,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from bench.results.columns import Row
 from bench.results.reader import open_result, read_rows, scan
-from bench.results.schema import Row
 
 
 def published_folder() -> Path:

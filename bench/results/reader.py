@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from bench.errors import InputWarning, UsageError, nearest
 from bench.results.cells import parse_cell
-from bench.results.schema import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
+from bench.results.columns import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
 
 # No record is nearly as long; what is, is no text file, and need not be read into memory.
 LONGEST_LINE = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.results.schema import BY_NAME, Row
+from bench.results.columns import BY_NAME, Row
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,9 @@ from pathlib import Path
 from bench.backend import TOLERATED_EXCESS
 from bench.config.cases import canonical_json
 from bench.kernels.dtypes import DTYPES
+from bench.results.columns import COLUMNS, SCHEMA_VERSION, Row
 from bench.results.reader import Problem, open_result, scan
-from bench.results.schema import COLUMNS, KEY, OWN, SCHEMA_VERSION, Row, is_published
+from bench.results.schema import KEY, OWN, is_published
 
 # Cells that follow from others may differ from them as much as a spreadsheet's 15 digits make them.
 CLOSE = 1e-9

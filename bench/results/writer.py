@@ -8,11 +8,9 @@ end.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +19,9 @@ from types import TracebackType
 
 from bench.errors import BenchError, UsageError
 from bench.results.cells import format_cell, format_row, parse_cell
+from bench.results.columns import BY_NAME, COLUMNS, NAMES, RUN_AGAIN, SCHEMA_VERSION, SHA256, Row
+from bench.results.locked_file import lock, make_folder, open_regular, read_at_most, sync_folder
 from bench.results.reader import rows_of
-from bench.results.schema import BY_NAME, COLUMNS, NAMES, RUN_AGAIN, SCHEMA_VERSION, SHA256, Row
 
 CRLF = "\r\n"  # RFC 4180, section 2
 BOM = b"\xef\xbb\xbf"
@@ -62,20 +61,20 @@ class ResultFile:
         path = Path(path)
         if os.path.isdir(path):  # noqa: PTH112 (Path's own raises for names that are too long)
             raise UsageError(f"{path} is a folder; name a file in it with -o")
-        _make_folder(path.parent)
+        make_folder(path.parent)
         try:
-            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
+            descriptor = open_regular(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             if not force:
                 raise UsageError(
                     f"{path} exists: --resume goes on with it, --force replaces it, "
                     "-o names another"
                 ) from None
-            return cls._locked(path, _open(path, 0))._to_be_replaced()
+            return cls._locked(path, open_regular(path, 0))._to_be_replaced()
         file = cls._locked(path, descriptor)
         try:
             file._write(record(NAMES), 0)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)
             file.close()
@@ -95,12 +94,12 @@ class ResultFile:
         path = Path(path)
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist, so there is nothing to resume")
-        return cls._locked(path, _open(path, 0))._to_be_continued()
+        return cls._locked(path, open_regular(path, 0))._to_be_continued()
 
     @classmethod
     def _locked(cls, path: Path, descriptor: int) -> ResultFile:
         try:
-            notes = _lock(path, descriptor)
+            notes = lock(path, descriptor)
             file = cls(path, descriptor)
         except BaseException:
             os.close(descriptor)
@@ -109,7 +108,7 @@ class ResultFile:
         return file
 
     def _to_be_replaced(self) -> ResultFile:
-        if not _begins_like_a_result(_content(self._descriptor, 64)):
+        if not _begins_like_a_result(read_at_most(self._descriptor, 64)):
             self.close()
             raise UsageError(
                 f"{self.path} is not a result file: --force does not replace it; remove it, or "
@@ -120,9 +119,9 @@ class ResultFile:
     def _to_be_continued(self) -> ResultFile:
         try:
             # A file of some other kind may be larger than memory.
-            if not _begins_like_a_result(_content(self._descriptor, 64)):
+            if not _begins_like_a_result(read_at_most(self._descriptor, 64)):
                 raise UsageError(f"{self.path} is not a result file: --resume cannot go on with it")
-            found = recover(_content(self._descriptor, self._size), str(self.path))
+            found = recover(read_at_most(self._descriptor, self._size), str(self.path))
             self.rows, self._end, self._line_end = found.rows, found.end, found.line_end
             if found.whole < self._size:
                 self._write(b"", found.whole)
@@ -295,74 +294,3 @@ def _shown(cell: str) -> str:
 def _begins_like_a_result(start: bytes) -> bool:
     plain, title = start.removeprefix(BOM), b"schema_version,"
     return plain.startswith(title) or title.startswith(plain)
-
-
-def _content(descriptor: int, most: int) -> bytes:
-    parts, size = [], 0
-    while size < most and (part := os.pread(descriptor, min(most - size, 1 << 24), size)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot make the folder {folder} for the results: {error.strerror}; "
-            "name another file with -o"
-        ) from None
-
-
-def _open(path: Path, flags: int) -> int:
-    """Open a regular file; lets FileExistsError through."""
-    try:
-        # Not blocking, lest a named pipe without a reader be waited for.
-        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | flags, 0o666)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; name another file with -o") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UsageError(f"{path} is not a regular file; name another with -o")
-    return descriptor
-
-
-def _lock(path: Path, descriptor: int) -> list[str]:
-    """Lock a file for this process; returns what is to be said where that cannot be done."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"{path}: another run{_holder(descriptor)} is writing this file; wait for its end, or "
-            "name another with -o"
-        ) from None
-    except OSError as error:
-        return [
-            f"{path}: cannot be locked ({error.strerror}): take care that no other run writes it"
-        ]
-    return []
-
-
-def _holder(descriptor: int) -> str:
-    """Return which process has a file locked, as Linux tells: `1: FLOCK ADVISORY WRITE PID DEV:INODE`."""
-    found = os.fstat(descriptor)
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    with suppress(OSError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()
-            if device in fields and "FLOCK" in fields and int(fields[fields.index(device) - 1]) > 0:
-                return f" (process {fields[fields.index(device) - 1]})"
-    return ""
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a new file's name to disk, where the file system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

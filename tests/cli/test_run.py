@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from bench.results.schema import STAGES
+from bench.results.columns import STAGES
 
 CONFIG = """
 description: a test

@@ -8,10 +8,10 @@ import json
 
 import pytest
 
+from bench.results.columns import NAMES
 from bench.results.load import load
 from bench.results.published import published_folder
 from bench.results.reader import read_rows
-from bench.results.schema import NAMES
 from tests.results.bad_files import sound
 from tests.results.conftest import make_failed_row, make_row
 

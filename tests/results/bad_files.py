@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from bench.results.cells import format_row
-from bench.results.schema import COLUMNS, NAMES
+from bench.results.columns import COLUMNS, NAMES
 from bench.results.writer import record
 from tests.results.conftest import make_row
 

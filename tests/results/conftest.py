@@ -81,7 +81,7 @@ def make_row(m: int = 64, /, **changes: object) -> dict[str, object]:
 
 def make_failed_row(status: str, m: int = 64, /, **changes: object) -> dict[str, object]:
     """Return a sound row of a case that was not measured."""
-    from bench.results.schema import COLUMNS
+    from bench.results.columns import COLUMNS
 
     row = make_row(m, status=status, error="no answer within the case timeout of 2 s")
     for column in COLUMNS:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.results import load as frames
+from bench.results.columns import COLUMNS, NAMES
 from bench.results.load import load
 from bench.results.reader import read_rows
-from bench.results.schema import COLUMNS, NAMES
 from bench.results.writer import ResultFile
 
 

@@ -161,7 +161,7 @@ row = st.builds(
     )
 )
 def test_every_row_is_there_once(files):
-    from bench.results.schema import NAMES
+    from bench.results.columns import NAMES
 
     full = [[{name: row.get(name) for name in NAMES} for row in rows] for rows in files]
     merged = merge_rows([(f"{number}.csv", rows) for number, rows in enumerate(full)])

@@ -12,8 +12,9 @@ import pytest
 
 from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
+from bench.results.columns import NAMES
 from bench.results.reader import read_rows
-from bench.results.schema import NAMES, results_schema
+from bench.results.schema import results_schema
 from bench.results.validate import check_row, validate
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.results.cells import LONGEST_TEXT, format_cell, format_row, parse_cell
+from bench.results.columns import BY_NAME, COLUMNS, NAMES
 from bench.results.reader import read_rows
-from bench.results.schema import BY_NAME, COLUMNS, NAMES
 from bench.results.writer import ResultFile, record
 
 GOLDEN = Path(__file__).with_name("golden.csv")

@@ -15,8 +15,8 @@ import pytest
 
 from bench.errors import BenchError, UsageError
 from bench.results import writer
+from bench.results.columns import NAMES
 from bench.results.reader import read_rows
-from bench.results.schema import NAMES
 from bench.results.writer import ResultFile, check_same_run, record
 
 GOLDEN = Path(__file__).with_name("golden.csv")

@@ -9,7 +9,7 @@ from bench.analysis.compare import Comparison
 from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import best, kernel_names, measured
-from bench.results.schema import STAGES
+from bench.results.columns import STAGES
 
 
 def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:

@@ -21,7 +21,7 @@ from bench.config.cases import canonical_json, case_id
 from bench.kernels.base import Work
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
 from bench.results.cells import format_row
-from bench.results.schema import NAMES, SCHEMA_VERSION, Row
+from bench.results.columns import NAMES, SCHEMA_VERSION, Row
 from bench.results.validate import check_row
 from bench.results.writer import record
 

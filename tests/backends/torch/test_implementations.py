@@ -21,7 +21,7 @@ from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.parts import MoeCombine, MoeDispatch, MoeGate
-from bench.results.schema import STAGES
+from bench.results.columns import STAGES
 
 BACKEND = CpuBackend()
 DEVICE = Device(index=0, name="test", chip="test", cache_bytes=None)

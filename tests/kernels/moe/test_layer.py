@@ -13,7 +13,7 @@ from bench.kernels.moe import layer as moe_layer
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import gate_weights
 from bench.kernels.moe.reference import Part, forward, gradients
-from bench.results.schema import STAGES
+from bench.results.columns import STAGES
 
 SMALL = {
     "dtype": "float32",

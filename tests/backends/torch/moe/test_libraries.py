@@ -13,7 +13,7 @@ from backends.torch.moe.flashinfer import FlashInfer
 from backends.torch.moe.vllm import Vllm
 from backends.torch.operands import to_device, to_host
 from bench.kernels.moe.layer import MoeLayer
-from bench.results.schema import STAGES
+from bench.results.columns import STAGES
 
 FOLDER = Path(__file__).parents[3] / "simulators" / "moe_libraries"
 SHAPE = {"hidden": 48, "intermediate": 32, "experts": 8, "top_k": 3, "tokens": 20}
