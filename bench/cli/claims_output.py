@@ -11,7 +11,7 @@ from typing import Any
 from bench.analysis.estimate import Estimate
 from bench.claims.judge import CaseFinding, Finding, allowed
 from bench.claims.load import Claims
-from bench.cli.format import UNKNOWN, significant, with_interval
+from bench.text.format import UNKNOWN, significant, with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}
 MOST_CASES = 20

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.analysis.compare import VERDICTS, Comparison
-from bench.cli.cases import case_name
-from bench.cli.format import UNKNOWN, seconds, significant
-from bench.cli.markdown import escape_markdown, markdown_table
 from bench.results.cells import escaped
+from bench.text.format import UNKNOWN, seconds, significant
+from bench.text.markdown import escape_markdown, markdown_table
+from bench.text.naming import case_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -39,11 +39,11 @@ def command(
     bench cost results/published/nvidia-h100.csv --model deepseek-v3 --context 4096
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
     """
+    from bench.analysis.evidence import given_rows
     from bench.analysis.rents import parse_estimate, parse_prices
     from bench.catalog.chips import load_chips
     from bench.catalog.models import get_model
     from bench.cli.cost_text import cost_report
-    from bench.cli.evidence import given_rows
     from bench.errors import UsageError
 
     if not results:

@@ -19,9 +19,9 @@ from bench.analysis.rents import market_rent
 from bench.analysis.row_estimates import case_label, row_estimate
 from bench.catalog.models import Model, assumed_shapes, load_models
 from bench.catalog.prices import api_prices, rent_sources
-from bench.cli.format import percent, significant, with_interval
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
+from bench.text.format import percent, significant, with_interval
 
 Row = Mapping[str, object]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.cli.format import percent
 from bench.cli.table import case_text
+from bench.text.format import percent
 
 Row = Mapping[str, object]
 

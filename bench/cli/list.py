@@ -71,7 +71,7 @@ def configs() -> Listing:
 def models() -> Listing:
     """Return the models whose layer shapes are known."""
     from bench.catalog.models import load_models
-    from bench.cli.format import UNKNOWN
+    from bench.text.format import UNKNOWN
 
     lines: list[Line] = []
     for name, model in load_models().items():
@@ -87,7 +87,7 @@ def models() -> Listing:
 def chips() -> Listing:
     """Return the chips whose peak rates are known."""
     from bench.catalog.chips import load_chips
-    from bench.cli.format import significant
+    from bench.text.format import significant
 
     lines: list[Line] = []
     for name, chip in load_chips().items():

@@ -74,9 +74,9 @@ def command(**options: object) -> None:
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
     bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 64 --context 4096
     """
+    from bench.analysis.evidence import given_rows
     from bench.catalog.chips import get_chip
     from bench.catalog.models import get_model
-    from bench.cli.evidence import given_rows
     from bench.cli.project_text import Asked, inference_lines, training_lines
     from bench.results.published import published_rows
 

@@ -29,8 +29,8 @@ from bench.analysis.rents import parse_estimate
 from bench.analysis.row_estimates import row_estimate
 from bench.catalog.chip_table import Chip
 from bench.catalog.models import Model, assumed_shapes
-from bench.cli.format import with_interval
 from bench.errors import UsageError, one_of
+from bench.text.format import with_interval
 
 Row = Mapping[str, object]
 

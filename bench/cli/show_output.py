@@ -8,14 +8,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.cases import case_name, case_shape
-from bench.cli.format import UNKNOWN, percent, printable, seconds, significant
-from bench.cli.markdown import escape_markdown, markdown_table
 from bench.cli.table import half_width, status_text, variant_text
 from bench.errors import UsageError
 from bench.kernels.dtypes import DTYPES
 from bench.results.rows import frame_rows
 from bench.results.schema import BY_NAME, Column, Row
+from bench.text.format import UNKNOWN, percent, printable, seconds, significant
+from bench.text.markdown import escape_markdown, markdown_table
+from bench.text.naming import case_name, case_shape
 
 if TYPE_CHECKING:
     import pandas as pd

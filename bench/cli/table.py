@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.statistics import TOO_NOISY
-from bench.cli.format import UNKNOWN, percent, seconds, significant
 from bench.kernels.dtypes import DTYPES
+from bench.text.format import UNKNOWN, percent, seconds, significant
 
 Row = Mapping[str, object]
 

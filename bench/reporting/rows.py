@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.pairing import KEY, usable
-from bench.cli.cases import case_name
 from bench.errors import UsageError
 from bench.kernels.dtypes import DTYPES
+from bench.text.naming import case_name
 
 # A page with more rows than this is too slow for a browser, and nobody reads it.
 MOST_ROWS = 20_000

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import plugins
-from bench.cli.format import printable
 from bench.config.cases import Case
 from bench.kernels.dtypes import DTYPES
+from bench.text.format import printable
 
 # What the name of a case of an unknown kernel does without.
 SAID_ELSEWHERE = ("dtype", "inputs", "cache", "expert_parallel")
