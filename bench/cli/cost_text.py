@@ -16,12 +16,13 @@ from bench.analysis.cost import (
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
 from bench.analysis.rents import market_rent
-from bench.analysis.row_estimates import case_label, row_estimate
+from bench.analysis.row_estimates import row_estimate
 from bench.catalog.models import Model, assumed_shapes, load_models
 from bench.catalog.prices import api_prices, rent_sources
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
 from bench.text.format import percent, significant, with_interval
+from bench.text.naming import dtype_and_size
 
 Row = Mapping[str, object]
 
@@ -46,7 +47,7 @@ def cost_report(
             rate = row_estimate(row, "achieved_tflops")
             price = per_hour(row, hours[chip], energy)
             cost = with_interval(usd_per_exaflop(price, rate))
-            reached = f"{case_label(row)}, {significant(rate.value)} TFLOP/s"
+            reached = f"{dtype_and_size(row)}, {significant(rate.value)} TFLOP/s"
             if row["utilization"]:
                 reached += f", {percent(row['utilization'])} of the peak"
             yield f"  {chip} {dtype}: ${cost} per exaFLOP ({reached})"
