@@ -1,202 +1,111 @@
-"""What `bench cost` prints: products, models, list prices beside them, and what all of it assumes."""
+"""What `bench cost` says: products, models beside list prices, and what all of it assumes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from shlex import quote as quoted
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
-from bench.analysis.attention import AttentionWork, decode_attention, prefill_attention
-from bench.analysis.cost import (
-    fastest_by_chip,
-    usd_per_exaflop,
-    usd_per_million_tokens,
-    with_energy,
-)
-from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
-from bench.analysis.rents import market_rent
-from bench.analysis.row_estimates import row_estimate
-from bench.catalog.models import Model, assumed_shapes, load_models
-from bench.catalog.prices import api_prices, rent_sources
-from bench.errors import UsageError
-from bench.kernels.moe.base import MOST_DECODE_TOKENS
+from bench.analysis.pricing import Costs, ProductCost, TokenCost
+from bench.catalog.prices import api_prices
+from bench.text.document import Document, Lines
 from bench.text.format import percent, significant, with_interval
 from bench.text.naming import dtype_and_size
 
-Row = Mapping[str, object]
-
 BAR = 22
-# Shares of the peak for which the cost of a product is shown, besides the measured one.
-UTILIZATIONS = (0.3, 0.5, 0.8)
+
+# What the JSON output has of the row of a product.
+ROW_COLUMNS = ("case_id", "implementation", "utilization", "source", "file")
 
 
-def cost_report(
-    rows: Sequence[Row],
-    given: Mapping[str, Estimate],
-    energy: Estimate | None,
-    model: str | None,
-    context: int | None,
-) -> Iterator[str]:
-    """Yield the lines. Raises UsageError for a chip without a price, or rows of which none fit."""
-    hours = hourly(rows, given)
-    products = fastest_by_chip(rows, ("matmul", "grouped_matmul"))
-    if products and model is None:
+def cost_document(costs: Costs) -> Document:
+    """Return the costs for people and for other programs."""
+    return Document(blocks=[Lines(list(_lines(costs)))], data=lambda: _data(costs))
+
+
+def _data(costs: Costs) -> dict[str, Any]:
+    """Return the costs by the names of their fields, each estimate as value, low and high."""
+    products = [
+        {**asdict(product), "row": {name: product.row[name] for name in ROW_COLUMNS}}
+        for product in costs.products
+    ]
+    return {**asdict(costs), "products": products}
+
+
+def _lines(costs: Costs) -> Iterator[str]:
+    if costs.products:
         yield "Fastest product of each chip and dtype"
-        for (chip, dtype), row in sorted(products.items()):
-            rate = row_estimate(row, "achieved_tflops")
-            price = per_hour(row, hours[chip], energy)
-            cost = with_interval(usd_per_exaflop(price, rate))
-            reached = f"{dtype_and_size(row)}, {significant(rate.value)} TFLOP/s"
-            if row["utilization"]:
-                reached += f", {percent(row['utilization'])} of the peak"
-            yield f"  {chip} {dtype}: ${cost} per exaFLOP ({reached})"
-            yield from sensitivity(row, price)
+        for product in costs.products:
+            yield from _product(product)
         yield ""
-    costs = (
-        {} if not model and not layers(rows) else token_costs(rows, hours, energy, model, context)
-    )
-    if costs:
-        yield from beside_list_prices(costs)
+    if costs.tokens:
+        yield from _beside_list_prices(costs)
         yield ""
-    yield from assumptions(hours, given, energy)
-    if costs:
-        yield from token_assumptions(context)
-        names = [model] if model else [name for _, name, _ in layers(rows)]
-        yield from (f"- {sentence}" for sentence in assumed_shapes(names))
+    yield from _assumptions(costs)
 
 
-def hourly(rows: Sequence[Row], given: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """Return the price of an hour of each chip. Raises UsageError naming those without one."""
-    chips = sorted({str(row["chip"]) for row in rows if row["status"] == "ok"})
-    found = {chip: given.get(chip) or market_rent(chip) for chip in chips}
-    lacking = [chip for chip, price in found.items() if price is None]
-    if lacking:
-        options = " ".join(f"--price {quoted(chip)}=$/H" for chip in lacking)
-        raise UsageError(f"no published price of {', '.join(lacking)}: give one, {options}")
-    return {chip: price for chip, price in found.items() if price is not None}
-
-
-def per_hour(row: Row, price: Estimate, energy: Estimate | None) -> Estimate:
-    """Return the price of an hour of this row's work; without its power, without electricity."""
-    power = row["power_w"]
-    if energy is None or not isinstance(power, (int, float)):
-        return price
-    return with_energy(price, power, energy)
-
-
-def sensitivity(row: Row, price: Estimate) -> Iterator[str]:
-    """Yield what the cost would be at other shares of the peak and ends of the price."""
-    peak = row["peak_tflops"]
-    if not isinstance(peak, (int, float)):
-        return
-    for share in UTILIZATIONS:
-        cost = usd_per_exaflop(price, exactly(peak * share))
+def _product(product: ProductCost) -> Iterator[str]:
+    """Yield the cost of a product as measured, and at other shares of the peak."""
+    reached = f"{dtype_and_size(product.row)}, {significant(product.tflops.value)} TFLOP/s"
+    if product.row["utilization"]:
+        reached += f", {percent(product.row['utilization'])} of the peak"
+    usd = with_interval(product.usd_per_exaflop)
+    yield f"  {product.chip} {product.dtype}: ${usd} per exaFLOP ({reached})"
+    for share, cost in product.usd_at_utilization.items():
         yield f"    at {percent(share)} of the peak ${with_interval(cost)}"
 
 
-def layers(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """Return chip, model and dtype of each group of measured layers."""
-    return sorted(
-        {
-            (str(row["chip"]), str(row["model"]), str(row["dtype"]))
-            for row in rows
-            if row["status"] == "ok"
-            and row["kernel"] in LAYER_KERNELS
-            and row["model"]
-            and row["pass"] == "forward"
-            and not row["stage"]
-        }
-    )
-
-
-def token_costs(
-    rows: Sequence[Row],
-    hours: Mapping[str, Estimate],
-    energy: Estimate | None,
-    model: str | None,
-    context: int | None,
-) -> dict[str, Estimate]:
-    """Return $ per million tokens by a line's name.
-
-    Of one model every number of tokens, of several the cheapest of each, and of each phase.
-    """
-    costs: dict[str, Estimate] = {}
-    for chip, name, dtype in layers(rows):
-        shape = load_models().get(name)
-        if (model and name != model) or shape is None:
-            continue
-        found = measured_layers(rows, name, chip, dtype)
-        by_phase: dict[str, dict[str, Estimate]] = {}
-        for tokens in sorted(found.rows):
-            phase, what = phase_of(tokens, context)
-            rate = step(found, shape, tokens, attention_work(shape, tokens, context)).tokens_per_s
-            price = per_hour(found.rows[tokens], hours[chip], energy)
-            line = f"{name} on {chip}, {dtype}, {what}"
-            by_phase.setdefault(phase, {})[line] = usd_per_million_tokens(price, rate)
-        for here in by_phase.values():
-            cheapest = min(here, key=lambda line: here[line].value)
-            costs.update(here if model else {cheapest: here[cheapest]})
-    if model and not costs:
-        raise UsageError(
-            f"no row of a layer of {model}: measure it with a config like moe-deepseek-v3"
-        )
-    return costs
-
-
-def phase_of(tokens: int, context: int | None) -> tuple[str, str]:
-    """Return the phase of a step and its tokens in words; without attention phases are alike."""
-    several = "s" * (tokens > 1)
-    if context is None:
-        return "any", f"{tokens} token{several}"
-    if tokens <= MOST_DECODE_TOKENS:
-        return "decode", f"decoding {tokens} sequence{several}"
-    return "prefill", f"prefill of {tokens} tokens"
-
-
-def attention_work(model: Model, tokens: int, context: int | None) -> AttentionWork:
-    """Return what attention over a context adds to a step: few tokens decode, many are prompts."""
-    if context is None:
-        return AttentionWork()
-    if tokens <= MOST_DECODE_TOKENS:
-        return decode_attention(model, tokens, context)
-    return prefill_attention(model, tokens, context)
-
-
-def beside_list_prices(costs: Mapping[str, Estimate]) -> Iterator[str]:
+def _beside_list_prices(costs: Costs) -> Iterator[str]:
     """Yield bars of $ per million tokens, of equal length for equal factors."""
     yield "$ per million tokens: computed (█) beside list prices of output tokens (░)"
     yield "each mark is a factor of 1.5; the list prices' dates are in brackets"
-    lines = [(cost.value, with_interval(cost), "█", name) for name, cost in costs.items()]
+    lines = []
+    for cost in costs.tokens:
+        usd = cost.usd_per_million_tokens
+        name = f"{cost.model} on {cost.chip}, {cost.dtype}, {_step(cost)}"
+        lines.append((usd.value, with_interval(usd), "█", name))
     for price in api_prices().values():
         if price.output is not None:
             name = f"{price.item} ({price.date})"
             lines.append((price.output, significant(price.output), "░", name))
     least = min(value for value, *_ in lines)
-    for value, shown, mark, name in sorted(lines):
+    for value, usd_text, mark, name in sorted(lines):
         marks = mark * (1 + round(math.log(value / least) / math.log(1.5)))
-        yield f"  {shown:24} {marks:{BAR}} {name}"
+        yield f"  {usd_text:24} {marks:{BAR}} {name}"
 
 
-def assumptions(
-    hours: Mapping[str, Estimate], given: Mapping[str, Estimate], energy: Estimate | None
-) -> Iterator[str]:
-    """Yield where the prices are from."""
+def _step(cost: TokenCost) -> str:
+    """Return the phase of a step and its tokens in words."""
+    several = "s" * (cost.tokens > 1)
+    if cost.phase is None:
+        return f"{cost.tokens} token{several}"
+    if cost.phase == "decode":
+        return f"decoding {cost.tokens} sequence{several}"
+    return f"prefill of {cost.tokens} tokens"
+
+
+def _assumptions(costs: Costs) -> Iterator[str]:
+    """Yield where the prices are from, what a million tokens have in them, and what was left out."""
     yield "Assumptions"
-    for chip, price in hours.items():
-        if chip in given:
-            yield f"- an hour of {chip} costs ${with_interval(price)}, as given"
-            continue
-        yield f"- an hour of {chip} costs ${with_interval(price)}, the median of these rents:"
-        yield from (f"  - {source}" for source in rent_sources(chip))
-    if energy is None:
+    for hour in costs.hours:
+        text = f"- an hour of {hour.chip} costs ${with_interval(hour.usd)}"
+        if hour.sources:
+            yield f"{text}, the median of these rents:"
+            yield from (f"  - {source}" for source in hour.sources)
+        else:
+            yield f"{text}, as given"
+    if costs.usd_per_kwh is None:
         yield "- electricity is in the price of the hour (--energy-price adds it)"
     else:
-        yield f"- electricity at ${with_interval(energy)} a kWh, for rows whose power was measured"
+        usd = with_interval(costs.usd_per_kwh)
+        yield f"- electricity at ${usd} a kWh, for rows whose power was measured"
+    if costs.tokens:
+        yield from _token_assumptions(costs.context)
+        yield from (f"- {sentence}" for sentence in costs.assumed_shapes)
 
 
-def token_assumptions(context: int | None) -> Iterator[str]:
-    """Yield what a million tokens have in them, and what was left out."""
+def _token_assumptions(context: int | None) -> Iterator[str]:
     yield (
         "- all chips are busy all the time; one step takes so many tokens through all layers: those "
         "of prompts, or in decoding one of each sequence"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
-def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table, the first column left, the others right; cells cannot break out of it."""
-    if not lines:
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)
+) -> str:
+    """Return a table whose columns in `left` are left-aligned, the others right; no rows give no text.
+
+    Cells cannot break out of the table.
+    """
+    if not rows:
         return ""
-    rule = [":--", *["--:"] * (len(header) - 1)]
-    rows = [header, rule, *([escape_markdown(cell) for cell in line] for line in lines)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rule = [":--" if place in left else "--:" for place in range(len(header))]
+    lines = [header, rule, *([escape_markdown(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def escape_markdown(text: str) -> str:

@@ -60,6 +60,12 @@ def test_markdown_escapes_what_would_be_markup():
     )
 
 
+def test_markdown_aligns_as_the_columns_say():
+    columns = [Column("n"), Column("why", "left")]
+    text = exported("markdown", Document([Table(columns, [["1", "so"]])]))
+    assert text == "| n | why |\n| --: | :-- |\n| 1 | so |\n"
+
+
 def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
     records = [["name", "ratio", "known"], ["=1+1", 0.1, True], ["a,b", None, False]]
     text = exported("csv", Document(records=records))

@@ -20,4 +20,5 @@ def _part(block: Block) -> str:
     if isinstance(block, Lines):
         mark = "- " if block.notes else ""
         return "\n".join(f"{mark}{escape_markdown(line)}" for line in block.lines)
-    return markdown_table([column.title for column in block.columns], block.rows)
+    left = [place for place, column in enumerate(block.columns) if column.align == "left"]
+    return markdown_table([column.title for column in block.columns], block.rows, left)
