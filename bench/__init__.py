@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Comparison
-    from bench.api import compare
+    from bench.api import compare, cost, project
     from bench.reporting.report import report
     from bench.results.load import load
 
@@ -17,11 +17,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "Comparison": "bench.analysis.compare",
     "compare": "bench.api",
+    "cost": "bench.api",
     "load": "bench.results.load",
+    "project": "bench.api",
     "report": "bench.reporting.report",
 }
 
-__all__ = ["Comparison", "__version__", "compare", "load", "report"]
+__all__ = ["Comparison", "__version__", "compare", "cost", "load", "project", "report"]
 
 
 if not TYPE_CHECKING:  # to a type checker it would say that every name is there

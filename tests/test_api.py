@@ -1,4 +1,4 @@
-"""`bench.load` and `bench.compare` in a script: the same answers as the command, and cheap to import."""
+"""The functions of `bench` in a script: the same answers as the commands, and cheap to import."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 import bench
 from bench.errors import UsageError
+from bench.results.published import published_folder
 from tests.results.bad_files import sound
 from tests.results.conftest import make_row
 
@@ -138,3 +139,100 @@ def test_it_says_what_the_command_says(files, bench):
 def test_mistakes(files, frames, message):
     with pytest.raises(UsageError, match=message):
         bench.compare(frames(bench.load(files / "a.csv")))
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The published results of an H100."""
+    return bench.load(published_folder() / "nvidia-h100.csv")
+
+
+def test_costs_are_those_of_the_command(published, bench):
+    import bench as package
+
+    costs = package.cost(published, prices={"h100-sxm": (2.0, 3.5)}, context=4096)
+    arguments = ("--price", "h100-sxm=2..3.5", "--context", "4096", "--format", "json")
+    said = json.loads(bench("cost", published_folder() / "nvidia-h100.csv", *arguments).stdout)
+    values = [cost.usd_per_million_tokens.high for cost in costs.tokens]
+    assert values == [cost["usd_per_million_tokens"]["high"] for cost in said["tokens"]]
+    assert len(values) > 2
+    dollars = [product.usd_per_exaflop.low for product in costs.products]
+    assert dollars == [product["usd_per_exaflop"]["low"] for product in said["products"]]
+
+
+def test_electricity_and_one_model_by_frames(published):
+    plain = bench.cost(published, prices={"h100-sxm": 1.0}, model="deepseek-v3")
+    assert not plain.products
+    assert {cost.model for cost in plain.tokens} == {"deepseek-v3"}
+    powered = bench.cost(
+        published.assign(power_w=1000.0),
+        prices={"h100-sxm": 1.0},
+        energy_price=1.0,
+        model="deepseek-v3",
+    )
+    for cost, more in zip(plain.tokens, powered.tokens, strict=True):
+        ratio = more.usd_per_million_tokens.value / cost.usd_per_million_tokens.value
+        assert ratio == pytest.approx(2)
+
+
+def test_projections_of_training_and_inference(published):
+    run = bench.project(
+        "deepseek-v3",
+        chip="h800-sxm",
+        chips=2048,
+        utilization=(0.25, 0.35),
+        tokens=14.8e12,
+        days=60,
+        published=("chip-hours", 2.664e6),
+    )
+    assert run.chip_hours.value == pytest.approx(3_076_059, abs=1)
+    assert run.over_published.value == pytest.approx(run.chip_hours.value / 2.664e6)
+    assert run.chips_for_deadline.value == pytest.approx(run.days.value * 2048 / 60)
+    where = {"chip": "h100-sxm", "chips": 32, "decode": 256}
+    served = bench.project("deepseek-v3", **where, context=4096)
+    assert served == bench.project("deepseek-v3", **where, context=4096, rows=published)
+    assert served.fits is False
+    assert bench.project("deepseek-v3", **where).fits is True
+
+
+ON_H100 = {"model": "deepseek-v3", "chip": "h100-sxm", "chips": 8}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda rows: bench.cost(rows, prices={"h100-sxm": -1}),
+            r"prices\['h100-sxm'\]: expected more",
+        ),
+        (lambda rows: bench.cost(rows, energy_price=(2, 1)), "energy_price: expected LOW..HIGH"),
+        (lambda rows: bench.cost(rows, model="deepseek-v33"), "did you mean 'deepseek-v3'"),
+        (lambda rows: bench.cost(rows, context=0), "context: expected at least 1, got 0"),
+        (lambda rows: bench.cost("a.csv"), r"rows: expected a frame from bench\.load"),
+        (lambda rows: bench.cost(rows[["chip"]]), "rows: lacks"),
+        (lambda rows: bench.cost(rows[rows["m"] == -1]), "no row with a measurement"),
+        (
+            lambda rows: bench.cost(rows.assign(simulated=True)),
+            "rows: .* are of a simulated device",
+        ),
+        (
+            lambda rows: bench.project(**{**ON_H100, "chips": 0}),
+            "chips: expected at least 1, got 0",
+        ),
+        (
+            lambda rows: bench.project(**ON_H100, utilization=1.5),
+            "utilization: expected more than 0",
+        ),
+        (
+            lambda rows: bench.project(**ON_H100, published=("hours", 1)),
+            "published: unknown quantity 'hours'",
+        ),
+        (
+            lambda rows: bench.project(**ON_H100, rows=rows[rows["kernel"] == "matmul"]),
+            "no row of deepseek-v3",
+        ),
+    ],
+)
+def test_mistakes_in_costs_and_projections(published, call, message):
+    with pytest.raises(UsageError, match=message):
+        call(published)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.analysis.estimate import Estimate, exactly
-from bench.kernels.dtypes import DTYPES
 
 Row = Mapping[str, object]
 
@@ -36,20 +35,6 @@ def row_estimate(row: Row, column: str) -> Estimate:
         slow, fast = number(median) / number(high), number(median) / number(low)
         return Estimate(value, value * slow, value * fast)
     return exactly(value)
-
-
-def case_label(row: Row) -> str:
-    """Name a row's case in a few words: dtype and shape."""
-    if "item" in row:
-        return str(row["item"])
-    dtype = str(row["dtype"])
-    short = DTYPES[dtype].short if dtype in DTYPES else dtype
-    if row.get("tokens") is not None:
-        what = row["model"] or f"{row['experts']}x{row['hidden']}x{row['intermediate']}"
-        return f"{short} {what} {row['tokens']} tokens {row['routing'] or ''}".strip()
-    if row.get("m") is not None:
-        return f"{short} {row['m']}×{row['n']}×{row['k']}"
-    return str(row["case_id"])
 
 
 def geometric_mean(estimates: Sequence[Estimate]) -> Estimate | None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.analysis.estimate import Estimate
-from bench.analysis.row_estimates import Row, case_label, geometric_mean, number, row_estimate
+from bench.analysis.row_estimates import Row, geometric_mean, number, row_estimate
 from bench.catalog.prices import api_prices
 from bench.claims.expression import Expression, ExpressionError, Reference
 from bench.claims.load import Claim, Claims
 from bench.errors import UsageError
+from bench.text.naming import dtype_and_size
 
 Verdict = Literal["supported", "refuted", "mixed", "untestable"]
 Outcome = Literal["holds", "fails", "undecided"]
@@ -134,7 +135,7 @@ def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict
     sets = {name: _select(claim.rows[name], rows, columns[name]) for name in needed}
     common = [key for key in sets[needed[0]] if all(key in sets[name] for name in needed)]
     return {
-        case_label(sets[needed[0]][key]): {name: sets[name][key] for name in needed}
+        dtype_and_size(sets[needed[0]][key]): {name: sets[name][key] for name in needed}
         for key in common
     }
 

@@ -38,10 +38,10 @@ def command(
     bench claims my.csv                       the same, with your measurements
     bench claims my-claims.yaml my.csv --format markdown
     """
+    from bench.analysis.evidence import given_rows
     from bench.claims.judge import judge
     from bench.claims.load import chips_named, load_claims
     from bench.cli.claims_output import as_json, as_markdown, print_table
-    from bench.cli.evidence import given_rows
     from bench.results.published import published_rows
 
     results = [name for name in files if name.endswith(".csv") or Path(name).is_dir()]

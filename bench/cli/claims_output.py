@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from bench.analysis.estimate import Estimate
-from bench.claims.judge import CaseFinding, Finding, allowed
+from bench.claims.judge import Finding
 from bench.claims.load import Claims
-from bench.cli.format import UNKNOWN, significant, with_interval
+from bench.claims.wording import (
+    accepted_values,
+    by_sentence,
+    claimed_value,
+    commands_to_measure,
+    evidence,
+    value_range,
+)
+from bench.text.format import with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}
 MOST_CASES = 20
@@ -35,48 +42,14 @@ def print_table(claims: Claims, findings: Iterable[Finding]) -> None:
         table.add_column(no_wrap=True)
         for finding in group:
             verdict = Text(finding.verdict, style=STYLES[finding.verdict])
-            table.add_row(verdict, finding.claim.reading, found(finding), claimed(finding))
+            table.add_row(
+                verdict, finding.claim.reading, value_range(finding), claimed_value(finding)
+            )
         console.print()
         console.print(Text(f"“{said}”", style="bold cyan"))
         console.print(table)
-        for command in to_measure(group):
+        for command in commands_to_measure(group):
             console.print(Text(f"  → {command}", style="cyan"), soft_wrap=True)
-
-
-def to_measure(findings: Iterable[Finding]) -> list[str]:
-    """Return the commands that would make untestable claims testable, each once."""
-    commands = (
-        command
-        for finding in findings
-        if finding.verdict == "untestable"
-        for command in finding.claim.measure
-    )
-    return list(dict.fromkeys(commands))
-
-
-def found(finding: Finding) -> str:
-    """Return the range of the cases' values."""
-    values = [case.estimate.value for case in finding.cases]
-    if not values:
-        return UNKNOWN
-    low, high = significant(min(values)), significant(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
-def claimed(finding: Finding) -> str:
-    """Return the value that was claimed."""
-    if finding.claim.expected is None:
-        return ""
-    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[finding.claim.relation]
-    return f"{relation}{finding.claim.expected:g}"
-
-
-def by_sentence(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Return the findings in order, under the sentence that each reads."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.claim.sentence, []).append(finding)
-    return list(groups.items())
 
 
 def as_markdown(claims: Claims, findings: Iterable[Finding]) -> str:
@@ -88,8 +61,8 @@ def as_markdown(claims: Claims, findings: Iterable[Finding]) -> str:
         lines += [f"{first.by[0].upper()}{first.by[1:]}, {first.on}.", ""]
         lines += ["| read as | verdict | found | claimed |", "|---|---|---|---|"]
         for finding in group:
-            cells = (finding.claim.reading, f"**{finding.verdict}**", found(finding))
-            lines.append(f"| {' | '.join(cells)} | {claimed(finding)} |")
+            cells = (finding.claim.reading, f"**{finding.verdict}**", value_range(finding))
+            lines.append(f"| {' | '.join(cells)} | {claimed_value(finding)} |")
         lines.append("")
         for finding in group:
             lines += [*_details(finding), ""]
@@ -100,7 +73,9 @@ def _details(finding: Finding) -> list[str]:
     claim = finding.claim
     lines = [f"**{claim.id}**: {finding.verdict} ({finding.reason}). {claim.remark}".rstrip(), ""]
     if claim.formula:
-        lines.append(f"`{claim.formula}`, {_band(finding)}. Refuted if {claim.refuted_if}.")
+        lines.append(
+            f"`{claim.formula}`, {accepted_values(finding)}. Refuted if {claim.refuted_if}."
+        )
     if finding.typical:
         lines.append(
             f"Geometric mean over the cases: {with_interval(finding.typical)} (95 %, bootstrap)."
@@ -118,29 +93,6 @@ def _details(finding: Finding) -> list[str]:
     if finding.verdict == "untestable" and claim.measure:
         lines += ["What would have to be measured:", "", "```sh", *claim.measure, "```"]
     return lines
-
-
-def _band(finding: Finding) -> str:
-    low, high = allowed(finding.claim)
-    if math.isinf(high):
-        return f"at least {significant(low)}"
-    if math.isinf(low):
-        return f"at most {significant(high)}"
-    return f"{significant(low, 4)} to {significant(high, 4)}" if low < high else significant(low, 4)
-
-
-def evidence(case: CaseFinding) -> str:
-    """Return who measured the rows of a case, in the order of the formula's sets."""
-    return "; ".join(_origin(row) for row in case.evidence) or UNKNOWN
-
-
-def _origin(row: Any) -> str:
-    if row.get("item"):
-        return f"{row['source']}, {row['source_date']}"
-    who = row["source"] or f"{row['file']}, {row['started_at']}"
-    kind = f"{row['evidence']}, " if row.get("evidence") else ""
-    rate = f"{row['chip']} {significant(row['achieved_tflops'])} TFLOP/s"
-    return f"{rate} ({kind}{row['implementation']}, {who})"
 
 
 def as_json(findings: Iterable[Finding]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -77,6 +78,7 @@ def command(
     from bench.analysis.pairing import COLUMNS
     from bench.cli import compare_output
     from bench.results.sides import load_sides
+    from bench.text.exporters import export
 
     if len(results) == 1:
         raise UsageError(f"{results[0]} against what? name the base and at least one other")
@@ -88,20 +90,17 @@ def command(
             f"{results[0]} has several chips: say which is the base, with --base; "
             f"there are: {', '.join(sides.frames)}"
         )
-    found = compare(
+    comparison = compare(
         sides.frames,
         base=base,
         threshold=threshold,
         same_implementation=same_implementation,
         simulated=simulated,
     )
-    if found.pairs.empty:
-        raise UsageError("\n".join(compare_output.nothing_in_common(found)))
-    if form == "table":
-        compare_output.print_table(found, everything=everything)
-    else:
-        click.echo(compare_output.render(found, form, everything=everything), nl=False)
-    failed = compare_output.failures(found, fail_below, fail_on)
+    if comparison.pairs.empty:
+        raise UsageError("\n".join(compare_output.nothing_in_common(comparison)))
+    export(compare_output.comparison_document(comparison, everything=everything), form, sys.stdout)
+    failed = compare_output.failures(comparison, fail_below, fail_on)
     for line in failed:
         click.echo(f"bench: {line}", err=True)
     return EXIT_FAILED if failed else 0

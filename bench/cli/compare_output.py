@@ -1,17 +1,15 @@
-"""Shows a comparison: as tables on a terminal, as Markdown, CSV and JSON."""
+"""What `bench compare` says: who is faster and at what, the cases, and what was not compared."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.analysis.compare import VERDICTS, Comparison
-from bench.cli.cases import case_name
-from bench.cli.format import UNKNOWN, seconds, significant
-from bench.cli.markdown import escape_markdown, markdown_table
-from bench.results.cells import escaped
+from bench.text.document import Block, Column, Document, Heading, Lines, Table
+from bench.text.format import UNKNOWN, seconds, significant
+from bench.text.naming import case_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,106 +23,90 @@ MOST_UNPAIRED = 8
 # An interval whose ends are so far apart tells nothing that is worth its digits.
 NO_NUMBER = 4.0
 
-# What a narrow terminal does without.
-WIDE = 100
-LESS_NEEDED = ("base", "other", "util ×", "energy ×")
+NARROWEST_NAME = 24
 
-Line = list[str]
-
-
-def print_table(found: Comparison, *, everything: bool) -> None:
-    """Print what a person asks in this order: how much, where, which cases, and what is missing."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-
-    def show(title: str, header: Line, lines: list[Line], folded: int = 0) -> None:
-        if not lines:
-            return
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for number, name in enumerate(header):
-            first = number <= folded
-            table.add_column(
-                name,
-                justify="left" if first else "right",
-                overflow="fold",
-                no_wrap=number != folded,
-                ratio=1 if number == folded else None,
-                min_width=24 if number == folded else None,
-            )
-        for line in lines:
-            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
-        console.print(Text(f"\n{title}", style="bold cyan"))
-        console.print(table)
-
-    narrow = console.width < WIDE
-    for device in found.others:
-        pairs, chosen = _of(found.pairs, device), _shown(found, device, everything)
-        console.print(Text(headline(found, device), style="bold"))
-        show("named sets of cases (geometric means)", *_sets(found, device))
-        show("by kernel, dtype and phase", *_groups(found, device))
-        more = (
-            "" if len(chosen) == len(pairs) else f", the largest of {len(pairs)}; --all for every"
-        )
-        header, cells, _ = _pairs(chosen)
-        places = [n for n, name in enumerate(header) if not narrow or name not in LESS_NEEDED]
-        lines = [[line[n] for n in places] for line in cells]
-        show(f"case by case{more}", [header[n] for n in places], lines)
-    for line in notes(found, everything=everything):
-        console.print(Text(line, style="dim"))
+# What Comparison has as frames, in the order of the JSON output.
+FRAMES = ("sets", "groups", "pairs", "unpaired", "left_out")
 
 
-def render(found: Comparison, form: str, *, everything: bool) -> str:
-    """Return the comparison as Markdown, CSV or JSON."""
-    if form == "json":
-        return as_json(found) + "\n"
-    if form == "csv":
-        return as_csv(found)
-    return as_markdown(found, everything=everything)
+def comparison_document(comparison: Comparison, *, everything: bool) -> Document:
+    """Return the comparison for every format; `everything` lists all pairs and unpaired cases."""
+    return Document(
+        blocks=_blocks(comparison, everything),
+        records=_pair_records(comparison),
+        data=lambda: {
+            "base": comparison.base,
+            "others": comparison.others,
+            "threshold": comparison.threshold,
+            **{name: _records(getattr(comparison, name)) for name in FRAMES},
+        },
+    )
 
 
-def headline(found: Comparison, device: str) -> str:
+def _blocks(comparison: Comparison, everything: bool) -> Iterator[Block]:
+    """Yield what a person asks in this order: how much, where, which cases, and what is missing."""
+    for device in comparison.others:
+        yield Heading(headline(comparison, device))
+        sets, groups = _of(comparison.sets, device), _of(comparison.groups, device)
+        names = [f"{row['set']}: {row['meaning']}" for _, row in sets.iterrows()]
+        yield _means("named sets of cases (geometric means)", "set", names, sets)
+        names = [
+            " ".join(filter(None, (row["kernel"], row["dtype"], row["phase"])))
+            for _, row in groups.iterrows()
+        ]
+        yield _means("by kernel, dtype and phase", "kernel", names, groups)
+        yield _cases(comparison, device, everything)
+    yield Lines(notes(comparison, everything=everything), notes=True)
+
+
+def _pair_records(comparison: Comparison) -> Iterator[Sequence[object]]:
+    """Yield the column names, then one record per pair."""
+    yield ["base", *comparison.pairs.columns]
+    known = comparison.pairs.notna()
+    for row in _records(comparison.pairs.astype(object).where(known, None)):
+        yield [comparison.base, *row.values()]
+
+
+def headline(comparison: Comparison, device: str) -> str:
     """Return one sentence: who against whom, over how many cases."""
-    count = len(_of(found.pairs, device))
+    count = len(_of(comparison.pairs, device))
     return (
-        f"{device} against {found.base}: {count} case{'s' * (count != 1)} of both; "
+        f"{device} against {comparison.base}: {count} case{'s' * (count != 1)} of both; "
         f"a ratio above 1 means {device} is faster"
     )
 
 
-def nothing_in_common(found: Comparison) -> list[str]:
+def nothing_in_common(comparison: Comparison) -> list[str]:
     """Return why there is no pair."""
-    return ["the files have no case in common:", *notes(found, everything=False)]
+    return ["the files have no case in common:", *notes(comparison, everything=False)]
 
 
-def failures(found: Comparison, below: float | None, verdicts: Sequence[str]) -> list[str]:
+def failures(comparison: Comparison, below: float | None, verdicts: Sequence[str]) -> list[str]:
     """Return a line for each pair that meets a condition under which the command is to fail.
 
     `below` counts where the interval does not reach one: what may be chance is no failure.
     """
     lines = []
-    for row in _records(found.pairs):
+    for row in _records(comparison.pairs):
         slow = below is not None and row["ratio"] < below and not row["high"] >= 1
         if slow or row["verdict"] in verdicts:
-            text = f"{case_name(row)}: {row['verdict']}, {_ratio(row)} of {found.base}"
+            text = f"{case_name(row)}: {row['verdict']}, {_ratio(row)} of {comparison.base}"
             lines.append(f"{row['device']}: {text}")
     return lines
 
 
-def notes(found: Comparison, *, everything: bool) -> list[str]:
+def notes(comparison: Comparison, *, everything: bool) -> list[str]:
     """Return what was not compared and why, and what the figures mean."""
     lines = []
-    for _, row in found.left_out.iterrows():
+    for _, row in comparison.left_out.iterrows():
         lines.append(f"{row['label']}: {row['rows']} rows left out: {row['reason']}")
-    for (side, reason), part in found.unpaired.groupby(["side", "reason"], sort=False):
+    for (side, reason), part in comparison.unpaired.groupby(["side", "reason"], sort=False):
         lines.append(f"{side}: {len(part)} cases without a partner: {reason}")
         names = [case_name(row) for row in _records(part)] if everything else []
         lines += [f"  {name}" for name in names]
         if not everything and len(part) <= MOST_UNPAIRED:
             lines += [f"  {case_name(row)}" for row in _records(part)]
-    origin = found.pairs["interval_from"].value_counts()
+    origin = comparison.pairs["interval_from"].value_counts()
     said = [
         f"{origin[name]} from {text}"
         for name, text in (("rounds", "their rounds"), ("rows", "the rows' own"))
@@ -134,46 +116,8 @@ def notes(found: Comparison, *, everything: bool) -> list[str]:
         said.append(f"{origin['nothing']} unknown, and so undecided")
     if said:
         lines.append(f"95 % intervals: {', '.join(said)}")
-        lines.append(f"differences below {found.threshold:.3g} do not matter (--threshold)")
+        lines.append(f"differences below {comparison.threshold:.3g} do not matter (--threshold)")
     return lines
-
-
-def as_markdown(found: Comparison, *, everything: bool) -> str:
-    """Return tables for a pull request."""
-    parts = []
-    for device in found.others:
-        parts.append(f"### {escape_markdown(headline(found, device))}")
-        parts.append(markdown_table(*_sets(found, device)[:2]))
-        parts.append(markdown_table(*_groups(found, device)[:2]))
-        parts.append(markdown_table(*_pairs(_shown(found, device, everything))[:2]))
-    parts.append(
-        "\n".join(f"- {escape_markdown(line)}" for line in notes(found, everything=everything))
-    )
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def as_csv(found: Comparison) -> str:
-    """Return the pairs, a line each; no text is one that a spreadsheet computes."""
-    pairs = found.pairs.copy()
-    pairs.insert(0, "base", found.base)
-    for name in pairs.columns:
-        if pairs[name].dtype.kind not in "iufb":
-            texts = pairs[name].astype(object)
-            pairs[name] = [escaped(value) if isinstance(value, str) else value for value in texts]
-    text: str = pairs.to_csv(index=False, lineterminator="\r\n")
-    return text
-
-
-def as_json(found: Comparison) -> str:
-    """Return everything; unknown is null."""
-    tables = ("sets", "groups", "pairs", "unpaired", "left_out")
-    data = {
-        "base": found.base,
-        "others": list(found.others),
-        "threshold": found.threshold,
-        **{name: [_plain(row) for row in _records(getattr(found, name))] for name in tables},
-    }
-    return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -181,37 +125,26 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain_value(value) for name, value in row.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool)) else None
-
-
 def _of(frame: pd.DataFrame, device: str) -> pd.DataFrame:
     part: pd.DataFrame = frame[(frame["device"] == device).to_numpy(bool)]
     return part
 
 
-def _shown(found: Comparison, device: str, everything: bool) -> pd.DataFrame:
+def _listed(comparison: Comparison, device: str, everything: bool) -> pd.DataFrame:
     """Return the pairs to be listed, from the worst ratio to the best."""
-    pairs = _of(found.pairs, device).sort_values("ratio", kind="stable")
+    pairs = _of(comparison.pairs, device).sort_values("ratio", kind="stable")
     if everything or len(pairs) <= MOST_PAIRS:
         return cast("pd.DataFrame", pairs)
     middle = slice(MOST_PAIRS // 2, -MOST_PAIRS // 2)
-    shown: pd.DataFrame = pairs.drop(index=pairs.index[middle])
-    return shown
+    ends: pd.DataFrame = pairs.drop(index=pairs.index[middle])
+    return ends
 
 
-def _sets(found: Comparison, device: str) -> tuple[Line, list[Line], int]:
-    header = ["set", "cases", "ratio", "95 %", "range", "expected", "verdicts"]
-    lines = [
+def _means(title: str, first: str, names: Sequence[str], means: pd.DataFrame) -> Table:
+    """Return geometric means, one row per name: a named set, or a kernel, dtype and phase."""
+    rows = [
         [
-            f"{row['set']}: {row['meaning']}",
+            name,
             str(row["cases"]),
             significant(row["ratio"]),
             _interval(row),
@@ -219,31 +152,25 @@ def _sets(found: Comparison, device: str) -> tuple[Line, list[Line], int]:
             _known(row["expected"]),
             _counts(row),
         ]
-        for _, row in _of(found.sets, device).iterrows()
+        for name, (_, row) in zip(names, means.iterrows(), strict=True)
     ]
-    return header, lines, 0
+    titles = ("cases", "ratio", "95 %", "range", "expected", "verdicts")
+    return Table([_name_column(first), *map(Column, titles)], rows, title, STYLES)
 
 
-def _groups(found: Comparison, device: str) -> tuple[Line, list[Line], int]:
-    header = ["kernel", "cases", "ratio", "95 %", "range", "expected", "verdicts"]
-    lines = [
-        [
-            " ".join(filter(None, (row["kernel"], row["dtype"], row["phase"]))),
-            str(row["cases"]),
-            significant(row["ratio"]),
-            _interval(row),
-            f"{significant(row['least'])}–{significant(row['most'])}",
-            _known(row["expected"]),
-            _counts(row),
-        ]
-        for _, row in _of(found.groups, device).iterrows()
+def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
+    """Return the pairs to be listed, without columns in which nothing is known."""
+    total, chosen = len(_of(comparison.pairs, device)), _listed(comparison, device, everything)
+    columns = [
+        _name_column("case"),
+        Column("base", optional=True),
+        Column("other", optional=True),
+        *(Column(title) for title in ("ratio", "95 %", "expected")),
+        Column("util ×", optional=True),
+        Column("energy ×", optional=True),
+        Column("verdict"),
     ]
-    return header, lines, 0
-
-
-def _pairs(pairs: pd.DataFrame) -> tuple[Line, list[Line], int]:
-    header = ["case", "base", "other", "ratio", "95 %", "expected", "util ×", "energy ×", "verdict"]
-    lines = [
+    rows = [
         [
             _case(row),
             seconds(row["time_base_s"]),
@@ -255,11 +182,25 @@ def _pairs(pairs: pd.DataFrame) -> tuple[Line, list[Line], int]:
             _known(row["energy_ratio"]),
             str(row["verdict"]),
         ]
-        for _, row in pairs.iterrows()
+        for _, row in chosen.iterrows()
     ]
-    empty = [n for n in (6, 7) if all(line[n] == UNKNOWN for line in lines)]
-    keep = [n for n in range(len(header)) if n not in empty]
-    return [header[n] for n in keep], [[line[n] for n in keep] for line in lines], 0
+    may_be_empty = ("util ×", "energy ×")
+    kept = [
+        n
+        for n, column in enumerate(columns)
+        if column.title not in may_be_empty or any(row[n] != UNKNOWN for row in rows)
+    ]
+    more = "" if len(chosen) == total else f", the largest of {total}; --all for every"
+    return Table(
+        [columns[n] for n in kept],
+        [[row[n] for n in kept] for row in rows],
+        f"case by case{more}",
+        STYLES,
+    )
+
+
+def _name_column(title: str) -> Column:
+    return Column(title, "left", wraps=True, min_width=NARROWEST_NAME)
 
 
 def _case(row: Any) -> str:

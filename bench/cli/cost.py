@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -26,12 +27,21 @@ import click
     metavar="N",
     help="Count attention over N tokens: of a prompt, or before the next token.",
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What is written to standard output.",
+)
 def command(
     results: tuple[Path, ...],
     prices: tuple[str, ...],
     energy_price: str | None,
     model: str | None,
     context: int | None,
+    form: str,
 ) -> None:
     """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
 
@@ -39,12 +49,14 @@ def command(
     bench cost results/published/nvidia-h100.csv --model deepseek-v3 --context 4096
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
     """
+    from bench.analysis.evidence import given_rows
+    from bench.analysis.pricing import price_rows
     from bench.analysis.rents import parse_estimate, parse_prices
     from bench.catalog.chips import load_chips
     from bench.catalog.models import get_model
-    from bench.cli.cost_text import cost_report
-    from bench.cli.evidence import given_rows
+    from bench.cli.cost_output import cost_document
     from bench.errors import UsageError
+    from bench.text.exporters import export
 
     if not results:
         raise click.UsageError("name a result file, such as results/published/nvidia-h100.csv")
@@ -56,5 +68,5 @@ def command(
     known = dict.fromkeys([*(str(row["chip"]) for row in rows), *load_chips()])
     usd_per_hour = parse_prices(prices, known)
     energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
-    for line in cost_report(rows, usd_per_hour, energy, model, context):
-        click.echo(line)
+    costs = price_rows(rows, usd_per_hour, usd_per_kwh=energy, model=model, context=context)
+    export(cost_document(costs), form, sys.stdout)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.cli.format import percent
-from bench.cli.table import case_text
+from bench.text.format import percent
+from bench.text.naming import dtype_and_variant
 
 Row = Mapping[str, object]
 
@@ -37,7 +37,7 @@ def device_lines(
         f"{percent(relative[slowest] - 1, 1)} over the median device in {len(found.spreads)} "
         f"case{'s' * (len(found.spreads) > 1)}",
         f"devices: they differ by {percent(found.spreads[widest], 1)} at most, in "
-        f"{case['kernel']} {case_text(case, shapes)}",
+        f"{case['kernel']} {dtype_and_variant(case, shapes.get(widest, widest))}",
     ]
     if len(relative) <= LISTED:
         each = (f"{device}: {percent(value, 1)}" for device, value in sorted(relative.items()))

@@ -2,76 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from bench.measure.protocol import BackendDescription
+    from bench.text.document import Table
 
 Line = tuple[str, ...]
-Listing = tuple[Line, list[Line]]
 
 
-def backends() -> Listing:
+def backends() -> Table:
     """Return the backends, whether each has a device here, and why not."""
     lines: list[Line] = []
-    for found in _described():
-        if found.unavailable is not None:
-            lines.append((found.name, "not available", found.unavailable))
+    for backend in _described():
+        if backend.unavailable is not None:
+            lines.append((backend.name, "not available", backend.unavailable))
         else:
-            versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-            lines.append((found.name, f"{len(found.devices)} device(s)", versions))
-    return ("backend", "state", "detail"), lines
+            versions = ", ".join(f"{name} {version}" for name, version in backend.versions.items())
+            lines.append((backend.name, f"{len(backend.devices)} device(s)", versions))
+    return _table(["backend", "state", "detail"], lines)
 
 
-def devices() -> Listing:
+def devices() -> Table:
     """Return every device of every backend that can be used."""
     lines: list[Line] = []
-    for found in _described():
-        for device in found.devices:
+    for backend in _described():
+        for device in backend.devices:
             memory = f"{device.memory_bytes / 2**30:.0f} GiB" if device.memory_bytes else "–"
             name = f"{device.name} (simulated)" if device.simulated else device.name
-            lines.append((found.name, str(device.index), name, memory, device.runtime or "–"))
-    return ("backend", "index", "device", "memory", "runtime"), lines
+            lines.append((backend.name, str(device.index), name, memory, device.runtime or "–"))
+    return _table(["backend", "index", "device", "memory", "runtime"], lines)
 
 
-def implementations() -> Listing:
+def implementations() -> Table:
     """Return each backend's implementations of each kernel, best first."""
     lines: list[Line] = []
-    for found in _described():
-        if found.unavailable is not None:
-            lines.append((found.name, "–", f"not available: {found.unavailable}"))
-        for kernel, names in found.implementations.items():
-            lines.append((found.name, kernel, ", ".join(names) or "none"))
-    return ("backend", "kernel", "implementations, best first"), lines
+    for backend in _described():
+        if backend.unavailable is not None:
+            lines.append((backend.name, "–", f"not available: {backend.unavailable}"))
+        for kernel, names in backend.implementations.items():
+            lines.append((backend.name, kernel, ", ".join(names) or "none"))
+    return _table(["backend", "kernel", "implementations, best first"], lines)
 
 
-def kernels() -> Listing:
+def kernels() -> Table:
     """Return the kernels and their parameters; plug-ins that do not load, with the reason."""
     from bench import plugins
 
-    found = plugins.load_all(plugins.KERNELS)
+    plugged = plugins.load_all(plugins.KERNELS)
     lines: list[Line] = [
         (name, ", ".join(kernel.parameter_names()), _first_line(kernel.__doc__))
-        for name, kernel in found.loaded.items()
+        for name, kernel in plugged.loaded.items()
     ]
-    lines += [(name, "–", f"not available: {reason}") for name, reason in found.broken.items()]
-    return ("kernel", "parameters", "what it is"), lines
+    lines += [(name, "–", f"not available: {reason}") for name, reason in plugged.broken.items()]
+    return _table(["kernel", "parameters", "what it is"], lines)
 
 
-def configs() -> Listing:
+def configs() -> Table:
     """Return the configs that `bench run NAME` knows."""
     from bench.config.load import shipped_configs
 
-    return ("config", "what it measures"), list(shipped_configs().items())
+    return _table(["config", "what it measures"], list(shipped_configs().items()))
 
 
-def models() -> Listing:
+def models() -> Table:
     """Return the models whose layer shapes are known."""
     from bench.catalog.models import load_models
-    from bench.cli.format import UNKNOWN
+    from bench.text.format import UNKNOWN
 
     lines: list[Line] = []
     for name, model in load_models().items():
@@ -81,13 +82,13 @@ def models() -> Listing:
         )
         experts = f"{model.experts}, top-{model.top_k}"
         lines.append((name, model.name, size, experts))
-    return ("model", "title", "parameters / active", "experts"), lines
+    return _table(["model", "title", "parameters / active", "experts"], lines)
 
 
-def chips() -> Listing:
+def chips() -> Table:
     """Return the chips whose peak rates are known."""
     from bench.catalog.chips import load_chips
-    from bench.cli.format import significant
+    from bench.text.format import significant
 
     lines: list[Line] = []
     for name, chip in load_chips().items():
@@ -95,10 +96,10 @@ def chips() -> Listing:
         lines.append(
             (name, chip.title, significant(limits.peak_tflops), significant(limits.peak_gbps, 4))
         )
-    return ("chip", "title", "bf16 TFLOP/s", "GB/s"), lines
+    return _table(["chip", "title", "bf16 TFLOP/s", "GB/s"], lines)
 
 
-LISTS: dict[str, Callable[[], Listing]] = {
+LISTS: dict[str, Callable[[], Table]] = {
     "backends": backends,
     "kernels": kernels,
     "implementations": implementations,
@@ -116,20 +117,10 @@ def command(what: str) -> None:
 
     WHAT is backends, kernels, implementations, configs, chips, models or devices.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from bench.text.document import Document
+    from bench.text.exporters import export
 
-    header, lines = LISTS[what]()
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for number, title in enumerate(header):
-        table.add_column(title, overflow="fold", no_wrap=number == 0)
-    for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    if not lines:
-        console.print("none")
+    export(Document(blocks=[LISTS[what]()]), "table", sys.stdout)
 
 
 def _described() -> list[BackendDescription]:
@@ -139,6 +130,14 @@ def _described() -> list[BackendDescription]:
     found, worker = describe_all(list(plugins.registered(plugins.BACKENDS)))
     worker.discard()
     return found
+
+
+def _table(titles: Sequence[str], rows: Sequence[Line]) -> Table:
+    """Return a table of text: the names in the first column never wrap."""
+    from bench.text.document import Column, Table
+
+    columns = [Column(title, "left", wraps=place > 0) for place, title in enumerate(titles)]
+    return Table(columns, rows, gap=2, if_empty="none")
 
 
 def _first_line(text: str | None) -> str:

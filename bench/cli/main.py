@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 import bench
-from bench.cli.format import printable
 from bench.errors import BenchError, InputWarning, one_of
+from bench.text.format import printable
 
 # Each command is imported when it is called for: `bench --help` costs what click costs.
 COMMANDS = {

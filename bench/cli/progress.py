@@ -11,11 +11,11 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bench.cli.format import duration, seconds, significant
 from bench.cli.table import half_width
 from bench.measure.crew import Job
 from bench.measure.launcher import Rank
 from bench.measure.supervisor import Row
+from bench.text.format import duration, seconds, significant
 
 
 class Prefixed(io.TextIOBase):

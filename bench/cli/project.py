@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from bench.errors import UsageError, one_of
+
+if TYPE_CHECKING:
+    from bench.analysis.estimate import Estimate
+    from bench.analysis.inference import InferencePlan
+    from bench.analysis.training import TrainingPlan
 
 
 @click.command("project")
@@ -67,23 +78,78 @@ import click
     type=click.IntRange(1),
     help="Inference: bytes of keys and values a token; without, by the model's shape.",
 )
-def command(**options: object) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What is written to standard output.",
+)
+def command(model: str, chip: str, results: tuple[str, ...], form: str, **options: Any) -> None:
     """Project the training or inference of MODEL, with every assumption listed.
 
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
     bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 64 --context 4096
     """
+    from bench.analysis.evidence import given_rows
+    from bench.analysis.inference import InferenceProjection, project_inference
+    from bench.analysis.training import TrainingProjection, project_training
     from bench.catalog.chips import get_chip
     from bench.catalog.models import get_model
-    from bench.cli.evidence import given_rows
-    from bench.cli.project_text import Asked, inference_lines, training_lines
+    from bench.cli.project_output import projection_document
     from bench.results.published import published_rows
+    from bench.text.exporters import export
 
-    asked = Asked(**options)  # type: ignore[arg-type]
-    model, chip = get_model(asked.model), get_chip(asked.chip)
-    rows = given_rows(asked.results) if asked.results else published_rows({chip.id})
-    inference = asked.prefill is not None or asked.decode is not None
-    lines = (inference_lines if inference else training_lines)(asked, model, chip, rows)
-    for line in lines:
-        click.echo(line)
+    shape, device = get_model(model), get_chip(chip)
+    rows = given_rows(results) if results else published_rows({device.id})
+    projection: TrainingProjection | InferenceProjection
+    if options["prefill"] is not None or options["decode"] is not None:
+        projection = project_inference(model, shape, device, _inference_plan(options), rows)
+    else:
+        projection = project_training(model, shape, device, _training_plan(options), rows)
+    export(projection_document(projection), form, sys.stdout)
+
+
+def _inference_plan(options: Mapping[str, Any]) -> InferencePlan:
+    from bench.analysis.inference import InferencePlan
+
+    names = ("chips", "dtype", "prefill", "decode", "context", "kv_bytes")
+    return InferencePlan(**{name: options[name] for name in names})
+
+
+def _training_plan(options: Mapping[str, Any]) -> TrainingPlan:
+    """Return the options that are about training. Raises UsageError naming one that is no number."""
+    from bench.analysis.rents import parse_estimate
+    from bench.analysis.training import TrainingPlan
+
+    utilization, tokens, published = (
+        options[name] for name in ("utilization", "tokens", "published")
+    )
+    return TrainingPlan(
+        chips=options["chips"],
+        dtype=options["dtype"],
+        tokens=parse_estimate(tokens, "--tokens").value if tokens else None,
+        utilization=(
+            None if utilization is None else parse_estimate(utilization, "--utilization", most=1.0)
+        ),
+        efficiency=parse_estimate(options["efficiency"], "--efficiency", most=1.0),
+        deadline_days=options["days"],
+        sequence=options["sequence"],
+        attention_width=options["attention_width"],
+        causal=options["attention"] == "causal",
+        published=_published(published) if published else None,
+    )
+
+
+def _published(option: str) -> tuple[str, Estimate]:
+    """Parse WHAT=VALUE. Raises UsageError."""
+    from bench.analysis.rents import parse_estimate
+    from bench.analysis.training import QUANTITIES
+
+    name, equals, text = option.partition("=")
+    if not equals or name not in QUANTITIES:
+        expected = one_of(name, QUANTITIES)
+        raise UsageError(f"--published: expected WHAT=VALUE, got {option!r}{expected}")
+    return name, parse_estimate(text, f"--published {name}")

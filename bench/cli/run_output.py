@@ -19,7 +19,7 @@ MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample", "check")
 def announce(request: Request, console: Console, verbose: bool) -> None:
     """Say what is about to be measured, and on what."""
     from bench.catalog.models import assumed_shapes
-    from bench.cli.format import duration
+    from bench.text.format import duration
 
     devices = {job.device.index: job.device for job in request.jobs}
     first = next(iter(devices.values()))

@@ -8,14 +8,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.cases import case_name, case_shape
-from bench.cli.format import UNKNOWN, percent, printable, seconds, significant
-from bench.cli.markdown import escape_markdown, markdown_table
-from bench.cli.table import half_width, status_text, variant_text
+from bench.cli.table import half_width, status_text
 from bench.errors import UsageError
-from bench.kernels.dtypes import DTYPES
+from bench.kernels.dtypes import short_dtype
 from bench.results.columns import BY_NAME, Column, Row
 from bench.results.rows import frame_rows
+from bench.text.format import UNKNOWN, percent, printable, seconds, significant
+from bench.text.markdown import escape_markdown, markdown_table
+from bench.text.naming import case_name, case_shape, variant, with_stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +80,7 @@ class Page:
         """The rows by kernel, dtype and pass; a kernel's sections follow each other."""
         found: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
-            dtype = DTYPES[str(row["dtype"])].short if row["dtype"] in DTYPES else str(row["dtype"])
-            key = (str(row["kernel"]), dtype, str(row["pass"] or ""))
+            key = (str(row["kernel"]), short_dtype(str(row["dtype"])), str(row["pass"] or ""))
             found.setdefault(key, []).append(row)
         kernels = list(dict.fromkeys(key[0] for key in found))
         ordered = sorted(found, key=lambda key: kernels.index(key[0]))
@@ -187,7 +186,7 @@ def notes(page: Page) -> list[str]:
         remark = row["error"] if failed else row["warnings"]
         if remark:
             key = (str(row["status"]) if failed else "warning", str(remark))
-            found.setdefault(key, []).append(_full_name(row))
+            found.setdefault(key, []).append(with_stage(case_name(row), row))
     lines = []
     for (kind, remark), names in found.items():
         others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
@@ -214,22 +213,15 @@ def _device(row: Row) -> str:
 
 def _case(row: Row, before: Row | None) -> str:
     """Return the case; a stage that follows its case goes without its name."""
-    stage = f"{row['stage']}" if row["stage"] else ""
-    if stage and before is not None and _same_case(row, before):
-        return f"  {stage}"
-    text = variant_text(row, case_shape(row))
-    return printable(f"{text}, {stage}" if stage else text)
+    if row["stage"] and before is not None and _same_case(row, before):
+        return f"  {row['stage']}"
+    return printable(with_stage(variant(row, case_shape(row)), row))
 
 
 def _same_case(row: Row, other: Row) -> bool:
     return all(
         row[name] == other[name] for name in ("run_id", "case_id", "implementation", "device_index")
     )
-
-
-def _full_name(row: Row) -> str:
-    stage = f", {row['stage']}" if row["stage"] else ""
-    return f"{case_name(row)}{stage}"
 
 
 def _chosen(name: str) -> Shown:

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.statistics import TOO_NOISY
-from bench.cli.format import UNKNOWN, percent, seconds, significant
-from bench.kernels.dtypes import DTYPES
+from bench.text.format import UNKNOWN, percent, seconds, significant
+from bench.text.naming import dtype_and_variant, with_stage
 
 Row = Mapping[str, object]
 
@@ -36,27 +36,9 @@ def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
             if row["kernel"] == kernel:
                 device = [str(row["device_index"])] if several_devices else []
                 stage = row.get("stage")
-                name = f"   {stage}" if stage else f" {case_text(row, shapes)}"
+                name = f"   {stage}" if stage else f" {dtype_and_variant(row, _shape(row, shapes))}"
                 table.add_row(name, *device, *measured_cells(row), status_text(row))
     return table
-
-
-def case_text(row: Row, shapes: Mapping[str, str]) -> str:
-    """Return dtype and shape, and the implementation where it says something."""
-    dtype = str(row["dtype"])
-    short = DTYPES[dtype].short if dtype in DTYPES else dtype
-    return f"{short} {variant_text(row, shapes.get(str(row['case_id']), str(row['case_id'])))}"
-
-
-def variant_text(row: Row, shape: str) -> str:
-    """Return what tells a row from others of its kernel and dtype."""
-    parts = [
-        shape,
-        "hot" if row["cache"] == "hot" else "",
-        "graph" if row["timing"] == "graph" else "",
-        "" if row["implementation"] in ("torch", "best", None) else f"({row['implementation']})",
-    ]
-    return " ".join(part for part in parts if part)
 
 
 def measured_cells(row: Row) -> list[str]:
@@ -105,8 +87,8 @@ def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
     lines = []
     shared = Counter(text for row in rows for text in _warnings(row))
     for row in rows:
-        stage = f", {row['stage']}" if row.get("stage") else ""
-        name = f"{row['kernel']} {case_text(row, shapes)}{stage}"
+        case = dtype_and_variant(row, _shape(row, shapes))
+        name = with_stage(f"{row['kernel']} {case}", row)
         if row["status"] != "ok":
             lines.append(f"{row['status']}: {name}: {row['error']}")
         elif own := [text for text in _warnings(row) if shared[text] == 1]:
@@ -123,3 +105,8 @@ def _warnings(row: Row) -> list[str]:
     """Return a row's warnings; one that is not ok says what went wrong instead."""
     text = row.get("warnings") if row["status"] == "ok" else None
     return str(text).split("; ") if text else []
+
+
+def _shape(row: Row, shapes: Mapping[str, str]) -> str:
+    case_id = str(row["case_id"])
+    return shapes.get(case_id, case_id)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.kernels.base import Kernel
-from bench.kernels.dtypes import DTYPES
+from bench.kernels.dtypes import DTYPES, short_dtype
 
 
 def canonical_json(value: Any) -> str:
@@ -29,8 +29,7 @@ def case_id(kernel: str, dtype: str, parameters: Mapping[str, Any]) -> str:
     not change the identifiers of existing cases.
     """
     digest = hashlib.sha256(canonical_json([kernel, parameters]).encode()).hexdigest()
-    short = DTYPES[dtype].short if dtype in DTYPES else dtype
-    return f"{kernel}-{short}-{digest[:10]}"
+    return f"{kernel}-{short_dtype(dtype)}-{digest[:10]}"
 
 
 @dataclass(frozen=True)

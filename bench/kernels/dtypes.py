@@ -97,3 +97,8 @@ def quantize(values: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
         spacing = np.where(np.abs(values) < 2, np.float32(0.5), np.float32(1))
         values[...] = np.rint(values / spacing) * spacing
     return values
+
+
+def short_dtype(name: str) -> str:
+    """Return `bf16` for `bfloat16`; a name that is no known dtype stays as it is."""
+    return DTYPES[name].short if name in DTYPES else name

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from bench.claims.judge import Finding
 from bench.claims.load import Claims
-from bench.cli.claims_output import by_sentence, claimed, evidence, found, to_measure
+from bench.claims.wording import (
+    by_sentence,
+    claimed_value,
+    commands_to_measure,
+    evidence,
+    value_range,
+)
 from bench.reporting.figure import Section, Table
 
 # How many cases' evidence a line names; `bench claims --format markdown` has all of it.
@@ -28,13 +34,13 @@ def claims_section(claims: Claims, findings: Iterable[Finding]) -> Section:
 
 
 def _line(finding: Finding) -> tuple[str, ...]:
-    words = (finding.verdict, finding.claim.reading, found(finding), claimed(finding))
+    words = (finding.verdict, finding.claim.reading, value_range(finding), claimed_value(finding))
     return (*words, _grounds(finding))
 
 
 def _grounds(finding: Finding) -> str:
     """Return the reason of a verdict with what it comes from, or what would settle the claim."""
-    commands = to_measure([finding])
+    commands = commands_to_measure([finding])
     if commands:
         return f"{finding.reason}; to measure it: {' ; '.join(commands)}"
     known = [evidence(case) for case in finding.cases if case.evidence]

@@ -107,9 +107,9 @@ def _heading(names: list[str]) -> str:
 
 
 def _claims(name: str, paths: Iterable[Path | str], simulated: bool) -> Section:
+    from bench.analysis.evidence import given_rows
     from bench.claims.judge import judge
     from bench.claims.load import chips_named, load_claims
-    from bench.cli.evidence import given_rows
     from bench.reporting.claims import claims_section
     from bench.results.published import published_rows
 

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.pairing import KEY, usable
-from bench.cli.cases import case_name
 from bench.errors import UsageError
-from bench.kernels.dtypes import DTYPES
+from bench.kernels.dtypes import short_dtype
+from bench.text.naming import case_name, layer_name
 
 # A page with more rows than this is too slow for a browser, and nobody reads it.
 MOST_ROWS = 20_000
@@ -77,13 +77,8 @@ def kernel_names(rows: pd.DataFrame) -> pd.Series:
 def layer_names(rows: pd.DataFrame) -> pd.Series:
     """Return each layer's model, or else its shape, and over how many devices it is spread."""
     return pd.Series(
-        [_layer_name(row) for row in rows.to_dict("records")], rows.index, dtype="object"
+        [layer_name(row) for row in rows.to_dict("records")], rows.index, dtype="object"
     )
-
-
-def short_dtype(name: str) -> str:
-    """Return bf16 for bfloat16, and what is no dtype as it is."""
-    return DTYPES[name].short if name in DTYPES else name
 
 
 def as_json(rows: pd.DataFrame) -> dict[str, Any]:
@@ -94,11 +89,3 @@ def as_json(rows: pd.DataFrame) -> dict[str, Any]:
     plain = plain.where(plain.notna(), None)
     text = json.dumps(plain.to_numpy().tolist(), default=str)
     return {"columns": shown, "rows": json.loads(text)}
-
-
-def _layer_name(row: Mapping[Any, Any]) -> str:
-    model = row["model"]
-    if not isinstance(model, str):
-        model = f"{row['experts']}×{row['hidden']}×{row['intermediate']}"
-    spread = row["expert_parallel"]
-    return model if pd.isna(spread) or spread == 1 else f"{model}/{spread}"

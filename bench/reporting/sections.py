@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.analysis.compare import Comparison
-from bench.cli.format import percent
 from bench.reporting.charts.bars import effectiveness_bars, energy, stage_profiles
 from bench.reporting.charts.rates import matmul_rates, moe_rates
 from bench.reporting.charts.roofline import rooflines
@@ -16,6 +15,7 @@ from bench.reporting.charts.utilization import heat_maps
 from bench.reporting.figure import Section, Table
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.results.sides import Samples
+from bench.text.format import percent
 
 
 def sections(

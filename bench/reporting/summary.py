@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.cli.cases import case_shape
-from bench.cli.format import percent, significant
-from bench.reporting.rows import measured, short_dtype
+from bench.kernels.dtypes import short_dtype
+from bench.reporting.rows import measured
 from bench.reporting.theme import colours, shapes, sides
+from bench.text.format import percent, significant
+from bench.text.naming import case_shape
 
 CONDITIONS = (
     ("backend", "backend"),

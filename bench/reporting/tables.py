@@ -10,9 +10,9 @@ import pandas as pd
 from bench.analysis.compare import VERDICTS, Comparison
 from bench.analysis.statistics import TOO_NOISY
 from bench.backend import TOLERATED_EXCESS
-from bench.cli.cases import case_name
-from bench.cli.format import percent, seconds, significant
 from bench.reporting.figure import Table
+from bench.text.format import percent, seconds, significant
+from bench.text.naming import case_name
 
 Show = Callable[[float], str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -213,6 +214,35 @@ def test_sizes_that_are_not_published_are_counted_and_said_to_be(invoke):
 def test_project_mistakes(invoke, arguments, message):
     write(invoke, "simulated.csv", make_row(simulated=True))
     assert message in " ".join(invoke(*arguments, status=2).split())
+
+
+def test_costs_for_other_programs(invoke):
+    arguments = ("cost", H100, "--price", "h100-sxm=2.99", "--context", "4096")
+    data = json.loads(invoke(*arguments, "--format", "json"))
+    product = next(each for each in data["products"] if each["dtype"] == "bfloat16")
+    assert product["usd_per_exaflop"]["value"] == pytest.approx(0.961, abs=5e-4)
+    assert product["row"]["file"] == str(H100)
+    at_half = product["usd_at_utilization"]["0.5"]["value"]
+    assert at_half == pytest.approx(2.99e6 / 3600 / (989.5 * 0.5), rel=1e-3)
+    assert {each["phase"] for each in data["tokens"]} == {"prefill", "decode"}
+    assert data["hours"] == [
+        {"chip": "h100-sxm", "usd": {"value": 2.99, "low": 2.99, "high": 2.99}, "sources": []}
+    ]
+    assert (data["context"], data["usd_per_kwh"]) == (4096, None)
+
+
+def test_projections_for_other_programs(invoke):
+    arguments = ("--tokens", "14.8e12", "--utilization", "0.25..0.35", "--days", "60")
+    data = json.loads(invoke(*RUN, *arguments, "--format", "json"))
+    assert data["chip_hours"]["value"] == pytest.approx(3_076_059, abs=1)
+    assert data["plan"]["deadline_days"] == 60
+    assert data["over_published"] is None
+    assert any("parallel efficiency 1" in text for text in data["assumptions"])
+    on = ("project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "32")
+    served = json.loads(invoke(*on, "--decode", "256", "--context", "4096", "--format", "json"))
+    assert served["fits"] is False
+    assert served["cache_gb"] == pytest.approx(73.69, abs=0.01)
+    assert [each["phase"] for each in served["phases"]] == ["decode"]
 
 
 @pytest.mark.parametrize("command", [("cost", "missing.csv"), ("project", "x", *RUN[2:])])

@@ -7,9 +7,10 @@ import json
 import altair as alt
 import pandas as pd
 
+from bench.kernels.dtypes import short_dtype
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, layer_names, measured, short_dtype
+from bench.reporting.rows import best, layer_names, measured
 
 PHASES = ("decode", "prefill")
 

@@ -7,10 +7,10 @@ import math
 import altair as alt
 import pandas as pd
 
-from bench.cli.format import significant
 from bench.reporting import theme
 from bench.reporting.figure import Figure
 from bench.reporting.rows import measured
+from bench.text.format import significant
 
 # More labels than these would lie upon each other; the lines' tooltips say the same.
 MOST_LABELS = 4

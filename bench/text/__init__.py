@@ -1,0 +1,1 @@
+"""How results read: formats of numbers, names of cases, tables and their exporters."""

@@ -1,0 +1,27 @@
+"""Writes the data of a document as JSON (RFC 8259)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from bench.text.document import Document
+
+
+def write(document: Document, stream: TextIO) -> None:
+    """Write the data; JSON has neither infinity nor NaN, so both become null."""
+    text = json.dumps(_plain(document.data()), indent=2, allow_nan=False, ensure_ascii=False)
+    stream.write(f"{text}\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value  # a scalar of NumPy
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool)) else None

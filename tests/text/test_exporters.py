@@ -1,0 +1,94 @@
+"""The same document in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from bench.text.document import Column, Document, Heading, Lines, Table
+from bench.text.exporters import EXPORTERS, export
+
+COLUMNS = [Column("case", "left", wraps=True), Column("time", optional=True), Column("verdict")]
+ROWS = [["a|b", "1 ms", "same"], ["<c>", "2 ms", "slower"]]
+
+
+def exported(form: str, document: Document) -> str:
+    stream = io.StringIO()
+    export(document, form, stream)
+    return stream.getvalue()
+
+
+def blocks():
+    yield Heading("x_1 against `y`")
+    yield Table(COLUMNS, ROWS, title="cases", styles={"slower": "red"})
+    yield Table(COLUMNS, [], title="never seen")
+    yield Lines(["one note"], notes=True)
+
+
+@pytest.mark.parametrize(("width", "times"), [("80", False), ("120", True)])
+def test_a_terminal_gets_what_its_width_has_room_for(monkeypatch, width, times):
+    monkeypatch.setenv("COLUMNS", width)
+    shown = exported("table", Document(blocks()))
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert lines[:3] == ["x_1 against `y`", "", "cases"]
+    assert ("1 ms" in shown) == ("time" in shown) == times
+    assert lines[-1] == "one note"
+    assert "never seen" not in shown
+
+
+def test_lines_that_other_programs_may_read_are_not_wrapped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    line = "word " * 30
+    assert exported("table", Document([Lines([line])])) == f"{line}\n"
+
+
+def test_an_empty_table_may_say_so():
+    shown = exported("table", Document([Table(COLUMNS, [], if_empty="none")]))
+    assert [line.split() for line in shown.splitlines()] == [["case", "verdict"], ["none"]]
+
+
+def test_markdown_escapes_what_would_be_markup():
+    assert exported("markdown", Document(blocks())) == (
+        "### x_1 against \\`y\\`\n\n"
+        "| case | time | verdict |\n| :-- | --: | --: |\n"
+        "| a\\|b | 1 ms | same |\n| &lt;c&gt; | 2 ms | slower |\n\n"
+        "- one note\n"
+    )
+
+
+def test_markdown_aligns_as_the_columns_say():
+    columns = [Column("n"), Column("why", "left")]
+    text = exported("markdown", Document([Table(columns, [["1", "so"]])]))
+    assert text == "| n | why |\n| --: | :-- |\n| 1 | so |\n"
+
+
+def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
+    records = [["name", "ratio", "known"], ["=1+1", 0.1, True], ["a,b", None, False]]
+    text = exported("csv", Document(records=records))
+    header, first, second = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["name", "ratio", "known"]
+    assert not first[0].startswith("=") and first[1:] == ["0.1", "True"]
+    assert second == ["a,b", "", "False"]
+
+
+def test_json_has_null_for_what_it_cannot_say():
+    data = {"a": (1, float("nan"), np.float64("inf")), "b": np.int64(3), "c": {"d": None, 5: "µ"}}
+    text = exported("json", Document(data=lambda: data))
+    assert json.loads(text) == {"a": [1, None, None], "b": 3, "c": {"d": None, "5": "µ"}}
+    assert "µ" in text
+
+
+def test_only_the_chosen_format_is_computed():
+    def fail():
+        raise AssertionError("not asked for")
+        yield
+
+    for form in EXPORTERS:
+        parts = {"blocks": fail(), "records": fail(), "data": lambda: next(fail())}
+        wanted = {"csv": "records", "json": "data"}.get(form, "blocks")
+        parts.pop(wanted)
+        exported(form, Document(**parts))
