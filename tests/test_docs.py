@@ -204,25 +204,33 @@ def test_the_scripts_of_the_api_run(tmp_path, monkeypatch):
         (tmp_path / f"{chip}.csv").write_bytes(sound(*rows))
     monkeypatch.chdir(tmp_path)
     scripts = blocks((ROOT / "docs" / "api.md").read_text(encoding="utf-8"), "python")
-    assert len(scripts) == 3
+    assert len(scripts) == 5
+    (tmp_path / "results").symlink_to(ROOT / "results")
     names: dict[str, object] = {}
     for script in scripts:
         exec(script, names)
     assert len(names["times"]) == 4
     assert list(names["found"].others) == ["b"]
+    assert names["costs"].tokens and names["run"].days and names["served"].phases
     assert "in units of b" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert {path.suffix for path in names["pictures"]} == {".svg"}
 
 
 def test_the_api_page_names_everything():
+    import dataclasses
     import inspect
 
     import bench
+    from bench.analysis.inference import InferenceProjection
+    from bench.analysis.pricing import Costs
+    from bench.analysis.training import TrainingProjection
 
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    fields = bench.Comparison.__dataclass_fields__
+    answers = (bench.Comparison, Costs, TrainingProjection, InferenceProjection)
+    fields = [field.name for answer in answers for field in dataclasses.fields(answer)]
     parameters = {
         *inspect.signature(bench.compare).parameters,
+        *inspect.signature(bench.cost).parameters,
         *inspect.signature(bench.load).parameters,
         *inspect.signature(bench.report).parameters,
     }

@@ -25,6 +25,9 @@ NO_NUMBER = 4.0
 
 NARROWEST_NAME = 24
 
+# Narrower terminals go without times, and ratios of utilization and energy.
+WIDE = 100
+
 # What Comparison has as frames, in the order of the JSON output.
 FRAMES = ("sets", "groups", "pairs", "unpaired", "left_out")
 
@@ -56,7 +59,7 @@ def _blocks(comparison: Comparison, everything: bool) -> Iterator[Block]:
         ]
         yield _means("by kernel, dtype and phase", "kernel", names, groups)
         yield _cases(comparison, device, everything)
-    yield Lines(notes(comparison, everything=everything), notes=True)
+    yield Lines(notes(comparison, everything=everything), role="notes")
 
 
 def _pair_records(comparison: Comparison) -> Iterator[Sequence[object]]:
@@ -163,11 +166,11 @@ def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
     total, chosen = len(_of(comparison.pairs, device)), _listed(comparison, device, everything)
     columns = [
         _name_column("case"),
-        Column("base", optional=True),
-        Column("other", optional=True),
+        Column("base", from_width=WIDE),
+        Column("other", from_width=WIDE),
         *(Column(title) for title in ("ratio", "95 %", "expected")),
-        Column("util ×", optional=True),
-        Column("energy ×", optional=True),
+        Column("util ×", from_width=WIDE),
+        Column("energy ×", from_width=WIDE),
         Column("verdict"),
     ]
     rows = [

@@ -60,6 +60,8 @@ def command(
     from bench.results.columns import NAMES
     from bench.results.load import load
     from bench.results.rows import frame_rows
+    from bench.text.exporters import export
+    from bench.text.exporters.terminal import width_of
 
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")
@@ -79,10 +81,9 @@ def command(
         sys.stdout.writelines(lines)
         return 0
     page = show_output.Page(results, frame, len(loaded), names, everything=everything)
-    if form == "markdown":
-        click.echo(show_output.as_markdown(page), nl=False)
-    else:
-        show_output.print_table(page)
+    if form == "table":
+        show_output.check_room(page, width_of(sys.stdout))
+    export(show_output.page_document(page), form, sys.stdout)
     return 0
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.table import half_width, status_text
 from bench.errors import UsageError
 from bench.kernels.dtypes import short_dtype
-from bench.results.columns import BY_NAME, Column, Row
+from bench.results.columns import BY_NAME, Row
+from bench.results.columns import Column as ResultColumn
 from bench.results.rows import frame_rows
+from bench.text.document import Column, Continued, Document, Lines, Sections
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
-from bench.text.markdown import escape_markdown, markdown_table
 from bench.text.naming import case_name, case_shape, variant, with_stage
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ class Page:
         ordered = sorted(found, key=lambda key: kernels.index(key[0]))
         return {printable(" ".join(filter(None, key))): found[key] for key in ordered}
 
-    def columns(self, width: int | None = None) -> list[Shown]:
-        """Return the columns behind the case; of the usual ones those that say anything."""
+    @cached_property
+    def columns(self) -> list[Shown]:
+        """The columns behind the case; of the usual ones those that say anything."""
         if self.names:
             return [_chosen(name) for name in self.names]
         apart = [
@@ -95,70 +97,35 @@ class Page:
             for shown in TELLING_APART
             if len({shown.text(row) for row in self.rows} - {UNKNOWN}) > 1
         ]
-        usual = [
-            shown
-            for shown in USUAL
-            if (width is None or width >= shown.from_width)
-            and any(shown.text(row) != UNKNOWN for row in self.rows)
-        ]
+        usual = [shown for shown in USUAL if any(shown.text(row) != UNKNOWN for row in self.rows)]
         return [*apart, *usual]
 
 
-def print_table(page: Page) -> None:
-    """Print what was measured on what, the sections, and the remarks."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    columns = page.columns(console.width)
-    _check_room(page, columns, console.width)
-    first, *more = headlines(page)
-    console.print(Text(first, style="bold"))
-    for line in more:
-        console.print(Text(line, style="dim"))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("" if page.names else "case", overflow="fold", ratio=None if page.names else 1)
-    for shown in columns:
-        table.add_column(
-            shown.title,
-            justify="left" if shown.is_text else "right",
-            overflow="fold",
-            no_wrap=not shown.is_text,
-        )
-    for title, rows in page.sections.items():
-        heading = Text(title, style="bold cyan")
-        if not page.names:
-            table.add_row(heading)
-        before: Row | None = None
-        for row in rows:
-            cells = [Text(printable(shown.text(row))) for shown in columns]
-            if page.names:
-                first_cell = heading if before is None else Text()
-            else:
-                first_cell = Text(f" {_case(row, before)}")
-                cells[-1] = status_text(row)
-            table.add_row(first_cell, *cells)
-            before = row
-    if page.rows:
-        console.print(table)
-    for line in notes(page):
-        console.print(Text(line, style="dim"))
-
-
-def as_markdown(page: Page) -> str:
-    """Return a table a section, for a pull request."""
-    columns = page.columns()
-    parts = [escape_markdown(line) for line in headlines(page)]
-    for title, rows in page.sections.items():
-        header = [shown.title for shown in columns]
-        lines = [[shown.text(row) for shown in columns] for row in rows]
-        if not page.names:
-            header = ["case", *header]
-            lines = [[_case(row, None), *line] for row, line in zip(rows, lines, strict=True)]
-        parts += [f"### {escape_markdown(title)}", markdown_table(header, lines)]
-    parts.append("\n".join(f"- {escape_markdown(line)}" for line in notes(page)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+def page_document(page: Page) -> Document:
+    """Return what was measured on what, the rows in sections, and the remarks."""
+    columns = page.columns
+    shown = [
+        Column(each.title, "left" if each.is_text else "right", each.is_text, None, each.from_width)
+        for each in columns
+    ]
+    if not page.names:
+        shown.insert(0, Column("case", "left", wraps=True))
+    sections = {
+        title: [
+            [*_first(page, row, before), *(printable(each.text(row)) for each in columns)]
+            for row, before in zip(rows, [None, *rows], strict=False)
+        ]
+        for title, rows in page.sections.items()
+    }
+    statuses = () if page.names else map(status_text, page.rows)
+    styles = {status.plain: str(status.style) for status in statuses}
+    return Document(
+        blocks=[
+            Lines(headlines(page), role="lead"),
+            Sections(shown, sections, title_column=bool(page.names), styles=styles),
+            Lines(notes(page), role="notes"),
+        ]
+    )
 
 
 def headlines(page: Page) -> list[str]:
@@ -211,11 +178,14 @@ def _device(row: Row) -> str:
     return ", ".join(filter(None, (where, str(row["host"] or ""), *versions, when)))
 
 
-def _case(row: Row, before: Row | None) -> str:
-    """Return the case; a stage that follows its case goes without its name."""
+def _first(page: Page, row: Row, before: Row | None) -> list[str | Continued]:
+    """Return the cell of the case; with columns of one's own there is none."""
+    if page.names:
+        return []
+    full = printable(with_stage(variant(row, case_shape(row)), row))
     if row["stage"] and before is not None and _same_case(row, before):
-        return f"  {row['stage']}"
-    return printable(with_stage(variant(row, case_shape(row)), row))
+        return [Continued(full, printable(str(row["stage"])))]
+    return [full]
 
 
 def _same_case(row: Row, other: Row) -> bool:
@@ -230,7 +200,7 @@ def _chosen(name: str) -> Shown:
     return Shown(name, partial(_value, name, column), is_text=is_text)
 
 
-def _value(name: str, column: Column | None, row: Row) -> str:
+def _value(name: str, column: ResultColumn | None, row: Row) -> str:
     """Return a value as people read it: spans with a unit, moments to the second, four digits."""
     value: Any = row[name]
     if value is None:
@@ -248,14 +218,14 @@ def _whole(value: object) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def _check_room(page: Page, columns: Sequence[Shown], width: int) -> None:
-    """Refuse a table that would be squeezed until nobody can read it."""
+def check_room(page: Page, width: int) -> None:
+    """Raise UsageError where columns of one's own would be squeezed until nobody can read them."""
     needed = NARROWEST_TEXT
-    for shown in columns if page.names else ():
+    for shown in page.columns if page.names else ():
         longest = max([len(shown.title), *(len(shown.text(row)) for row in page.rows)])
         needed += 1 + (min(longest, NARROWEST_TEXT) if shown.is_text else longest)
     if needed > width:
         raise UsageError(
-            f"--columns: these {len(columns)} need {needed} characters a line, and there are {width}: "
+            f"--columns: these {len(page.columns)} need {needed} characters a line, and there are {width}: "
             "name fewer, widen the window, or take --format csv"
         )

@@ -11,15 +11,15 @@ from typing import Literal, TypeAlias
 class Column:
     """A column of a table: its title, its alignment, and how it behaves on a terminal.
 
-    Columns that wrap give way where a line is too narrow, down to `min_width` characters. `optional` columns
-    are left out on narrow terminals.
+    Columns that wrap give way where a line is too narrow, down to `min_width` characters. Terminals with
+    fewer columns than `from_width` go without this one.
     """
 
     title: str
     align: Literal["left", "right"] = "right"
     wraps: bool = False
     min_width: int | None = None
-    optional: bool = False
+    from_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """A cell about the same thing as the one above it; where they are aligned, `rest` says enough."""
+
+    full: str
+    rest: str
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Rows under titles, with the same columns throughout: one table on a terminal, several in Markdown.
+
+    On a terminal a title has a line of its own, or with `title_column` a column before the others.
+    """
+
+    columns: Sequence[Column]
+    sections: Mapping[str, Sequence[Sequence[str | Continued]]]
+    title_column: bool = False
+    styles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Heading:
     """A sentence above what belongs to it."""
 
@@ -47,13 +68,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text as they are; notes explain what stands above them."""
+    """Lines of text: as they are, as a lead whose first line counts most, or as notes at the end."""
 
     lines: Sequence[str]
-    notes: bool = False
+    role: Literal["plain", "lead", "notes"] = "plain"
 
 
-Block: TypeAlias = Heading | Table | Lines
+Block: TypeAlias = Heading | Table | Sections | Lines
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 
-def markdown_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)
-) -> str:
-    """Return a table whose columns in `left` are left-aligned, the others right; no rows give no text.
-
-    Cells cannot break out of the table.
-    """
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table, the first column left, the others right; cells cannot break out of it."""
     if not rows:
         return ""
-    rule = [":--" if place in left else "--:" for place in range(len(header))]
+    rule = [":--", *["--:"] * (len(header) - 1)]
     lines = [header, rule, *([escape_markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

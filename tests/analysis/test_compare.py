@@ -308,7 +308,7 @@ def test_groups_by_kernel_dtype_and_phase():
         "phase": "decode",
         "pass": "forward",
     }
-    rows = [row(1), row(2), row(3, **layer)]
+    rows = [row(1, half=0.001), row(2, half=0.001), row(3, half=0.001, **layer)]
     found = compare({"a": frame(*rows), "b": frame(*rows)})
     assert found.groups[["kernel", "phase", "cases"]].values.tolist() == [
         ["matmul", "", 2],

@@ -8,10 +8,7 @@ import json
 
 import pytest
 
-from bench.measure.protocol import Outcome
-from bench.measure.run import pyperf_run
 from bench.results.published import published_folder
-from bench.results.samples import SamplesFile, samples_path
 from bench.results.writer import ResultFile
 from tests.results.conftest import make_failed_row, make_row
 
@@ -101,19 +98,25 @@ def test_the_same_chip_twice_is_called_by_its_file(files, invoke):
     assert "after against a" in invoke("compare", "a.csv", "after.csv")
 
 
-def test_samples_beside_the_files_are_used(tmp_path, invoke):
+def test_rounds_are_used(tmp_path, invoke):
     for name, factor in (("a", 1.0), ("b", 2.0)):
         row = slower(make_row(64, chip=name), factor)
+        medians = [row["time_median_s"] * (1 + 0.001 * place) for place in range(-4, 5)]
+        row |= {"rounds": 9, "round_medians_s": " ".join(f"{median:.9g}" for median in medians)}
         with ResultFile.create(tmp_path / f"{name}.csv") as file:
             file.append(row)
-        values = [row["time_median_s"] * (1 + 0.001 * place) for place in range(-10, 11)]
-        outcome = Outcome("ok", values_s=values, warm_ups=[], metadata={"loops": 1})
-        samples = SamplesFile(samples_path(tmp_path / f"{name}.csv"), keep=False)
-        samples.add("case", [pyperf_run("case", row, outcome)])
-        samples.write()
     shown = invoke("compare", "a.csv", "b.csv")
-    assert "95 % intervals: 1 from their samples" in shown
+    assert "95 % intervals: 1 from their rounds" in shown
     assert "slower" in shown
+
+
+def test_a_file_from_before_there_were_rounds_is_of_single_visits(tmp_path, invoke):
+    for name, factor in (("a", 1.0), ("b", 1.05)):
+        row = slower(make_row(64, chip=name), factor)
+        row |= {"rounds": None, "round_medians_s": None}
+        with ResultFile.create(tmp_path / f"{name}.csv") as file:
+            file.append(row)
+    assert "1 undecided" in invoke("compare", "a.csv", "b.csv")
 
 
 def test_the_published_results_compare_on_the_first_day(invoke):

@@ -213,7 +213,7 @@ def test_samples_of_two_rows_are_nobodys(rows, sides):
 
 
 def test_effectiveness_is_what_compare_says(rows, sides):
-    found = compare(sides.frames, samples=sides.samples)
+    found = compare(sides.frames)
     (figure,) = effectiveness_bars(found, rows)
     drawn = {row["what"]: row for row in data_of(figure) if "what" in row}
     assert drawn.keys() == set(found.sets["set"])

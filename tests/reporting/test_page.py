@@ -42,7 +42,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def comparison(sides):
-    return compare(sides.frames, samples=sides.samples)
+    return compare(sides.frames)
 
 
 @pytest.fixture(scope="module")

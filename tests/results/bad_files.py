@@ -15,7 +15,8 @@ from tests.results.conftest import make_row
 
 Change = Callable[[bytes], bytes]
 
-LATE = [column.name for column in COLUMNS if column.late]
+# Without the rounds a row is one of a single visit, which is another thing: see test_compare.
+LATE = [column.name for column in COLUMNS if column.late and column.group != "time"]
 
 
 def sound(*rows: dict) -> bytes:

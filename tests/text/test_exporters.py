@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.text.document import Column, Document, Heading, Lines, Table
+from bench.text.document import Column, Continued, Document, Heading, Lines, Sections, Table
 from bench.text.exporters import EXPORTERS, export
 
-COLUMNS = [Column("case", "left", wraps=True), Column("time", optional=True), Column("verdict")]
+COLUMNS = [Column("case", "left", wraps=True), Column("time", from_width=100), Column("verdict")]
 ROWS = [["a|b", "1 ms", "same"], ["<c>", "2 ms", "slower"]]
 
 
@@ -26,7 +27,7 @@ def blocks():
     yield Heading("x_1 against `y`")
     yield Table(COLUMNS, ROWS, title="cases", styles={"slower": "red"})
     yield Table(COLUMNS, [], title="never seen")
-    yield Lines(["one note"], notes=True)
+    yield Lines(["one note"], role="notes")
 
 
 @pytest.mark.parametrize(("width", "times"), [("80", False), ("120", True)])
@@ -60,10 +61,46 @@ def test_markdown_escapes_what_would_be_markup():
     )
 
 
-def test_markdown_aligns_as_the_columns_say():
-    columns = [Column("n"), Column("why", "left")]
-    text = exported("markdown", Document([Table(columns, [["1", "so"]])]))
-    assert text == "| n | why |\n| --: | :-- |\n| 1 | so |\n"
+def sections():
+    rows = [["layer 16", "1 ms"], [Continued("layer 16, gate", "gate"), "2 ms"]]
+    columns = [Column("case", "left", wraps=True), Column("time")]
+    return Sections(columns, {"moe_layer bf16": rows, "matmul bf16": [["64×64", "3 ms"]]})
+
+
+def test_sections_are_one_table_on_a_terminal():
+    lines = exported("table", Document([sections()])).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "case           time",
+        "moe_layer bf16",
+        " layer 16      1 ms",
+        "   gate        2 ms",
+        "matmul bf16",
+        " 64×64         3 ms",
+    ]
+
+
+def test_titles_of_sections_may_have_a_column():
+    block = replace(sections(), title_column=True)
+    lines = exported("table", Document([block])).splitlines()
+    assert [line.split() for line in lines] == [
+        ["case", "time"],
+        ["moe_layer", "bf16", "layer", "16", "1", "ms"],
+        ["gate", "2", "ms"],
+        ["matmul", "bf16", "64×64", "3", "ms"],
+    ]
+
+
+def test_sections_are_tables_in_markdown_and_each_cell_says_everything():
+    assert exported("markdown", Document([sections()])) == (
+        "### moe_layer bf16\n\n| case | time |\n| :-- | --: |\n"
+        "| layer 16 | 1 ms |\n| layer 16, gate | 2 ms |\n\n"
+        "### matmul bf16\n\n| case | time |\n| :-- | --: |\n| 64×64 | 3 ms |\n"
+    )
+
+
+def test_a_lead_is_paragraphs_in_markdown():
+    assert exported("markdown", Document([Lines(["a", "b"], role="lead")])) == "a\n\nb\n"
+    assert exported("table", Document([Lines(["a", "b"], role="lead")])) == "a\nb\n"
 
 
 def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
