@@ -1,6 +1,6 @@
 """The worker process: imports the backends and visits cases, one at a time.
 
-Started as `python -m bench.measure.worker REQUEST_FD ANSWER_FD PARENT_PID`. It may crash, hang or
+Started by WorkerProcess with the arguments REQUEST_FD ANSWER_FD PARENT_PID. It may crash, hang or
 run out of memory: whatever happens here costs one case, and the supervisor writes it down.
 """
 
@@ -34,6 +34,7 @@ from bench.measure.protocol import (
     measure_from_json,
     outcome_to_json,
 )
+from bench.measure.python import code_identity
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
 
@@ -56,7 +57,8 @@ class Worker:
         self._started_s = time.time() - psutil.Process().create_time()
 
     def serve(self) -> None:
-        """Answer every request in turn."""
+        """Tell whose code this is, then answer every request in turn."""
+        self._send({"message": "hello", "code": code_identity()})
         while line := self._requests.readline():
             request = decode(line)
             if request["request"] == "describe":
@@ -192,7 +194,3 @@ def main() -> None:
         Worker(requests, answers).serve()
     # Straight out: a library's clean-up at exit must not hang or crash a run that is done.
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
