@@ -30,7 +30,8 @@ ProgressHandler = Callable[[str, list[float]], None]
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
 LOG_TAIL_BYTES = 4096
-START = "from bench.measure.worker import main; main()"
+# The processors are counted before anything can load torch.
+START = "import bench.processors; from bench.measure.worker import main; main()"
 
 
 class WorkerDied(Exception):
