@@ -160,7 +160,11 @@ def against_published(run: Training, option: str) -> str:
     """Return the line that holds a projected quantity against what was published of it."""
     known = {"tokens-per-s": run.tokens_per_s, "days": run.days, "chip-hours": run.chip_hours}
     name, equals, text = option.partition("=")
-    if not equals or name not in known:
+    if not equals:
+        raise UsageError(
+            f"--published: expected WHAT=VALUE, got {option!r}; WHAT is one of {', '.join(known)}"
+        )
+    if name not in known:
         raise UsageError(f"--published: expected WHAT=VALUE, got {option!r}{one_of(name, known)}")
     projected = known[name]
     if projected is None:
