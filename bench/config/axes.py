@@ -91,7 +91,8 @@ class Block:
         """Add an axis with the numbers of tokens of serving phases."""
         unknown = [value for value in values if not isinstance(value, str) or value not in PHASES]
         for value in unknown:
-            text = f"unknown phase {value!r}{one_of(str(value), PHASES)}"
+            named = isinstance(value, str)
+            text = f"unknown phase {value!r}{one_of(value if named else '', PHASES)}"
             problems.append(self._source.complain(path, text))
         if not unknown and self._known("tokens", path, problems):
             tokens = (count for value in values for count in PHASES[value])
@@ -144,8 +145,11 @@ class Block:
             return
         known = load_models()
         for value in values:
-            if not isinstance(value, str) or value not in known:
-                text = f"unknown model {value!r}{one_of(str(value), known)}"
+            if not isinstance(value, str):
+                text = f"expected the name of a model, got {value!r}"
+                problems.append(self._source.complain(path, text))
+            elif value not in known:
+                text = f"unknown model {value!r}{one_of(value, known)}"
                 problems.append(self._source.complain(path, text))
 
     def cases(self, problems: list[str]) -> Iterator[Case]:

@@ -25,6 +25,7 @@ import psutil
 from bench import plugins
 from bench.backend import Backend, Finding
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
+from bench.measure.border import checked_devices, checked_priority, checked_texts
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -75,18 +76,21 @@ class Worker:
             backend = self._backend(name)
             reason = backend.unavailable()
             if reason is not None:
-                return BackendDescription(name, reason)
+                return BackendDescription(name, str(reason))
             return BackendDescription(
                 name,
                 None,
-                priority=backend.priority,
-                devices=tuple(backend.devices()),
-                versions=backend.versions(),
+                priority=checked_priority(backend),
+                devices=checked_devices(backend),
+                versions=checked_texts(backend.versions(), f"versions() of backend {name}"),
                 implementations={
-                    kernel: backend.implementations(kernel) for kernel in plugins.kernels()
+                    kernel: checked_texts(
+                        backend.implementations(kernel), f"implementations() of backend {name}"
+                    )
+                    for kernel in plugins.kernels()
                 },
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return BackendDescription(name, _sentence(error))
 
     def diagnose(self, name: str) -> list[Finding]:

@@ -21,9 +21,18 @@ def load(block: str, measurement: str = "{}"):
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (f"{MODEL}, model: [[deepseek-v3]], tokens: 16", "model: unknown model ['deepseek-v3']"),
-        (f"{MODEL}, model: {{a: b}}, tokens: 16", "model: unknown model {'a': 'b'}"),
-        (f"{MODEL}, model: deepseek-v3, phase: [[decode]]", "phase: unknown phase ['decode']"),
+        (
+            f"{MODEL}, model: [[deepseek-v3]], tokens: 16",
+            "model: expected the name of a model, got ['deepseek-v3']",
+        ),
+        (
+            f"{MODEL}, model: {{a: b}}, tokens: 16",
+            "model: expected the name of a model, got {'a': 'b'}",
+        ),
+        (
+            f"{MODEL}, model: deepseek-v3, phase: [[decode]]",
+            "phase: unknown phase ['decode']; known: decode, prefill",
+        ),
         (f"{MODEL}, model: deepseek-v3, phase: {{a: b}}", "phase: unknown phase {'a': 'b'}"),
         (
             "kernel: moe_gate, dtype: float32, hidden: 64, experts: 8, top_k: 2, tokens: 4294967296",
