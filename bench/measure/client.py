@@ -204,7 +204,7 @@ def how_it_ended(returncode: int) -> str:
     except ValueError:
         name = f"signal {-returncode}"
     if name == "SIGKILL":
-        return "the worker was killed (SIGKILL), as the kernel does when memory runs out"
+        return "the worker was killed (SIGKILL): by the kernel if memory ran out, or by somebody"
     return f"the worker died of {name}"
 
 
