@@ -15,11 +15,13 @@ import psutil
 import torch
 
 from backends import cpu_doctor
+from backends.cpu_openmp import binding_variables, bound_processors
 from backends.cpu_peak import CpuPeak, cpu_peak
 from backends.cpu_topology import cpu_topology
 from backends.torch.device import TorchBackend
 from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Telemetry
+from bench.processors import PROCESSORS
 
 # Far beyond any cache that a core could keep to itself, small enough for a laptop.
 BANDWIDTH_BYTES = 256 << 20
@@ -33,7 +35,8 @@ class CpuBackend(TorchBackend):
     device_type: ClassVar[str] = "cpu"
 
     def __init__(self) -> None:
-        self._topology = cpu_topology()
+        bound = bound_processors()
+        self._topology = cpu_topology(cpus=PROCESSORS & bound if bound else None)
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(self._topology.usable_cores)
 
@@ -92,7 +95,17 @@ class CpuBackend(TorchBackend):
 
     def telemetry(self, device: Device) -> CpuTelemetry:
         """Return a reader of the kernel's own sensors."""
-        return CpuTelemetry()
+        return CpuTelemetry(self._binding())
+
+    def _binding(self) -> str | None:
+        """Return a sentence if OpenMP keeps torch's threads on fewer processors than the process may use."""
+        used = len(self._topology.cpus)
+        if used == len(PROCESSORS):
+            return None
+        return (
+            f"{binding_variables()} binds all threads to {used} of {len(PROCESSORS)} processors: "
+            "unset it to measure them all"
+        )
 
     def diagnose(self) -> list[Finding]:
         """Return the measured peaks, and which instructions the processor refuses."""
@@ -154,6 +167,9 @@ def launch_seconds() -> float:
 class CpuTelemetry:
     """Reads counters before and after, so that nothing runs beside what is timed."""
 
+    def __init__(self, remark: str | None = None) -> None:
+        self._remark = remark
+
     def start(self) -> None:
         """Reset the peak of the resident memory and note the energy counters."""
         # Where the kernel does not let the peak be reset, it counts from the worker's start.
@@ -174,6 +190,7 @@ class CpuTelemetry:
             clock_mhz=_clock_mhz(),
             temperature_c=_temperature_c(),
             memory_peak_bytes=_peak_resident_bytes(),
+            remark=self._remark,
         )
 
 

@@ -10,14 +10,15 @@ import ctypes
 import hashlib
 import os
 import platform
-import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from backends.cache_folder import cache_folder
+from backends.cache_folder import cache_folder, read_own, write_own
+from backends.cpu_openmp import loaded_openmp
 from backends.cpu_topology import cpu_topology
 from bench.errors import Unsupported
 
@@ -25,6 +26,8 @@ SOURCE = Path(__file__).with_name("cpu_moe_kernel.c")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512_bf16")
 # Linked without -ffast-math: there it would make the whole process round denormals to zero.
 COMPILE = ("-c", "-O3", "-ffast-math", "-fPIC", "-fopenmp")
+COMPILE_TIMEOUT_S = 120.0
+LARGEST_BYTES = 1 << 24
 
 
 def native_missing() -> str | None:
@@ -46,42 +49,101 @@ def native_library() -> ctypes.CDLL:
     lacking = set(INSTRUCTIONS) - cpu_topology().identity.flags
     if lacking or platform.system() != "Linux":
         raise Unsupported(f"needs Linux on a processor with {', '.join(INSTRUCTIONS)}")
-    openmp = _loaded_openmp()
+    openmp = loaded_openmp()
     if openmp is None:
         raise Unsupported("this torch has no OpenMP threads to run on")
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        raise Unsupported(f"needs a C compiler: {compiler} was not found (set CC to name another)")
+    compiler = compiler_command()
     flags = [*COMPILE, *(f"-m{name.replace('_', '')}" for name in INSTRUCTIONS)]
-    made_from = [SOURCE.read_text(), compiler, *flags, str(openmp)]
+    made_from = [SOURCE.read_text(), *compiler, *flags, str(openmp)]
     digest = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
     folder = cache_folder()
-    library = folder / f"cpu-moe-{digest}.so"
-    if not library.exists():
-        _compile(compiler, flags, openmp, library)
-    return ctypes.CDLL(str(library))
+    kept = None if folder is None else folder / f"cpu-moe-{digest}.so"
+    code = None if kept is None else _read(kept)
+    if code is not None:
+        return _load(code, compiler)
+    code = _compile(compiler, flags, openmp)
+    library = _load(code, compiler)
+    if kept is not None:
+        write_own(kept, code + hashlib.sha256(code).digest())
+    return library
 
 
-def _compile(compiler: str, flags: list[str], openmp: Path, library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made, linked = Path(folder, "kernel.o"), Path(folder, library.name)
-        for command in (
-            [compiler, *flags, str(SOURCE), "-o", str(made)],
-            [compiler, "-shared", str(made), "-lm", str(openmp), "-o", str(linked)],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                errors = [line for line in done.stderr.splitlines() if "error" in line]
-                said = (errors or done.stderr.splitlines() or ["no reason given"])[0]
-                raise Unsupported(f"{compiler} cannot compile {SOURCE.name}: {said.strip()}")
-        # Other workers may be doing the same; whoever is last puts the same library there again.
-        linked.replace(library)
+def compiler_command() -> list[str]:
+    """Return the C compiler's command line: the words of CC, or `cc` where that is unset or empty.
+
+    Raises Unsupported if there is no such program.
+    """
+    text = os.environ.get("CC", "")
+    try:
+        command = shlex.split(text) or ["cc"]
+    except ValueError as error:
+        raise Unsupported(
+            f"needs a C compiler: CC={text} is no command line ({error}); set CC to one, such as gcc"
+        ) from None
+    if shutil.which(command[0]) is None:
+        raise Unsupported(
+            f"needs a C compiler: {command[0]} was not found (set CC to name another)"
+        )
+    return command
 
 
-def _loaded_openmp() -> Path | None:
-    """Return the OpenMP library of this process, which torch brought or found."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        found = re.search(r"(/.*/lib(?:gomp|iomp5|omp)\b[^/]*)$", line)
-        if found:
-            return Path(found[1])
-    return None
+def _read(kept: Path) -> bytes | None:
+    """Return the kept library, which is followed by its digest; None if it is not whole or not ours."""
+    data = read_own(kept, LARGEST_BYTES) or b""
+    size = hashlib.sha256().digest_size
+    code, digest = data[:-size], data[-size:]
+    return code if code and hashlib.sha256(code).digest() == digest else None
+
+
+def _compile(compiler: list[str], flags: list[str], openmp: Path) -> bytes:
+    """Return the library that a compiler makes. Raises Unsupported with the compiler's reason."""
+    named = shlex.join(compiler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="accelerator-bench-") as folder:
+            made, linked = Path(folder, "kernel.o"), Path(folder, "kernel.so")
+            for command, result in (
+                ([*compiler, *flags, str(SOURCE), "-o", str(made)], made),
+                ([*compiler, "-shared", str(made), "-lm", str(openmp), "-o", str(linked)], linked),
+            ):
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=COMPILE_TIMEOUT_S,
+                    check=False,
+                )
+                if done.returncode != 0:
+                    errors = [line for line in done.stderr.splitlines() if "error" in line]
+                    said = (errors or done.stderr.splitlines() or ["no reason given"])[0]
+                    raise Unsupported(f"{named} cannot compile {SOURCE.name}: {said.strip()}")
+                if not result.exists():
+                    raise Unsupported(
+                        f"{named} is no C compiler: it ended well, and made nothing of {SOURCE.name} "
+                        "(set CC to name another)"
+                    )
+            return linked.read_bytes()
+    except subprocess.TimeoutExpired:
+        raise Unsupported(
+            f"{named} did not compile {SOURCE.name} within {COMPILE_TIMEOUT_S:g} s"
+        ) from None
+    except OSError as error:
+        raise Unsupported(f"{named} cannot compile {SOURCE.name}: {error}") from None
+
+
+def _load(code: bytes, compiler: list[str]) -> ctypes.CDLL:
+    """Load a library from memory: what was checked is what runs, wherever programs may not lie.
+
+    A file could be exchanged or cut after the check, and a cache may be mounted noexec. The descriptor
+    stays open: the loader knows libraries by name, and would take another one for this.
+    """
+    try:
+        memory = os.memfd_create(SOURCE.stem)
+        with os.fdopen(memory, "wb", closefd=False) as file:
+            file.write(code)
+        return ctypes.CDLL(f"/proc/self/fd/{memory}")
+    except OSError as error:
+        raise Unsupported(
+            f"what {shlex.join(compiler)} makes of {SOURCE.name} cannot be loaded: {error}"
+        ) from None

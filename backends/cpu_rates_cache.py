@@ -7,12 +7,8 @@ measures again and the larger rates stay.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import platform
-import stat
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +16,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backends.cache_folder import cache_folder
+from backends.cache_folder import cache_folder, read_own, write_own
 from backends.cpu_loops import Loop
 from backends.cpu_rates import PASSES, LoopRate, Measured, measure_rates
 from backends.cpu_topology import CpuIdentity
@@ -65,14 +61,17 @@ def kept_rates(
 
     They are kept for each set of CPUs, number of threads, processor and version of the loops, in
     one file per host name: a home directory may be shared. Where the boots cannot be told apart,
-    nothing is kept.
+    or no cache can be written, nothing is kept.
     """
     try:
         this_boot = boot.read_text().strip()
     except OSError:
         return measure_rates(loops, threads, cpus)
     host = hashlib.sha256(platform.node().encode()).hexdigest()[:16]
-    path = (folder or cache_folder()) / f"cpu-rates-{host}.json"
+    folder = folder or cache_folder()
+    if folder is None:
+        return measure_rates(loops, threads, cpus)
+    path = folder / f"cpu-rates-{host}.json"
     key = _key(cpu, loops, threads, cpus)
     known = _read(path, this_boot).entries.get(key)
     if known and 0 <= time.time() - known.measured_at < MEASURE_AGAIN_S:
@@ -89,7 +88,7 @@ def kept_rates(
         },
         refused=dict(now.refused),
     )
-    _write(path, kept)
+    write_own(path, kept.model_dump_json().encode())
     return now
 
 
@@ -120,40 +119,11 @@ def _measured(entry: _Entry) -> Measured:
 def _read(path: Path, boot: str) -> _Kept:
     """Return what the file holds of this boot; nothing if it is not to be believed."""
     nothing = _Kept(boot=boot, entries={})
-    try:
-        # Not to wait where somebody has put a pipe.
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    text = read_own(path, LARGEST_BYTES)
+    if text is None:
         return nothing
-    try:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
-            return nothing
-        text = os.read(opened, LARGEST_BYTES)
-    finally:
-        os.close(opened)
     try:
         kept = _Kept.model_validate_json(text)
     except ValidationError:
         return nothing
     return kept if kept.boot == boot else nothing
-
-
-def _is_ours(status: os.stat_result) -> bool:
-    """Say whether nobody but this user can have written the file."""
-    others = stat.S_IWGRP | stat.S_IWOTH
-    return status.st_uid == os.geteuid() and not status.st_mode & others
-
-
-def _write(path: Path, kept: _Kept) -> None:
-    """Replace the file in one step; where it cannot be written, the next process measures."""
-    with contextlib.suppress(OSError):
-        # Made readable and writable by this user alone.
-        opened, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with os.fdopen(opened, "w") as file:
-                file.write(kept.model_dump_json())
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise

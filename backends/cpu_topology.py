@@ -9,7 +9,6 @@ without it.
 from __future__ import annotations
 
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import psutil
+
+from bench.processors import PROCESSORS
 
 # MIDR_EL1 implementer and part; names as in LLVM's TargetParser/Host.cpp and Arm's manuals.
 ARM_CORE_NAMES = {
@@ -91,8 +92,11 @@ class CpuTopology:
 def cpu_topology(
     root: Path = Path("/"), cpus: Collection[int] | None = None, architecture: str | None = None
 ) -> CpuTopology:
-    """Describe the processor whose files lie below `root`, seen by a process bound to `cpus`."""
-    chosen = tuple(sorted(_affinity() if cpus is None else cpus))
+    """Describe the processor whose files lie below `root`, seen by a process bound to `cpus`.
+
+    Without `cpus` it is those that this process may use.
+    """
+    chosen = tuple(sorted(PROCESSORS if cpus is None else cpus))
     blocks = parse_cpuinfo(_read(root / "proc/cpuinfo"))
     lead = _fastest_cpu(root, chosen)
     return CpuTopology(
@@ -237,12 +241,6 @@ def _fastest_cpu(root: Path, cpus: Collection[int]) -> int:
         return cpu in fast, _integer(_read(_cpu_folder(root, cpu) / "cpu_capacity")) or 0
 
     return max(cpus, key=speed, default=0)
-
-
-def _affinity() -> Collection[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return range(os.cpu_count() or 1)
 
 
 def _brand() -> str:

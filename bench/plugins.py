@@ -6,18 +6,27 @@ plug-in that cannot be imported is reported with the reason and does not affect 
 
 from __future__ import annotations
 
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
 from typing import Any
 
-from bench.errors import UsageError, one_of
+from bench.errors import InputWarning, UsageError, one_of
 from bench.kernels.base import Kernel
 
 BACKENDS = "bench.backends"
 KERNELS = "bench.kernels"
 IMPLEMENTATIONS = "bench.implementations"
 CHIPS = "bench.chips"
+
+# Importing torch from a cold disk takes a minute or two.
+LOAD_TIMEOUT_S = 180.0
 
 
 @dataclass
@@ -29,20 +38,68 @@ class Plugins:
 
 
 def registered(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name, sorted, without importing any of them."""
-    return {point.name: point for point in sorted(entry_points(group=group), key=lambda p: p.name)}
+    """Return the entry points of a group by name, sorted, without importing any of them.
+
+    Of several with one name, the harness's own counts, else the first by its value; `clashes` tells.
+    """
+    return {name: points[0] for name, points in _by_name(group).items()}
+
+
+def clashes(group: str) -> dict[str, str]:
+    """Return the names that several packages register, and what each registers."""
+    return {
+        name: f"{points[0].value} is used, and not {', '.join(p.value for p in points[1:])}"
+        for name, points in _by_name(group).items()
+        if len(points) > 1
+    }
+
+
+def _by_name(group: str) -> dict[str, list[EntryPoint]]:
+    """Return the different entry points of each name, the one that counts first."""
+
+    def order(point: EntryPoint) -> tuple[str, bool, str]:
+        return point.name, not point.value.startswith(("bench.", "backends.")), point.value
+
+    found: dict[str, list[EntryPoint]] = {}
+    for point in sorted(entry_points(group=group), key=order):
+        points = found.setdefault(point.name, [])
+        if all(point.value != known.value for known in points):
+            points.append(point)
+    return found
 
 
 @cache
 def load_all(group: str) -> Plugins:
     """Import every plug-in of a group, and collect the errors of those that fail."""
     plugins = Plugins()
+    for name, text in clashes(group).items():
+        warnings.warn(f"{group}: two plug-ins named {name}: {text}", InputWarning, stacklevel=2)
     for name, point in registered(group).items():
         try:
-            plugins.loaded[name] = point.load()
-        except Exception as error:
+            with _limited(LOAD_TIMEOUT_S):
+                plugins.loaded[name] = point.load()
+        except (Exception, SystemExit) as error:
             plugins.broken[name] = f"{type(error).__name__}: {error}"
     return plugins
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in a block that takes longer; only the main thread can be interrupted so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"importing it was not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def kernels() -> dict[str, type[Kernel]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import positive, processors
+from bench.cli.options import not_empty, positive, processors
 from bench.cli.run import EXIT_CASE_FAILED, EXIT_INTERRUPTED, FINE, default_path
 from bench.errors import UsageError, one_of
 
@@ -16,7 +16,11 @@ from bench.errors import UsageError, one_of
 @click.option("--backend", metavar="NAME", help="cpu, cuda, ascend, … [default: the best present]")
 @click.option("--device", default="0", show_default=True, help="The index of the device.")
 @click.option(
-    "--dtype", "dtypes", metavar="NAME,…", help="Only these. [default: all that the device has]"
+    "--dtype",
+    "dtypes",
+    metavar="NAME,…",
+    callback=not_empty,
+    help="Only these. [default: all that the device has]",
 )
 @click.option(
     "--budget",

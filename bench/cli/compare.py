@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import FiniteRange, not_empty
 from bench.errors import UsageError
 
 EXIT_FAILED = 1
@@ -15,11 +16,14 @@ EXIT_FAILED = 1
 @click.command("compare", context_settings={"max_content_width": 100})
 @click.argument("results", metavar="BASE OTHER…", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--base", metavar="LABEL", help="The side that others are held against. [default: first]"
+    "--base",
+    metavar="LABEL",
+    callback=not_empty,
+    help="The side that others are held against. [default: first]",
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     default=0.02,
     show_default=True,
     help="Differences below this do not matter.",
@@ -41,7 +45,7 @@ EXIT_FAILED = 1
 @click.option("--all", "everything", is_flag=True, help="List every pair and every unpaired case.")
 @click.option(
     "--fail-below",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="RATIO",
     help="Exit 1 if a case's ratio is below this, and not by chance.",
 )

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bench.measure.protocol import BackendDescription
     from bench.text.document import Table
 
+# For all backends together; if one of them takes longer, for each.
+BACKENDS_TIMEOUT_S = 60.0
+
 Line = tuple[str, ...]
 
 
@@ -127,7 +130,8 @@ def _described() -> list[BackendDescription]:
     from bench import plugins
     from bench.measure.discovery import describe_all
 
-    found, worker = describe_all(list(plugins.registered(plugins.BACKENDS)))
+    names = list(plugins.registered(plugins.BACKENDS))
+    found, worker = describe_all(names, timeout_s=BACKENDS_TIMEOUT_S)
     worker.discard()
     return found
 

@@ -74,6 +74,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the program; a user's mistake ends in one sentence, anything else under --debug only."""
+    _open_standard_streams()
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)  # a width of 0 means that it is not known
     _say_warnings_plainly()
     try:
         status = cli.main(standalone_mode=False)
@@ -100,6 +103,20 @@ def main() -> None:
             err=True,
         )
         sys.exit(70)
+
+
+def _open_standard_streams() -> None:
+    """Open what cron and daemons leave closed; else a pipe to a worker gets the number of a stream."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
 
 
 def _say_warnings_plainly() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import math
+from typing import Any
 
 import click
+
+from bench.processors import PROCESSORS
 
 
 def positive(
@@ -16,14 +19,35 @@ def positive(
     return value
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers; not-a-number lies in none, though it compares as if it did."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Return the number; fail if it is not finite, or not in the range."""
+        number = float(super().convert(value, parameter, context))
+        if not math.isfinite(number):
+            self.fail(f"{number:g} is not a finite number", parameter, context)
+        return number
+
+
+def not_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a text that says nothing, such as that of an unset variable."""
+    if value is not None and not value.strip(" ,"):
+        raise click.BadParameter("it is empty; give a value, or leave the option out")
+    return value
+
+
+# Tokens, widths and bytes of a projection: no model has more, a typing error may.
+SIZE = click.IntRange(1, 10**9)
+
+
 def processors(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
     """Refuse more threads than there are processors to run them: they would only take turns."""
     if value is None:
         return None
-    here = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    usable = len(here)
+    usable = len(PROCESSORS)
     if value > usable:
         raise click.BadParameter(f"{value} threads, but this process may use {usable} processors")
     return value

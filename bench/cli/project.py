@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.options import SIZE, not_empty
 from bench.errors import UsageError, one_of
 
 if TYPE_CHECKING:
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
 @click.option("--chip", metavar="ID", required=True, help="Chip, as `bench list chips` names it.")
 @click.option("--chips", type=click.IntRange(1, 10**7), required=True, help="Number of chips.")
 @click.option(
-    "--dtype", default="bfloat16", show_default=True, help="Number format of the weights."
+    "--dtype",
+    default="bfloat16",
+    show_default=True,
+    callback=not_empty,
+    help="Number format of the weights.",
 )
 @click.option("--results", multiple=True, metavar="FILE", help="Result file; may be repeated.")
 @click.option(
     "--tokens",
     metavar="N",
+    callback=not_empty,
     help="Training: how many tokens, such as 14.8e12; without, only the rate.",
 )
 @click.option(
     "--utilization",
     metavar="U",
+    callback=not_empty,
     help="Training: share of the peak, or LOW..HIGH; without, that of the measured layer.",
 )
 @click.option(
@@ -42,12 +49,10 @@ if TYPE_CHECKING:
     help="Training: what communication and waiting leave of the utilization, or LOW..HIGH.",
 )
 @click.option("--days", type=float, help="Training: a deadline, for the number of chips it takes.")
-@click.option(
-    "--sequence", type=click.IntRange(1), help="Training: tokens a sequence, to count attention."
-)
+@click.option("--sequence", type=SIZE, help="Training: tokens a sequence, to count attention.")
 @click.option(
     "--attention-width",
-    type=click.IntRange(1),
+    type=SIZE,
     help="Training: heads × (width of a query + of a value); without, by the model's shape.",
 )
 @click.option(
@@ -60,22 +65,19 @@ if TYPE_CHECKING:
 @click.option(
     "--published",
     metavar="WHAT=VALUE",
+    callback=not_empty,
     help="Training: hold tokens-per-s, days or chip-hours against a published value.",
 )
-@click.option(
-    "--prefill", type=click.IntRange(1), help="Inference: tokens a chip and step of prefill."
-)
-@click.option(
-    "--decode", type=click.IntRange(1), help="Inference: sequences a chip that decode at once."
-)
+@click.option("--prefill", type=SIZE, help="Inference: tokens a chip and step of prefill.")
+@click.option("--decode", type=SIZE, help="Inference: sequences a chip that decode at once.")
 @click.option(
     "--context",
-    type=click.IntRange(1),
+    type=SIZE,
     help="Inference: tokens of a prompt, or before the next one; counts attention.",
 )
 @click.option(
     "--kv-bytes",
-    type=click.IntRange(1),
+    type=SIZE,
     help="Inference: bytes of keys and values a token; without, by the model's shape.",
 )
 @click.option(
@@ -149,7 +151,12 @@ def _published(option: str) -> tuple[str, Estimate]:
     from bench.analysis.training import QUANTITIES
 
     name, equals, text = option.partition("=")
-    if not equals or name not in QUANTITIES:
+    if not equals:
+        raise UsageError(
+            f"--published: expected WHAT=VALUE, got {option!r}; WHAT is one of "
+            f"{', '.join(QUANTITIES)}"
+        )
+    if name not in QUANTITIES:
         expected = one_of(name, QUANTITIES)
         raise UsageError(f"--published: expected WHAT=VALUE, got {option!r}{expected}")
     return name, parse_estimate(text, f"--published {name}")

@@ -139,7 +139,9 @@ def command(
     if options["resume"] and options["output"] is None:
         raise UsageError("--resume: say which file, with -o FILE.csv")
     loaded = load_config(config, force=force)
-    cases = parse_filter(filter_text).select(loaded.cases) if filter_text else loaded.cases
+    cases = loaded.cases
+    if filter_text is not None:
+        cases = parse_filter(filter_text).select(cases)
     if list_cases:
         for case in cases:
             click.echo(f"{case.case_id}  {case.title}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import not_empty
 from bench.errors import UsageError, nearest
 
 
@@ -17,14 +18,18 @@ from bench.errors import UsageError, nearest
     "--filter",
     "expression",
     metavar="KEY=VALUE[,…]",
+    callback=not_empty,
     help="Only these rows, by any column or parameter: 'kernel=matmul,dtype=bfloat16|int8'.",
 )
 @click.option(
     "--sort",
     metavar="COLUMN[,…]",
+    callback=not_empty,
     help="Order of the rows, within their sections; -COLUMN for the largest first.",
 )
-@click.option("--columns", metavar="COLUMN[,…]", help="These columns and no others.")
+@click.option(
+    "--columns", metavar="COLUMN[,…]", callback=not_empty, help="These columns and no others."
+)
 @click.option(
     "--format",
     "form",

@@ -89,9 +89,10 @@ class Block:
 
     def _add_phases(self, values: Sequence[Any], path: KeyPath, problems: list[str]) -> None:
         """Add an axis with the numbers of tokens of serving phases."""
-        unknown = [value for value in values if value not in PHASES]
+        unknown = [value for value in values if not isinstance(value, str) or value not in PHASES]
         for value in unknown:
-            text = f"unknown phase {value!r}{one_of(str(value), PHASES)}"
+            named = isinstance(value, str)
+            text = f"unknown phase {value!r}{one_of(value if named else '', PHASES)}"
             problems.append(self._source.complain(path, text))
         if not unknown and self._known("tokens", path, problems):
             tokens = (count for value in values for count in PHASES[value])
@@ -144,20 +145,24 @@ class Block:
             return
         known = load_models()
         for value in values:
-            if value not in known:
-                text = f"unknown model {value!r}{one_of(str(value), known)}"
+            if not isinstance(value, str):
+                text = f"expected the name of a model, got {value!r}"
+                problems.append(self._source.complain(path, text))
+            elif value not in known:
+                text = f"unknown model {value!r}{one_of(value, known)}"
                 problems.append(self._source.complain(path, text))
 
     def cases(self, problems: list[str]) -> Iterator[Case]:
         """Yield the cases; problems that depend on several parameters are added once each."""
         if self._kernel is None:
             return
+        idle = {key for axis in self._axes for step in axis.steps for key in step}
         for steps in itertools.product(*(axis.steps for axis in self._axes)):
             given: Assignment = {key: value for step in steps for key, value in step.items()}
             model = given.pop("model", None)
             parameters = {**self._shape(model), **given}
             try:
-                yield Case(self._kernel(**parameters), model)
+                case = Case(self._kernel(**parameters), model)
             except ValidationError as error:
                 for key, text in sentence(error, self._kernel.parameter_names()):
                     problem = self._source.complain(self._locate(key), text)
@@ -165,6 +170,14 @@ class Block:
                         problems.append(problem)
                 if len(problems) > MOST_PROBLEMS:
                     return
+            else:
+                reasons = case.kernel.idle_parameters()
+                idle &= reasons.keys()
+                yield case
+        if not problems:
+            for key in sorted(idle):
+                text = f"has no effect in any case here: {reasons[key]}"
+                problems.append(self._source.complain(self._locate(key), text))
 
     def _shape(self, model: str | None) -> Assignment:
         """Return the parameters of this kernel that a model sets."""

@@ -35,7 +35,7 @@ TOP_KEYS = ("description", "measurement", "kernels")
 class Measurement(BaseModel):
     """How precisely, and for how long, each case is measured."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     precision: Annotated[float, Field(gt=0, lt=1)] = 0.02
     time_budget_s: Annotated[float, Field(gt=0, le=1e6)] = 5.0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backend import Finding
+from bench.processors import PROCESSORS
 
 CPU = "sys/devices/system/cpu"
 
@@ -285,6 +286,4 @@ def examine(host: Host, checks: tuple[Check, ...] = CHECKS) -> list[Finding]:
 
 def this_host() -> Host:
     """Return the machine that this process runs on."""
-    available = getattr(os, "sched_getaffinity", None)
-    processors = len(available(0)) if available else os.cpu_count() or 1
-    return Host(Path("/"), os.environ, processors)
+    return Host(Path("/"), os.environ, len(PROCESSORS))

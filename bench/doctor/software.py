@@ -8,7 +8,6 @@ bench switch that off, and a backend imports its own extension.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import bench
 from bench.backend import Finding
+from bench.measure.python import python_command, python_environment
 
 # Run in a process of its own: what it imports may crash or hang.
 LOOK = """
@@ -103,13 +103,13 @@ def _package(extension: str) -> str:
 def _look(timeout_s: float) -> dict[str, Any]:
     """Return what the process says. Raises ValueError with its end if it says nothing."""
     done = subprocess.run(
-        [sys.executable, "-c", LOOK],
+        python_command(LOOK),
         capture_output=True,
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,
         timeout=timeout_s,
-        env={**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
+        env=python_environment(),
         check=False,
     )
     for line in reversed(done.stdout.splitlines()):

@@ -64,7 +64,8 @@ class Work:
 class Kernel(BaseModel, ABC):
     """A problem to be computed: the parameters that all kernels have, and the methods that each defines."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: the text "yes" is no boolean, and "0.5" no number.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     name: ClassVar[str]
     # Parameters that name a file; a case is identified by the content of the file, not by its path.
@@ -121,6 +122,10 @@ class Kernel(BaseModel, ABC):
         """Return the parameters that identify the case: those that differ from their defaults."""
         exclude = set(self.known_by_content)
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=exclude)
+
+    def idle_parameters(self) -> dict[str, str]:
+        """Return the parameters that have no effect on this case, and why not; none by default."""
+        return {}
 
     @classmethod
     def parameter_names(cls) -> list[str]:

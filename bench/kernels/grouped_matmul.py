@@ -53,6 +53,12 @@ class GroupedMatmul(Kernel):
             raise ValueError(f"dtype: grouped_matmul has no {self.dtype} form")
         return self
 
+    def idle_parameters(self) -> dict[str, str]:
+        """Return the exponent where loads follow no power law."""
+        if self.routing == "power_law":
+            return {}
+        return {"routing_exponent": "it belongs to `routing: power_law`"}
+
     def shape(self, model: str | None = None) -> str:
         """Describe rows, experts, widths and routing."""
         skew = f"^{self.routing_exponent:g}" if self.routing == "power_law" else ""

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,12 +23,15 @@ from bench.measure.protocol import (
     encode,
     outcome_from_json,
 )
+from bench.measure.python import check_identity, python_command, python_environment
 
 ProgressHandler = Callable[[str, list[float]], None]
 
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
 LOG_TAIL_BYTES = 4096
+# The processors are counted before anything can load torch.
+START = "import bench.processors; from bench.measure.worker import main; main()"
 
 
 class WorkerDied(Exception):
@@ -52,15 +54,14 @@ class WorkerProcess:
         self._answers, answer_write = os.pipe()
         self._buffer = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the worker lives
-        environment = dict(os.environ)
-        # A backend imports its own torch extension; a broken one must not break all others.
-        environment["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+        self._greeted = False
+        environment = python_environment()
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         arguments = [str(request_read), str(answer_write), str(os.getpid())]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.measure.worker", *arguments],
+                python_command(START, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -108,6 +109,8 @@ class WorkerProcess:
     ) -> Any:
         deadline = time.monotonic() + timeout_s
         self._send(message)
+        if not self._greeted:
+            self._greet(self._read_line(deadline))
         while True:
             answer = decode(self._read_line(deadline))
             if answer["message"] == "done":
@@ -120,6 +123,15 @@ class WorkerProcess:
                 self._send({"request": "go"})
             elif progress is not None:
                 progress(answer["phase"], answer["values"])
+
+    def _greet(self, line: bytes) -> None:
+        """Check whose code the worker runs, from the first line that it writes; kill a stranger."""
+        try:
+            check_identity(decode(line).get("code"))
+        except BaseException:
+            self.kill()
+            raise
+        self._greeted = True
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -192,7 +204,7 @@ def how_it_ended(returncode: int) -> str:
     except ValueError:
         name = f"signal {-returncode}"
     if name == "SIGKILL":
-        return "the worker was killed (SIGKILL), as the kernel does when memory runs out"
+        return "the worker was killed (SIGKILL): by the kernel if memory ran out, or by somebody"
     return f"the worker died of {name}"
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench import plugins
 from bench.backend import Device
 from bench.errors import UsageError, one_of
-from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
+from bench.measure.client import START_TIMEOUT_S, WorkerDied, WorkerProcess, WorkerTimeout
 from bench.measure.protocol import BackendDescription
 
 
 def describe_all(
-    names: Sequence[str], threads: int | None = None
+    names: Sequence[str], threads: int | None = None, timeout_s: float = START_TIMEOUT_S
 ) -> tuple[list[BackendDescription], WorkerProcess]:
     """Return what each backend offers here, and a worker; one that kills its worker is described by its end.
 
@@ -22,25 +22,31 @@ def describe_all(
     """
     worker = WorkerProcess(threads)
     try:
-        return worker.describe(list(names)), worker
+        return worker.describe(list(names), timeout_s), worker
     except (WorkerDied, WorkerTimeout):
         worker.discard()
     except BaseException:
         worker.discard()
         raise
-    return _describe_each(names, threads), WorkerProcess(threads)
+    return _describe_each(names, threads, timeout_s), WorkerProcess(threads)
 
 
-def _describe_each(names: Iterable[str], threads: int | None) -> list[BackendDescription]:
+def _describe_each(
+    names: Iterable[str], threads: int | None, timeout_s: float
+) -> list[BackendDescription]:
     found: list[BackendDescription] = []
     for name in names:
         worker = WorkerProcess(threads)
         try:
-            found += worker.describe([name])
+            found += worker.describe([name], timeout_s)
         except WorkerDied as death:
             found.append(BackendDescription(name, f"looking for devices, {death}"))
         except WorkerTimeout:
-            found.append(BackendDescription(name, "looking for devices, it did not answer"))
+            found.append(
+                BackendDescription(
+                    name, f"looking for devices, it did not answer within {timeout_s:g} s"
+                )
+            )
         finally:
             worker.discard()
     return found

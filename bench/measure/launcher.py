@@ -1,14 +1,14 @@
 """The rank of this process in a parallel launch, from the variables that the launcher sets.
 
-Known launchers are torchrun, Open MPI, MVAPICH, MPICH and Intel MPI (Hydra), Slurm's srun, and indexed
-jobs of Kubernetes. These are pure functions of an environment: nothing is started, and no
-communication is set up.
+Known launchers are torchrun, jsrun, Flux, Cray PALS, Open MPI, MVAPICH, MPICH and Intel MPI (Hydra),
+Slurm's srun, and indexed jobs of Kubernetes. These are pure functions of an environment: nothing is
+started, and no communication is set up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +34,49 @@ class Rank:
         return self.size == 1
 
 
+def _never(environment: Mapping[str, str]) -> bool:
+    return False
+
+
+def _always(environment: Mapping[str, str]) -> bool:
+    return True
+
+
+# Names of generic resources (gres.conf) that are devices. Others, such as shard or a scratch disk, bind
+# no device to a task.
+DEVICE_GRES = ("gpu", "npu", "ascend", "mlu", "dcu", "xpu", "hpu", "gcu", "tpu")
+
+
+def _slurm_binds(environment: Mapping[str, str]) -> bool:
+    """Tell whether Slurm shows each task devices of its own only (slurm.schedmd.com/srun.html).
+
+    Options per task bind, unless --gpu-bind=none undoes that. SLURM_TRES_PER_TASK is also set by a plain
+    --cpus-per-task (cpu=4), and binds only where it names devices (gres/gpu:1, gres/gpu:a100=1).
+    """
+    binding = environment.get("SLURM_GPU_BIND", "").removeprefix("verbose,").removeprefix("v,")
+    if binding:
+        return binding.startswith(("per_task:", "map_gpu:")) or binding == "single:1"
+    if environment.get("SLURM_NTASKS_PER_GPU") == "1":
+        return True
+    if _counts(environment.get("SLURM_GPUS_PER_TASK", "")):
+        return True
+    per_task = environment.get("SLURM_TRES_PER_TASK", "").split(",")
+    devices = re.compile(rf"gres[/:](?:{'|'.join(DEVICE_GRES)})(?![A-Za-z0-9_])(.*)")
+    return any((found := devices.fullmatch(each)) and _counts(found[1] or "1") for each in per_task)
+
+
+def _counts(amount: str) -> bool:
+    """Tell whether an amount such as 2, a100:2 or :a100=2 is more than none."""
+    return bool(amount) and re.search(r"(?:^|[:=])0+$", amount) is None
+
+
 @dataclass(frozen=True)
 class _Launcher:
     """The names of a launcher's environment variables.
 
     It is recognized if `number`, `local` and one of `required` are set; `local` None means rank 0 on
-    the node, and an empty `required` no further condition. The first of `sizes` that is set counts. A
-    variable of `own_devices` with a value means that each rank has devices of its own.
+    the node, and an empty `required` no further condition. The first of `sizes` that is set counts.
+    `own_devices` tells from the variables whether each rank sees only devices of its own.
     """
 
     name: str
@@ -48,7 +84,7 @@ class _Launcher:
     local: str | None
     sizes: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
-    own_devices: tuple[str, ...] = ()
+    own_devices: Callable[[Mapping[str, str]], bool] = _never
 
 
 # The most specific first: torchrun may run inside srun, and srun inside a wrapper of MPI sets the
@@ -56,6 +92,11 @@ class _Launcher:
 LAUNCHERS = (
     # docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables"
     _Launcher("torchrun", "RANK", "LOCAL_RANK", ("WORLD_SIZE",)),
+    # jsrun of LSF also sets Open MPI's variables, and Flux and PALS those of PMI.
+    _Launcher("jsrun", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_LOCAL_RANK", ("JSM_NAMESPACE_SIZE",)),
+    # flux-framework.readthedocs.io, flux-environment(7)
+    _Launcher("Flux", "FLUX_TASK_RANK", "FLUX_TASK_LOCAL_ID", ("FLUX_JOB_SIZE",)),
+    _Launcher("PALS", "PALS_RANKID", "PALS_LOCAL_RANKID", ("PMI_SIZE",)),
     # docs.open-mpi.org, "Environment variables that are set in launched processes"
     _Launcher(
         "Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", ("OMPI_COMM_WORLD_SIZE",)
@@ -72,11 +113,11 @@ LAUNCHERS = (
         "SLURM_LOCALID",
         ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS"),
         required=("SLURM_STEP_ID", "SLURM_STEPID"),
-        own_devices=("SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK"),
+        own_devices=_slurm_binds,
     ),
     # kubernetes.io/docs/concepts/workloads/controllers/job, "Completion mode". A pod has devices of its
     # own, and does not know how many other pods there are.
-    _Launcher("Kubernetes", "JOB_COMPLETION_INDEX", None),
+    _Launcher("Kubernetes", "JOB_COMPLETION_INDEX", None, own_devices=_always),
 )
 
 
@@ -100,8 +141,7 @@ def _rank(launcher: _Launcher, environment: Mapping[str, str]) -> Rank:
         number=_whole(environment, launcher.number),
         local=0 if launcher.local is None else _whole(environment, launcher.local),
         size=None if size is None else _whole(environment, size),
-        own_devices=launcher.local is None
-        or any(environment.get(name) for name in launcher.own_devices),
+        own_devices=launcher.own_devices(environment),
     )
     if rank.size is not None and rank.number >= rank.size:
         raise UsageError(

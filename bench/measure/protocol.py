@@ -1,9 +1,9 @@
 """What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
 
-Requests are `describe`, `diagnose` and `measure`; a worker answers each with any number of
-`progress` messages and one `done`. A measurement `together` with other devices says `ready` after its
-warm-up, and waits for `go`. The worker's own output goes elsewhere, so nothing that a library prints
-can be mistaken for an answer.
+A worker begins with `hello`, which tells whose code it runs. Requests are `describe`, `diagnose` and
+`measure`; it answers each with any number of `progress` messages and one `done`. A measurement
+`together` with other devices says `ready` after its warm-up, and waits for `go`. The worker's own
+output goes elsewhere, so nothing that a library prints can be mistaken for an answer.
 """
 
 from __future__ import annotations

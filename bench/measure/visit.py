@@ -16,6 +16,7 @@ from bench.backend import (
     Device,
     HandsOver,
     HasReference,
+    Limits,
     Prepared,
     Staged,
     Telemetry,
@@ -25,6 +26,7 @@ from bench.errors import DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.verification import Verification
+from bench.measure.border import checked
 from bench.measure.outputs import Outputs, disagreement, fingerprint
 from bench.measure.protocol import Measure, Outcome
 from bench.measure.sampling import Goal, Progress, Sampler, Samples
@@ -59,7 +61,10 @@ class Visit:
         device = find_device(self.backend.devices(), request.device_index)
         implementation = self._choose(device)
         # Peaks and bandwidths hold for the whole run: the first visit asks for them.
-        limits = self.backend.limits(device, kernel.dtype) if request.verified is None else None
+        limits = None
+        if request.verified is None:
+            told = self.backend.limits(device, kernel.dtype)
+            limits = checked(told, Limits, f"limits() of backend {request.backend}")
         clock.done("limits")
 
         self.progress("allocate", [])
@@ -274,7 +279,9 @@ class _Watched:
         self._sampler.start()
 
     def stop(self) -> Telemetry:
-        return self._sampler.stop() if self._started else Telemetry()
+        if not self._started:
+            return Telemetry()
+        return checked(self._sampler.stop(), Telemetry, "the backend's sensors: stop()")
 
 
 class _Phases:

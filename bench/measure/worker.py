@@ -1,6 +1,6 @@
 """The worker process: imports the backends and visits cases, one at a time.
 
-Started as `python -m bench.measure.worker REQUEST_FD ANSWER_FD PARENT_PID`. It may crash, hang or
+Started by WorkerProcess with the arguments REQUEST_FD ANSWER_FD PARENT_PID. It may crash, hang or
 run out of memory: whatever happens here costs one case, and the supervisor writes it down.
 """
 
@@ -25,6 +25,7 @@ import psutil
 from bench import plugins
 from bench.backend import Backend, Finding
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
+from bench.measure.border import checked_devices, checked_priority, checked_texts
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -34,6 +35,7 @@ from bench.measure.protocol import (
     measure_from_json,
     outcome_to_json,
 )
+from bench.measure.python import code_identity
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
 
@@ -56,7 +58,8 @@ class Worker:
         self._started_s = time.time() - psutil.Process().create_time()
 
     def serve(self) -> None:
-        """Answer every request in turn."""
+        """Tell whose code this is, then answer every request in turn."""
+        self._send({"message": "hello", "code": code_identity()})
         while line := self._requests.readline():
             request = decode(line)
             if request["request"] == "describe":
@@ -73,18 +76,21 @@ class Worker:
             backend = self._backend(name)
             reason = backend.unavailable()
             if reason is not None:
-                return BackendDescription(name, reason)
+                return BackendDescription(name, str(reason))
             return BackendDescription(
                 name,
                 None,
-                priority=backend.priority,
-                devices=tuple(backend.devices()),
-                versions=backend.versions(),
+                priority=checked_priority(backend),
+                devices=checked_devices(backend),
+                versions=checked_texts(backend.versions(), f"versions() of backend {name}"),
                 implementations={
-                    kernel: backend.implementations(kernel) for kernel in plugins.kernels()
+                    kernel: checked_texts(
+                        backend.implementations(kernel), f"implementations() of backend {name}"
+                    )
+                    for kernel in plugins.kernels()
                 },
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return BackendDescription(name, _sentence(error))
 
     def diagnose(self, name: str) -> list[Finding]:
@@ -195,7 +201,3 @@ def main() -> None:
         Worker(requests, answers).serve()
     # Straight out: a library's clean-up at exit must not hang or crash a run that is done.
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

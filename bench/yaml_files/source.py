@@ -6,6 +6,7 @@ number of values, so that a small file cannot expand into a huge one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ KeyPath = tuple[str | int, ...]
 
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = {_PREFIX + name for name in ("str", "int", "float", "bool", "null")}
+# Numbers of YAML 1.1 with a leading zero (octal) or colons (base 60).
+_AMBIGUOUS = re.compile(r"[-+]?(?:0[0-9_]+|[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?)")
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,10 @@ class _Builder:
                 self._complain(key_node, path, "a key must be a plain word")
                 continue
             key = key_node.value
+            if key_node.tag == _PREFIX + "merge":
+                text = "merge keys (<<) are not read; write the keys themselves"
+                self._complain(key_node, path, text)
+                continue
             inside = (*path, key)
             if key in mapping:
                 self._complain(key_node, inside, "the key appears twice")
@@ -148,6 +155,11 @@ class _Builder:
         if node.tag not in _SCALARS:
             what = "a date" if node.tag == _PREFIX + "timestamp" else f"the tag {_tag(node)}"
             self._complain(node, path, f"{what} is not allowed; put text in quotes")
+            return None
+        if not node.style and _AMBIGUOUS.fullmatch(node.value) and node.tag != _PREFIX + "str":
+            # 0100 is 64 in YAML 1.1 and 100 in YAML 1.2; 1:30 is 90, or text.
+            text = f"{node.value} means different numbers to different readers of YAML"
+            self._complain(node, path, f"{text}; write it in plain decimal digits")
             return None
         try:
             return yaml.SafeLoader("").construct_object(node)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,9 +127,102 @@ def test_a_machine_without_a_compiler_measures_the_next_best(afresh, monkeypatch
 
 
 @needs_the_library
-def test_a_cache_that_cannot_be_written_is_done_without(afresh, monkeypatch):
-    afresh.write_text("a file, not a folder")
+@pytest.mark.parametrize(
+    ("compiler", "said"),
+    [
+        ("true", "true is no C compiler"),
+        ("'gcc", "CC='gcc is no command line"),
+        ("sh -c 'for out; do :; done; : > $out' sh", "cannot be loaded"),
+    ],
+)
+def test_what_is_no_compiler_is_told_so(afresh, monkeypatch, compiler, said):
+    monkeypatch.setenv("CC", compiler)
+    assert said in cpu_native.native_missing()
+    assert not any(afresh.glob("*"))
+
+
+@needs_the_library
+@pytest.mark.parametrize("compiler", ["", "  ", "cc -m64", "env LC_ALL=C cc"])
+def test_the_compiler_is_a_command_line(afresh, monkeypatch, compiler):
+    monkeypatch.setenv("CC", compiler)
     assert cpu_native.native_missing() is None
+
+
+def spoil_nothing(library: Path) -> None:
+    """Leave the file as it is."""
+
+
+def cut(library: Path) -> None:
+    os.truncate(library, library.stat().st_size // 2)
+
+
+def empty(library: Path) -> None:
+    library.write_bytes(b"")
+
+
+def change_a_byte(library: Path) -> None:
+    code = bytearray(library.read_bytes())
+    code[len(code) // 2] ^= 1
+    library.write_bytes(code)
+
+
+def let_others_write(library: Path) -> None:
+    library.chmod(0o777)
+
+
+def give_away(library: Path) -> None:
+    os.chown(library, 12345, -1)
+
+
+def link(library: Path) -> None:
+    library.rename(library.with_name("elsewhere"))
+    library.symlink_to("elsewhere")
+
+
+@needs_the_library
+@pytest.mark.parametrize(
+    "spoil", [spoil_nothing, cut, empty, change_a_byte, let_others_write, give_away, link]
+)
+def test_a_kept_library_that_is_not_ours_and_whole_is_made_again(afresh, spoil):
+    if spoil is give_away and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    cpu_native.native_library()
+    (library,) = afresh.iterdir()
+    before = library.read_bytes(), library.stat().st_ino
+    spoil(library)
+    cpu_native.native_library.cache_clear()
+    cpu_native.native_library()
+    status = library.lstat()
+    assert library.read_bytes() == before[0]
+    assert (status.st_ino == before[1]) is (spoil is spoil_nothing)
+    assert (status.st_uid, status.st_mode & 0o777) == (os.geteuid(), 0o600)
+
+
+@needs_the_library
+def test_a_cache_that_cannot_be_written_is_done_without(afresh, monkeypatch, tmp_path):
+    afresh.write_text("a file, not a folder")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert cpu_native.native_missing() is None
+    assert not any(temporary.iterdir()), "and nothing is left behind"
+
+
+@needs_the_library
+def test_a_cache_where_programs_may_not_lie(afresh):
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", afresh.parent],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root mounts")
+    try:
+        for _ in range(2):
+            assert cpu_native.native_missing() is None
+            cpu_native.native_library.cache_clear()
+    finally:
+        subprocess.run(["umount", "-l", afresh.parent], check=True)
 
 
 def test_another_processor_is_told_what_lacks(afresh, monkeypatch):

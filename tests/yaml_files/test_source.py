@@ -31,6 +31,11 @@ BAD = {
     "unknown alias": ("a: *b", "malformed YAML"),
     "empty": ("# nothing\n", "the file is empty"),
     "two documents": ("a: 1\n---\nb: 2", "malformed YAML"),
+    "octal": ("m: 0100", "f.yaml:1: m: 0100 means different numbers to different readers"),
+    "octal in a list": ("m: [1, -007]", "m[1]: -007 means different"),
+    "base 60": ("m: 1:30", "m: 1:30 means different"),
+    "fraction of base 60": ("m: 1:30.5", "m: 1:30.5 means different"),
+    "merge key": ("a: &a {x: 1}\nb: {<<: *a, y: 2}", "f.yaml:2: b: merge keys (<<) are not read"),
     "control": ("a: \x01", "malformed YAML"),
 }
 
@@ -41,6 +46,11 @@ def test_refused(name):
     with pytest.raises(UsageError) as error:
         parse_yaml(text, "f.yaml")
     assert message in str(error.value)
+
+
+def test_numbers_that_everybody_reads_alike():
+    text = "[0, -0, 10, 1_000, 0x10, 0.5, 00.5, '0100', '1:30', 1e3]"
+    assert parse_yaml(text, "f.yaml").data == [0, 0, 10, 1000, 16, 0.5, 0.5, "0100", "1:30", "1e3"]
 
 
 def test_all_problems_at_once():

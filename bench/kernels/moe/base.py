@@ -32,6 +32,10 @@ PLANTED = 3.0
 LOGIT_SCALE = 0.25
 BIAS_SCALE = 0.02
 
+# Routing is drawn on the host. No layer of a published model comes near these; a typing error may.
+MOST_EXPERTS = 1 << 20
+MOST_ASSIGNMENTS = 1 << 27
+
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
 PHASES = {
@@ -84,6 +88,13 @@ class RoutedKernel(Kernel):
 
     @model_validator(mode="after")
     def _routable(self) -> RoutedKernel:
+        if self.experts > MOST_EXPERTS:
+            raise ValueError(f"experts: expected at most {MOST_EXPERTS}, got {self.experts}")
+        if self.tokens * self.top_k > MOST_ASSIGNMENTS:
+            raise ValueError(
+                f"tokens: {self.tokens} times top_k ({self.top_k}) is more than {MOST_ASSIGNMENTS} "
+                "assignments of tokens to experts"
+            )
         if self.top_k > self.experts:
             raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
         if self.experts % self.groups:
@@ -110,6 +121,12 @@ class RoutedKernel(Kernel):
         if self.trace is not None:
             self.chosen(0)  # a trace that does not fit the layer is an error in the config
         return self
+
+    def idle_parameters(self) -> dict[str, str]:
+        """Return the exponent where loads follow no power law."""
+        if self.routing == "power_law":
+            return {}
+        return {"routing_exponent": "it belongs to `routing: power_law`"}
 
     def load_text(self) -> str:
         """Describe tokens and routing, for a table."""

@@ -1,20 +1,26 @@
 """Routing recorded from a real model: a file that lists the experts of each token.
 
-A CSV file has one token per line, its experts as numbers from zero, and optionally a header line that
-begins with a letter. An npz file has an integer array `chosen` [tokens, top_k]. docs/moe.md shows how
-to record one.
+A CSV file has one token per line, its experts as numbers from zero, and optionally a heading that names
+them: expert_0,expert_1 or first,second. An npz file has an integer array `chosen` [tokens, top_k].
+docs/moe.md shows how to record one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+_EXPERT = re.compile(
+    r"(?:experts?|e|top_?k?|k|choice|chosen|selected|slot)[ _-]?(?:(?:id|idx|index)[ _-]?)?[0-9]+"
+    r"|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
+)
 
 
 def read_trace(
@@ -78,7 +84,10 @@ def _from_npz(path: Path, content: bytes) -> NDArray[np.generic]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             chosen = arrays.get("chosen")
             names = ", ".join(arrays) or "none"
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        *(ValueError, OSError, EOFError, MemoryError, OverflowError),
+        zipfile.BadZipFile,
+    ) as error:
         raise ValueError(f"trace: {path} cannot be read: {error}") from None
     if chosen is None:
         raise ValueError(f"trace: {path} has no array `chosen`; its arrays: {names}")
@@ -91,17 +100,31 @@ def _from_csv(path: Path, content: bytes) -> NDArray[np.generic]:
     except UnicodeDecodeError:
         raise ValueError(f"trace: {path} is not UTF-8 text") from None
     header = bool(lines) and lines[0].lstrip('" ')[:1].isalpha()
+    if header:
+        _check_heading(path, lines[0])
     rows: list[list[int]] = []
     for number, line in enumerate(lines[header:], start=1 + header):
-        try:
-            rows.append([int(cell) for cell in line.split(",")])
-        except ValueError:
+        cells = [cell.strip() for cell in line.split(",")]
+        if not all(re.fullmatch("-?[0-9]{1,18}", cell) for cell in cells):
             raise ValueError(
                 f"trace: {path}, line {number}: expected integers separated by commas, got "
                 f"{line[:40]!r}"
-            ) from None
+            )
+        rows.append([int(cell) for cell in cells])
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(
                 f"trace: {path}, line {number}: {len(rows[-1])} experts; earlier lines have {len(rows[0])}"
             )
     return np.array(rows, np.int64)
+
+
+def _check_heading(path: Path, line: str) -> None:
+    """Refuse a heading whose columns are something else than the experts of a token."""
+    names = [name.strip(' "').lower() for name in line.split(",")]
+    if names == ["expert"] or all(map(_EXPERT.fullmatch, names)):
+        return
+    raise ValueError(
+        f"trace: {path}: the heading {line[:60]!r} names columns that are not the experts of a token; "
+        "expected integers [tokens, top_k]: one token per line, and in each column one of its experts, "
+        "headed expert_0,expert_1,… or not at all"
+    )

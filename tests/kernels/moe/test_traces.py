@@ -42,6 +42,15 @@ def test_a_heading_and_a_byte_order_mark_are_no_tokens(tmp_path):
     assert layer(path).chosen(0).shape == (3, 2)
 
 
+@pytest.mark.parametrize(
+    "heading", ["expert_0,expert_1", '"Expert 1","Expert 2"', "e0, e1", "top1,top2"]
+)
+def test_headings_that_name_the_experts_of_a_token(tmp_path, heading):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{heading}\n0,1\n3,2\n0,3\n")
+    assert layer(path).chosen(0).tolist() == np.sort(CHOSEN, axis=1).tolist()
+
+
 def test_the_first_tokens_are_taken(csv_trace):
     assert layer(csv_trace, tokens=1).chosen(0).tolist() == [[0, 1]]
 
@@ -77,6 +86,14 @@ def test_a_case_is_known_by_its_content_and_not_by_its_path(csv_trace, tmp_path)
             "a token with experts in 2 groups; topk_groups is 1",
         ),
         ("0,1\n2,3\n0,99999999999\n", {}, "need more than 32 bits"),
+        (f"0,1\n2,3\n0,{'9' * 26}\n", {}, "line 3: expected integers"),
+        ("0,1\n1_0,3\n0,3\n", {}, "line 2: expected integers"),
+        ("0,1\n+2,3\n0,3\n", {}, "line 2: expected integers"),
+        ("0,1\n٢,3\n0,3\n", {}, "line 2: expected integers"),
+        ("layer,expert\n0,1\n2,3\n0,3\n", {}, "the heading 'layer,expert' names columns"),
+        ("expert,count\n0,1\n2,3\n0,3\n", {}, "the heading 'expert,count' names columns"),
+        ("layer_0,layer_1\n0,1\n2,3\n0,3\n", {}, "the heading 'layer_0,layer_1' names"),
+        ("token,expert_0\n0,1\n2,3\n0,3\n", {}, "the heading 'token,expert_0' names"),
     ],
 )
 def test_traces_that_do_not_fit_are_refused(tmp_path, content, change, message):

@@ -1,0 +1,82 @@
+"""Values of a config that are refused with file, line and key instead of being read as something else."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.config.load import build_config
+from bench.errors import UsageError
+from bench.yaml_files.source import parse_yaml
+
+LAYER = "kernel: moe_layer, dtype: float32, hidden: 64, intermediate: 32, experts: 8, top_k: 2, tokens: 16"
+MATMUL = "kernel: matmul, dtype: float32, m: 64, n: 64, k: 64"
+MODEL = "kernel: moe_layer, dtype: float32"
+
+
+def load(block: str, measurement: str = "{}"):
+    text = f"measurement: {measurement}\nkernels:\n  - {{{block}}}\n"
+    return build_config(parse_yaml(text, "c.yaml"), "c")
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            f"{MODEL}, model: [[deepseek-v3]], tokens: 16",
+            "model: expected the name of a model, got ['deepseek-v3']",
+        ),
+        (
+            f"{MODEL}, model: {{a: b}}, tokens: 16",
+            "model: expected the name of a model, got {'a': 'b'}",
+        ),
+        (
+            f"{MODEL}, model: deepseek-v3, phase: [[decode]]",
+            "phase: unknown phase ['decode']; known: decode, prefill",
+        ),
+        (f"{MODEL}, model: deepseek-v3, phase: {{a: b}}", "phase: unknown phase {'a': 'b'}"),
+        (
+            "kernel: moe_gate, dtype: float32, hidden: 64, experts: 8, top_k: 2, tokens: 4294967296",
+            "tokens: 4294967296 times top_k (2) is more than 134217728",
+        ),
+        (
+            "kernel: moe_gate, dtype: float32, hidden: 64, experts: 1000000000000, top_k: 2, tokens: 16",
+            "experts: expected at most 1048576, got 1000000000000",
+        ),
+        (f"{MATMUL}, graph: 'yes'", "graph: expected true or false, got 'yes'"),
+        (f"{MATMUL}, graph: 1", "graph: expected true or false, got 1"),
+        (f"{MATMUL}, graph: 'true'", "graph: expected true or false, got 'true'"),
+        (
+            f"{LAYER}, routing: power_law, routing_exponent: '0.7'",
+            "routing_exponent: expected a number, got '0.7'",
+        ),
+        (f"{LAYER}, capacity_factor: true", "capacity_factor: expected a number, got True"),
+        (
+            f"{LAYER}, routing: balanced, routing_exponent: 0.7",
+            "routing_exponent: has no effect in any case here: it belongs to `routing: power_law`",
+        ),
+        (
+            f"{LAYER}, routing: [balanced, uniform], routing_exponent: [0.5, 0.7]",
+            "routing_exponent: has no effect in any case here",
+        ),
+        (
+            "kernel: grouped_matmul, dtype: float32, m: 64, n: 64, k: 64, experts: 4, "
+            "routing_exponent: 0.7",
+            "routing_exponent: has no effect in any case here",
+        ),
+    ],
+)
+def test_a_value_that_is_refused(block, message):
+    with pytest.raises(UsageError) as error:
+        load(block)
+    assert str(error.value).startswith(f"c.yaml:3: kernels[0].{message}")
+
+
+@pytest.mark.parametrize("value", ["'0.5'", "true", "yes"])
+def test_a_precision_that_is_no_number(value):
+    with pytest.raises(UsageError, match=r"measurement\.precision: expected a number, got"):
+        load(MATMUL, f"{{precision: {value}}}")
+
+
+def test_a_parameter_may_have_an_effect_in_some_cases_only():
+    config = load(f"{LAYER}, routing: [uniform, power_law], routing_exponent: 0.8")
+    assert len(config.cases) == 2

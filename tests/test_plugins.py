@@ -1,0 +1,167 @@
+"""Plug-ins that do not keep the contract: each is named, and only what is its own is lost."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import plugins
+from bench.backend import Device, Limits, Telemetry
+from bench.errors import InputWarning
+from bench.measure.border import WrongValue, checked
+
+CONFIG = """
+measurement: {precision: 0.9, time_budget_s: 0.05, rounds: 1}
+kernels: [{kernel: matmul, dtype: float32, m: 16, n: 16, k: 16}]
+"""
+NUMPY = "from numpy_backend import *\nclass B(NumpyBackend):\n    name = 'odd'\n"
+WRONG = {
+    "devices": (
+        "def devices(self): return 'cpu'",
+        "devices() of backend odd returned 'cpu'; expected a list of Device",
+    ),
+    "index": (
+        "def devices(self): return [Device('0', 'x', 'x')]",
+        "devices() of backend odd: index is '0'; expected int",
+    ),
+    "twice": (
+        "def devices(self): return [Device(0, 'x', 'x'), Device(0, 'y', 'y')]",
+        "devices() of backend odd returned the same index twice",
+    ),
+    "priority": ("priority = 'high'", "priority of backend odd is 'high'; expected int"),
+    "versions": ("def versions(self): return 3", "versions() of backend odd returned 3"),
+    "names": ("def implementations(self, kernel): return [1]", "implementations() of backend odd"),
+    "exit": ("def devices(self): raise SystemExit(0)", "SystemExit: 0"),
+    "exit at construction": ("def __init__(self): raise SystemExit('no')", "SystemExit: no"),
+}
+WRONG_IN_A_CASE = {
+    "limits": (
+        "def limits(self, device, dtype): return None",
+        "limits() of backend odd returned None; expected a Limits",
+    ),
+    "peak": (
+        "def limits(self, device, dtype): return Limits(peak_tflops='312')",
+        "peak_tflops is '312'; expected float or None",
+    ),
+    "clock": (
+        "def telemetry(self, device):\n"
+        "        class S(NoSensors):\n"
+        "            def stop(self): return Telemetry(clock_mhz='fast')\n"
+        "        return S()",
+        "clock_mhz is 'fast'; expected float or None",
+    ),
+}
+
+EXAMPLE = Path(__file__).parent / "plugins" / "example_backend" / "numpy_backend.py"
+
+
+def plug(bench, name: str, group: str, code: str, value: str) -> None:
+    """Put a module with its entry point where the program finds it."""
+    folder = bench.folder / "site"
+    (folder / f"{name}-1.dist-info").mkdir(parents=True)
+    (folder / f"{name}.py").write_text(code)
+    (folder / EXAMPLE.name).write_text(EXAMPLE.read_text())
+    information = folder / f"{name}-1.dist-info"
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (information / "entry_points.txt").write_text(f"[{group}]\n{value}\n")
+    paths = [str(folder), *filter(None, [bench.environment.get("PYTHONPATH")])]
+    bench.environment["PYTHONPATH"] = ":".join(paths)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_backend_that_describes_itself_wrongly_is_named(bench, name):
+    body, message = WRONG[name]
+    plug(
+        bench,
+        "odd",
+        "bench.backends",
+        NUMPY + textwrap.indent(body, "    "),
+        "odd = odd:B\nnumpy = numpy_backend:NumpyBackend",
+    )
+    listed = " ".join(bench("list", "backends").stdout.split())
+    assert message in listed
+    assert "numpy 1 device(s)" in listed
+
+
+@pytest.mark.parametrize("name", WRONG_IN_A_CASE)
+def test_a_wrong_value_costs_the_case(bench, name):
+    body, message = WRONG_IN_A_CASE[name]
+    plug(
+        bench,
+        "odd",
+        "bench.backends",
+        f"{NUMPY}    {body}\n",
+        "odd = odd:B\nnumpy = numpy_backend:NumpyBackend",
+    )
+    bench.write("c.yaml", CONFIG)
+    bench("run", "c.yaml", "--backend", "odd", "-o", "r.csv", status=1)
+    with (bench.folder / "r.csv").open(newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert row["status"] == "error"
+    assert message in row["error"]
+
+
+@pytest.mark.parametrize("group", [plugins.KERNELS, plugins.CHIPS, plugins.IMPLEMENTATIONS])
+def test_a_plugin_that_exits_when_it_is_imported_is_left_out(bench, group):
+    plug(bench, "quits", group, "raise SystemExit(0)", "matmul.quits = quits:X")
+    bench.write("c.yaml", CONFIG)
+    bench("run", "c.yaml", "--backend", "cpu", "-o", "r.csv")
+    if group == plugins.KERNELS:
+        assert "SystemExit: 0" in bench("list", "kernels").stdout
+
+
+@pytest.fixture
+def registered_here(tmp_path, monkeypatch):
+    """Register modules in this process, with nothing loaded yet."""
+
+    def register(**codes):
+        for name, code in codes.items():
+            (tmp_path / f"{name}.py").write_text(code)
+            information = tmp_path / f"{name}-1.dist-info"
+            information.mkdir()
+            text = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
+            (information / "METADATA").write_text(text)
+            points = f"[bench.test]\nmine = {name}:X\n{name} = {name}:X\n"
+            (information / "entry_points.txt").write_text(points)
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins.load_all.cache_clear()
+    yield register
+    plugins.load_all.cache_clear()
+    for name in ("plug_a", "plug_b"):
+        sys.modules.pop(name, None)
+
+
+def test_two_plugins_of_one_name_are_told(registered_here):
+    registered_here(plug_a="X = 1", plug_b="X = 2")
+    with pytest.warns(
+        InputWarning, match="two plug-ins named mine: plug_a:X is used, and not plug_b"
+    ):
+        found = plugins.load_all("bench.test")
+    assert found.loaded == {"mine": 1, "plug_a": 1, "plug_b": 2}
+
+
+def test_a_plugin_that_hangs_is_named(registered_here, monkeypatch):
+    monkeypatch.setattr(plugins, "LOAD_TIMEOUT_S", 0.2)
+    registered_here(plug_a="import time\ntime.sleep(600)")
+    found = plugins.load_all("bench.test")
+    assert set(found.broken) == {"mine", "plug_a"}
+    assert "importing it was not done after 0.2 s" in found.broken["plug_a"]
+
+
+@pytest.mark.parametrize("value", [True, "1", float("nan"), float("inf"), np.float32(1), 1 + 0j])
+def test_what_is_no_number(value):
+    with pytest.raises(WrongValue, match=r"x: power_w is .*; expected float or None"):
+        checked(Telemetry(power_w=value), Telemetry, "x")
+
+
+@pytest.mark.parametrize(
+    "value", [Limits(peak_tflops=312, launch_s=np.float64(1e-6)), Device(0, "a", "b"), Telemetry()]
+)
+def test_what_the_contract_allows(value):
+    assert checked(value, type(value), "x") is value
