@@ -19,9 +19,11 @@ import torch.utils.benchmark
 
 from backends.torch.device import TorchBackend
 from backends.torch.prepared import TorchPrepared
+from bench.analysis.statistics import LEAST_VALUES
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
 from bench.measure.sampling import Goal, Sampler
+from bench.measure.timing import CheckedRun
 from bench.plugins import load_backend
 
 # Of the sizes that layers have, from a few microseconds to tens of milliseconds.
@@ -56,7 +58,7 @@ class Bench:
         self.backend, self.device = backend, backend.devices()[0]
         self.place = self.backend.torch_device(self.device)
         self._sampler = Sampler()
-        self._goal = Goal(0.002, budget_s)
+        self._goal = Goal(budget_s, precision=0.002, least=LEAST_VALUES)
 
     def prepared(self, m: int, n: int, k: int) -> TorchPrepared:
         """Return a product on the device, by the implementation `torch`."""
@@ -66,7 +68,11 @@ class Bench:
     def median_s(self, prepared: TorchPrepared, before=lambda: None) -> float:
         """Return the median of our samples; `before` is called after the warm-up."""
         samples = self._sampler.sample(
-            "product", prepared.run, self._goal, lambda phase, values: None, before
+            "product",
+            CheckedRun(prepared.run, prepared.timing),
+            self._goal,
+            lambda phase, values: None,
+            before,
         )
         return statistics.median(samples.run.values)
 

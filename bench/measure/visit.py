@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,59 +74,76 @@ class Visit:
         prepared = self.backend.prepare(kernel, implementation, device, inputs)
         clock.done("allocate")
         try:
-            self.progress("verify", [])
-            check, verified = self._verify(inputs, prepared)
-            del inputs
-            clock.done("verify")
-            outcome = Outcome(
-                "ok",
-                implementation=implementation,
-                verified=check.passed,
-                rel_error=check.rel_error,
-                tolerance=check.tolerance,
-                compared=check.compared,
-                fingerprint=fingerprint(verified),
-                timing=prepared.timing,
-                flush_bytes=prepared.flush_bytes,
-                compile_s=getattr(prepared, "compile_s", None),
-                phases_s=phases,
-            )
-            if limits is not None:
-                outcome = replace(outcome, limits=limits)
-            if not check.passed:
-                return replace(outcome, status="wrong_result", error=_wrong_result(check))
-            if prepared.timing not in TIMINGS:
-                known = ", ".join(TIMINGS)
-                error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
-                return replace(outcome, status="wrong_timing", error=error)
-            run = CheckedRun(prepared.run, prepared.timing)
-            try:
-                samples, reading = self._sample(run, prepared, device)
-                clock.done("sample")
-                reference_s = self._reference_s(device)
-                left, remark = self._check(prepared, verified, check.tolerance, samples)
-            except WrongTiming as wrong:
-                return replace(outcome, status="wrong_timing", error=str(wrong))
-            clock.done("check")
-            if left is not None:
-                return replace(outcome, status="wrong_result", verified=False, error=left)
-            stages = self._profile(prepared, samples) if request.stages else {}
-            phases["calibrate"], phases["warm_up"] = samples.calibrate_s, samples.warm_up_s
-            phases["sample"] = samples.sample_s
-            return replace(
-                outcome,
-                values_s=list(samples.run.values),
-                warm_ups=list(samples.run.warmups),
-                metadata={**samples.run.get_metadata(), "round": request.round},
-                loops=samples.loops,
-                stop_reason=samples.stop_reason,
-                stages=stages,
-                telemetry=reading,
-                remarks=[text for text in (run.remark(), remark) if text],
-                reference_s=reference_s,
-            )
-        finally:
-            prepared.close()
+            outcome = self._measure(inputs, prepared, device, clock)
+        except BaseException:
+            # What went wrong first is what counts; a broken device may not even release memory.
+            with suppress(Exception):
+                prepared.close()
+            raise
+        prepared.close()
+        return replace(
+            outcome,
+            implementation=implementation,
+            flush_bytes=prepared.flush_bytes,
+            compile_s=getattr(prepared, "compile_s", None),
+            phases_s=phases,
+            limits=limits or outcome.limits,
+        )
+
+    def _measure(
+        self,
+        inputs: Mapping[str, Operand],
+        prepared: Prepared,
+        device: Device,
+        clock: _Phases,
+    ) -> Outcome:
+        """Verify an allocated case, sample it, and check what the samples left behind."""
+        request, phases = self.request, clock.phases
+        self.progress("verify", [])
+        check, verified = self._verify(inputs, prepared)
+        del inputs
+        clock.done("verify")
+        outcome = Outcome(
+            "ok",
+            verified=check.passed,
+            rel_error=check.rel_error,
+            tolerance=check.tolerance,
+            compared=check.compared,
+            fingerprint=fingerprint(verified),
+            timing=prepared.timing,
+        )
+        if not check.passed:
+            return replace(outcome, status="wrong_result", error=_wrong_result(check))
+        if prepared.timing not in TIMINGS:
+            known = ", ".join(TIMINGS)
+            error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
+            return replace(outcome, status="wrong_timing", error=error)
+        run = CheckedRun(prepared.run, prepared.timing, simulated=device.simulated)
+        try:
+            samples, reading = self._sample(run, prepared, device)
+            clock.done("sample")
+            reference_s = self._reference_s(device)
+            left, remark = self._check(prepared, verified, check.tolerance, samples)
+        except WrongTiming as wrong:
+            return replace(outcome, status="wrong_timing", error=str(wrong))
+        clock.done("check")
+        if left is not None:
+            return replace(outcome, status="wrong_result", verified=False, error=left)
+        stages = self._profile(prepared, samples) if request.stages else {}
+        phases["calibrate"], phases["warm_up"] = samples.calibrate_s, samples.warm_up_s
+        phases["sample"] = samples.sample_s
+        return replace(
+            outcome,
+            values_s=list(samples.run.values),
+            warm_ups=list(samples.run.warmups),
+            metadata={**samples.run.get_metadata(), "round": request.round},
+            loops=samples.loops,
+            stop_reason=samples.stop_reason,
+            stages=stages,
+            telemetry=reading,
+            remarks=[text for text in (run.remark(), remark) if text],
+            reference_s=reference_s,
+        )
 
     def _choose(self, device: Device) -> str:
         """Return the implementation to use; raises Unsupported with the reasons if there is none."""
@@ -198,7 +216,10 @@ class Visit:
     def _reference_s(self, device: Device) -> float | None:
         if not isinstance(self.backend, HasReference):
             return None
-        return float(self.backend.reference_seconds(device))
+        try:
+            return float(self.backend.reference_seconds(device))
+        except Exception:
+            return None  # it only explains; what is wrong with the device, the case itself will say
 
     def _check(
         self, prepared: Prepared, verified: Outputs, tolerance: float, samples: Samples
@@ -288,12 +309,12 @@ class _Phases:
     """Adds up where the time of a case goes."""
 
     def __init__(self, phases: dict[str, float]) -> None:
-        self._phases = phases
+        self.phases = phases
         self._since = time.monotonic()
 
     def done(self, phase: str) -> None:
         now = time.monotonic()
-        self._phases[phase] = now - self._since
+        self.phases[phase] = now - self._since
         self._since = now
 
 

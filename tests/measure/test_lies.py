@@ -15,7 +15,7 @@ LIES = {
     "computes only when asked": (61, "wrong_result", "right before timing, wrong after it"),
     "seconds times a thousand": (62, "wrong_timing", "work cannot take longer than the wait"),
     "seconds by three": (63, "wrong_timing", "3 times as long: with timing"),
-    "returns before the work is done": (64, "wrong_timing", "before the work was done"),
+    "returns before the work is done": (64, "wrong_timing", ""),
     "executes once": (65, "wrong_timing", "time does not grow with work"),
     "right the first time only": (66, "wrong_result", "changed by more than rounding"),
     "wrong from the hundredth execution on": (67, "wrong_result", "1 of 536 elements of c"),
@@ -35,6 +35,8 @@ def test_a_lie_ends_in_its_status_within_seconds(plugged, lie):
     (row,) = rows(plugged.folder / "r.csv")
     assert row["status"] == status
     assert message in row["error"]
+    if not message:  # the rest of its work gets in the way of its own clock, or comes late
+        assert "before the work was done" in row["error"] or "times as long" in row["error"]
     assert row["time_median_s"] == row["achieved_tflops"] == ""
     assert status in done.stdout
     plugged("validate", "r.csv")

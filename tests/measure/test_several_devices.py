@@ -54,7 +54,7 @@ def overlap(many):
 
 
 def test_one_after_another(many):
-    done = run(many)
+    done = run(many, "--rounds", 2)
     found = rows(many)
     assert [row["device_index"] for row in found] == list("00112233")
     assert {row["devices_together"] for row in found} == {"1"}

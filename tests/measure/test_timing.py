@@ -36,6 +36,12 @@ def test_work_cannot_take_longer_than_the_wait_for_it(timing):
         run(1)
 
 
+def test_a_simulated_devices_clock_may_be_ahead_of_the_hosts():
+    run = CheckedRun(lambda loops: 50e-6 * loops, "events", simulated=True)
+    assert run(1000) == pytest.approx(0.05)
+    assert run.remark() is None
+
+
 def test_the_hosts_clock_has_to_agree_with_itself():
     run = CheckedRun(sleeping(0.012, lambda seconds, loops: seconds / 3), "host")
     for _ in range(3):

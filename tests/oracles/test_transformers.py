@@ -17,9 +17,9 @@ from backends.torch.moe import transformers as peer
 from backends.torch.moe.grouped import Grouped
 from backends.torch.moe.loop import Loop
 from backends.torch.operands import to_device, to_host
-from bench.kernels import moe_reference
 from bench.kernels.base import Operand
 from bench.kernels.inputs import generator
+from bench.kernels.moe import reference
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.reference import Part
 
@@ -79,7 +79,7 @@ def distance(a, b):
 
 def check_forward(case, family, inputs, seed):
     operands = on_device(inputs)
-    ours = case.reference(inputs, np.arange(case.tokens), seed)
+    ours = reference.forward(case, inputs, np.arange(case.tokens), seed)
     oracle = to_host(theirs(case, family, operands)).astype(np.float64)
     tolerance = max(case.tolerance(), SCORES_IN_FLOAT32)
     assert distance(oracle, ours) <= tolerance, "our reference against transformers"
@@ -118,7 +118,7 @@ def check_gradients(case, family, inputs, seed):
         assert np.linalg.norm(ours[name] - oracle[name]) <= near, name
     everything = Part(np.arange(case.tokens), np.arange(case.local_experts), True, "")
     inputs = {**inputs, "dy": Operand(upstream.numpy(), "float64")}
-    for name, (gradient, _) in moe_reference.gradients(case, inputs, everything, seed).items():
+    for name, (gradient, _) in reference.gradients(case, inputs, everything, seed).items():
         theirs_too = oracle[name.removeprefix("d_")]
         near = 1e-5 * np.linalg.norm(theirs_too) + 1e-5
         assert np.linalg.norm(gradient - theirs_too) <= near, name

@@ -163,7 +163,7 @@ def test_the_tables_of_a_comparison_have_interval_range_and_verdict(comparison):
     assert line["verdict"] == "faster"
     assert line["expected"] == "3.00"
     assert line["by"] == "peak"
-    assert re.fullmatch(r"4\.\d\d–4\.\d\d", line["95 % interval"])
+    assert re.fullmatch(r"3\.\d\d–4\.\d\d", line["95 % interval"])
     sets = sets_table(comparison)
     line = dict(zip(sets.header, sets.lines[-1], strict=True))
     assert line["set of cases"] == "all: every case that both have"

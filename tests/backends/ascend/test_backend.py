@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.config import load_config
+from bench.config.load import load_config
 from tests.backends.ascend.test_docs import operators, table
 from tests.simulators.cann_node import COPY, run
 
