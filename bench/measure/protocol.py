@@ -57,7 +57,7 @@ class Outcome:
     """An answer: how a visit ended, and everything that was learned on the way.
 
     `start_s` is what it took to start the process and to load the backend, in the first visit of a
-    process; `spent_s` the whole visit without that and without compiling.
+    process; `spent_s` the whole visit without that, without compiling and without computing the reference.
     """
 
     status: str  # one of bench.results.columns.STATUSES

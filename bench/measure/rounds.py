@@ -61,7 +61,7 @@ class StoppingRule:
             return visits[0].stop_reason
         if self.together:
             return "time_budget" if count >= self.rounds else None
-        next_s = sum(visit.spent_s for visit in visits) * (count + 1) / count
+        next_s = sum(visit.spent_s for visit in visits) + visits[-1].spent_s
         if count < min(self.rounds, LEAST_VALUES):
             too_long = count >= 2 and next_s > LONGEST_BUDGETS * self.time_budget_s
             return "time_budget" if too_long else None
