@@ -105,7 +105,9 @@ def verdicts(low: np.ndarray, high: np.ndarray, threshold: float) -> np.ndarray:
 
 def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) -> pd.DataFrame:
     """Return the pairs with ratio, interval, verdict and explanation."""
-    logs, low, high, origin = _ratios(joined)
+    rounds = {name: _rounds(joined, name.removeprefix("rounds_")) for name in ROUNDS}
+    shift = _machine_shift(joined)
+    logs, low, high, origin = _ratios(joined, rounds, shift)
     names = {
         side: joined["implementation" if same_implementation else f"implementation_{side}"]
         for side in ("base", "other")
@@ -136,13 +138,15 @@ def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) 
             "energy_ratio": joined["energy_j_other"] / joined["energy_j_base"],
             "expected": expected,
             "expected_by": by,
-            "machine_shift": _machine_shift(joined),
-            **{name: _rounds(joined, name.removeprefix("rounds_")) for name in ROUNDS},
+            "machine_shift": shift,
+            **rounds,
         }
     )
 
 
-def _ratios(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _ratios(
+    joined: pd.DataFrame, rounds: Mapping[str, np.ndarray], shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return log ratio, low, high, and where the interval comes from: rounds, rows or nothing."""
     logs = np.log(joined["time_s_base"].to_numpy(float) / joined["time_s_other"].to_numpy(float))
     halves = [
@@ -150,12 +154,11 @@ def _ratios(joined: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
         for side in ("base", "other")
     ]
     half = np.hypot(*halves)
-    center, low, high = log_ratios(*(_rounds(joined, side) for side in ("base", "other")))
+    center, low, high = log_ratios(*(rounds[name] for name in ROUNDS))
     low, high = _beyond_rounds(center, low, high)
     exact = ~np.isnan(low)
     origin = np.where(exact, "rounds", np.where(np.isnan(half), "nothing", "rows"))
     low, high = np.where(exact, low, logs - half), np.where(exact, high, logs + half)
-    shift = _machine_shift(joined)
     return (
         np.where(exact, center, logs),
         low - np.maximum(shift, 0.0),

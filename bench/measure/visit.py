@@ -100,7 +100,7 @@ class Visit:
         """Verify an allocated case, sample it, and check what the samples left behind."""
         request, phases = self.request, clock.phases
         self.progress("verify", [])
-        check, verified = self._verify(inputs, prepared)
+        check, verified, bits = self._verify(inputs, prepared)
         del inputs
         clock.done("verify")
         outcome = Outcome(
@@ -109,7 +109,7 @@ class Visit:
             rel_error=check.rel_error,
             tolerance=check.tolerance,
             compared=check.compared,
-            fingerprint=fingerprint(verified),
+            fingerprint=bits,
             timing=prepared.timing,
         )
         if not check.passed:
@@ -123,7 +123,7 @@ class Visit:
             samples, reading = self._sample(run, prepared, device)
             clock.done("sample")
             reference_s = self._reference_s(device)
-            left, remark = self._check(prepared, verified, check.tolerance, samples)
+            left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
         except WrongTiming as wrong:
             return replace(outcome, status="wrong_timing", error=str(wrong))
         clock.done("check")
@@ -166,14 +166,15 @@ class Visit:
 
     def _verify(
         self, inputs: Mapping[str, Operand], prepared: Prepared
-    ) -> tuple[Verification, Outputs]:
-        """Return the verification and the outputs that it is of.
+    ) -> tuple[Verification, Outputs, str]:
+        """Return the verification, the outputs that it is of, and their fingerprint.
 
         Outputs whose every bit is that of an earlier visit's need no reference.
         """
         outputs = _copied(prepared.outputs())
+        bits = fingerprint(outputs)
         earlier = self.request.verified
-        if earlier is not None and fingerprint(outputs) == earlier.fingerprint:
+        if earlier is not None and bits == earlier.fingerprint:
             check = Verification(
                 earlier.rel_error, earlier.tolerance, passed=True, compared=earlier.compared
             )
@@ -181,7 +182,7 @@ class Visit:
             check = self.kernel.verify(inputs, outputs, self.request.seed)
         if isinstance(prepared, HandsOver):
             prepared.take_outputs()  # spoils them: what is there after timing, timing has written
-        return check, outputs
+        return check, outputs, bits
 
     def _sample(
         self, run: CheckedRun, prepared: Prepared, device: Device
@@ -222,7 +223,7 @@ class Visit:
             return None  # it only explains; what is wrong with the device, the case itself will say
 
     def _check(
-        self, prepared: Prepared, verified: Outputs, tolerance: float, samples: Samples
+        self, prepared: Prepared, verified: Outputs, bits: str, tolerance: float, samples: Samples
     ) -> tuple[str | None, str | None]:
         """Return what is wrong with the outputs that timed executions left, and a remark on them.
 
@@ -234,7 +235,7 @@ class Visit:
         last_s = samples.run.values[-1] * samples.loops
         if took_s > LATE_S + last_s / 2:
             _check_finished(prepared, samples.loops, last_s)
-        if fingerprint(left) == fingerprint(verified):
+        if fingerprint(left) == bits:
             return None, None
         wrong = disagreement(verified, left, tolerance)
         if wrong is not None:
