@@ -114,7 +114,13 @@ def test_every_field_of_a_model_is_documented():
     from bench.catalog.models import Model
 
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    every = (kinds.GroupedQuery, kinds.Latent, kinds.Compressed, kinds.Linear, kinds.Mamba2)
+    every = (
+        kinds.GroupedQuery,
+        kinds.Latent,
+        kinds.Compressed,
+        kinds.LinearAttention,
+        kinds.Mamba2,
+    )
     for shape in (Model, *every):
         for name in shape.model_fields:
             assert f"`{name}`" in text, f"{shape.__name__}.{name}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bench.catalog.models import Model
 
-# Keys, values and states are kept in bfloat16 unless a caller knows better.
+# Keys and values are cached in bfloat16 unless a caller knows better. States have a dtype of their own.
 CACHE_BYTES = 2
 
 
@@ -30,7 +30,10 @@ class AttentionWork:
 
 def kept_bytes(model: Model, context: float) -> float:
     """Return the bytes of keys, values and states of one sequence of so many tokens."""
-    return CACHE_BYTES * sum(kind.layers * kind.kept(context) for kind in model.attention)
+    return sum(
+        kind.layers * (CACHE_BYTES * kind.kept(context) + kind.state_bytes)
+        for kind in model.attention
+    )
 
 
 def decode_attention(
@@ -42,7 +45,10 @@ def decode_attention(
     """
     flops = 2 * sum(kind.layers * kind.decode_work(context) for kind in model.attention)
     if kv_bytes is None:
-        read = CACHE_BYTES * sum(kind.layers * kind.read(context) for kind in model.attention)
+        read = sum(
+            kind.layers * (CACHE_BYTES * kind.read(context) + kind.state_bytes)
+            for kind in model.attention
+        )
     else:
         read = kv_bytes * context
     return AttentionWork(sequences * flops, sequences * read)

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 class Stream(NamedTuple):
     """The keys that a query attends to: one per `ratio` tokens, from the last `window` tokens.
 
-    An indexer selects at most `chosen` of them. It caches `index_dim` elements per key and compares them
-    with a query of that width for each of its `index_heads`.
+    If `chunked`, the window is not sliding: the sequence is cut into chunks of `window` tokens, and a
+    query attends to the earlier tokens of its own chunk.
+    An indexer selects at most `chosen` of the keys. It caches `index_dim` elements per key and compares
+    them with a query of that width for each of its `index_heads`.
     """
 
     window: int | None = None
@@ -24,6 +26,7 @@ class Stream(NamedTuple):
     chosen: int | None = None
     index_dim: int = 0
     index_heads: int = 0
+    chunked: bool = False
 
     @property
     def most_kept(self) -> float:
@@ -40,7 +43,12 @@ class Stream(NamedTuple):
         return min(context / self.ratio, self.most_kept)
 
     def met(self, context: float) -> float:
-        """Return the number of keys that a query after `context` tokens attends to."""
+        """Return the number of keys that a query after `context` tokens attends to.
+
+        Past the first chunk this is the mean over the positions of a chunk: half of it.
+        """
+        if self.chunked and self.window is not None and context > self.window:
+            return self.most_kept / 2
         return min(context / self.ratio, self.most_met)
 
     def mean(self, most: float, sequence: float) -> float:
@@ -48,6 +56,9 @@ class Stream(NamedTuple):
 
         Without a limit it is half the number at the last position.
         """
+        if self.chunked and self.window is not None:
+            whole, rest = divmod(sequence, self.window)
+            return (whole * self.window**2 + rest**2) / (2 * sequence * self.ratio)
         reach = min(sequence, most * self.ratio)
         return (reach - reach * reach / (2 * sequence)) / self.ratio
 
@@ -84,19 +95,19 @@ class Attention(BaseModel):
         return 0
 
     @property
-    def state(self) -> int:
-        """Elements of the state of a layer, which does not grow with the sequence."""
+    def state_bytes(self) -> int:
+        """Bytes of the recurrent state of a layer, which does not grow with the sequence."""
         return 0
 
     def kept(self, context: float) -> float:
         """Return the elements that one layer caches for a sequence of `context` tokens."""
-        return self.state + sum(
+        return sum(
             stream.kept(context) * (self.entry + stream.index_dim) for stream in self.streams
         )
 
     def read(self, context: float) -> float:
         """Return the elements that one layer reads per token: the keys attended to, and all indices."""
-        return self.state + sum(
+        return sum(
             stream.met(context) * self.entry + stream.kept(context) * stream.index_dim
             for stream in self.streams
         )

@@ -6,29 +6,36 @@ they are below 0.1 % of a model.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from bench.catalog.attention import Attention, Stream
 
 
 class Indexed(Attention):
-    """Attention whose keys may be selected by an indexer: `index_keys` of them, with `index_heads` heads."""
+    """Attention whose keys may be selected by an indexer: `index_keys` of them, with `index_heads` heads.
+
+    Layers that reuse the selection of an earlier layer's indexer have `index_keys` alone (GLM-5.2).
+    """
 
     index_heads: NonNegativeInt = 0
     index_dim: NonNegativeInt = 0
     index_keys: PositiveInt | None = None
 
-    def _stream(self, window: int | None = None, ratio: int = 1) -> Stream:
-        return Stream(window, ratio, self.index_keys, self.index_dim, self.index_heads)
+    def _stream(
+        self, window: int | None = None, ratio: int = 1, *, chunked: bool = False
+    ) -> Stream:
+        return Stream(window, ratio, self.index_keys, self.index_dim, self.index_heads, chunked)
 
 
 class GroupedQuery(Indexed):
     """Grouped-query attention (arXiv 2305.13245); multi-head attention if kv_heads equals heads.
 
-    `value_dim` is the width of values if it differs from `head_dim`. `window` is a sliding window or
-    chunk. `query_rank` factors the query projection (multi-matrix factorization, arXiv 2412.19255).
+    `value_dim` is the width of values if it differs from `head_dim`. `window` is a sliding window;
+    `chunk` cuts the sequence into chunks instead (Llama 4). `query_rank` factors
+    the query projection (multi-matrix factorization, arXiv 2412.19255).
     `output_gate` is a second matrix like that of the queries. With `key_is_value` there is no matrix of
     values. `shared_by` layers share the keys and values of one (cross-layer attention, arXiv
     2405.12981).
@@ -40,10 +47,17 @@ class GroupedQuery(Indexed):
     head_dim: PositiveInt
     value_dim: PositiveInt | None = None
     window: PositiveInt | None = None
+    chunk: PositiveInt | None = None
     query_rank: PositiveInt | None = None
     output_gate: bool = False
     key_is_value: bool = False
     shared_by: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> GroupedQuery:
+        if self.window is not None and self.chunk is not None:
+            raise ValueError("window: give either window or chunk, not both")
+        return self
 
     @property
     def _values(self) -> int:
@@ -60,8 +74,8 @@ class GroupedQuery(Indexed):
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """All keys, those in the window, or those that the indexer selects."""
-        return (self._stream(self.window),)
+        """All keys, those in the window or chunk, or those that the indexer selects."""
+        return (self._stream(self.window or self.chunk, chunked=self.chunk is not None),)
 
     @property
     def width(self) -> int:
@@ -169,7 +183,28 @@ class Compressed(Indexed):
         return self.head_dim
 
 
-class Linear(Attention):
+class Recurrent(Attention):
+    """A layer with a recurrent state in place of keys, in `state_dtype`."""
+
+    state_dtype: Literal["float32", "bfloat16"] = "bfloat16"
+
+    @property
+    @abstractmethod
+    def state(self) -> int:
+        """Elements of the state."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the state: 4 per element in float32, 2 in bfloat16."""
+        return self.state * (4 if self.state_dtype == "float32" else 2)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """No keys."""
+        return ()
+
+
+class LinearAttention(Recurrent):
     """Linear attention: a matrix for each head instead of keys.
 
     `rule`: deltanet (gated, arXiv 2412.06464), kda (Kimi Linear, arXiv 2510.26692), lightning
@@ -195,17 +230,12 @@ class Linear(Attention):
         return projections + decay + self.convolution * (2 * keys + values)
 
     @property
-    def streams(self) -> tuple[Stream, ...]:
-        """No keys."""
-        return ()
-
-    @property
     def state(self) -> int:
         """One matrix per value head."""
         return self.value_heads * self.head_dim**2
 
 
-class Mamba2(Attention):
+class Mamba2(Recurrent):
     """A Mamba-2 layer (arXiv 2405.21060) in place of attention."""
 
     kind: Literal["mamba2"]
@@ -222,18 +252,13 @@ class Mamba2(Attention):
         return hidden * (inner + convolved + self.heads + inner) + self.convolution * convolved
 
     @property
-    def streams(self) -> tuple[Stream, ...]:
-        """No keys."""
-        return ()
-
-    @property
     def state(self) -> int:
         """Heads × head_dim × state_dim."""
         return self.heads * self.head_dim * self.state_dim
 
 
 AnyAttention = Annotated[
-    GroupedQuery | Latent | Compressed | Linear | Mamba2, Field(discriminator="kind")
+    GroupedQuery | Latent | Compressed | LinearAttention | Mamba2, Field(discriminator="kind")
 ]
 
 

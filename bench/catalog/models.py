@@ -51,6 +51,7 @@ LAYER_FIELDS = (
 class Model(BaseModel):
     """A model's shape in the terms of the kernel moe_layer, and its size as published.
 
+    `id` is its name in configs and result files, `aliases` are other releases with the same shape.
     `layers` counts blocks of attention and experts or, if each layer is only one of the two (Nemotron),
     the layers of either kind. `dense_layers` have one MLP of `dense_intermediate` in place of experts;
     they are the first ones, `interleaved` with the others, or `beside` the experts of the same layers.
@@ -63,7 +64,9 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    id: str
     title: str
+    aliases: tuple[str, ...] = ()
     status: Literal["published", "rumored"]
     released: str
     hidden: PositiveInt
@@ -127,12 +130,19 @@ class Model(BaseModel):
 def load_models() -> dict[str, Model]:
     """Return all models by name."""
     text = (resources.files("bench.catalog") / "models.yaml").read_text(encoding="utf-8")
-    return {name: Model(**fields) for name, fields in yaml.safe_load(text).items()}
+    return {name: Model(id=name, **fields) for name, fields in yaml.safe_load(text).items()}
+
+
+@cache
+def models_by_name() -> dict[str, Model]:
+    """Return all models by name and by alias."""
+    models = load_models()
+    return models | {alias: model for model in models.values() for alias in model.aliases}
 
 
 def get_model(name: str) -> Model:
-    """Return a model by name. Raises UsageError that suggests the closest name."""
-    models = load_models()
+    """Return a model by name or alias. Raises UsageError that suggests the closest name."""
+    models = models_by_name()
     if name not in models:
         raise UsageError(f"unknown model {name!r}{one_of(name, models)}")
     return models[name]

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import plugins
-from bench.catalog.models import get_model, load_models
+from bench.catalog.models import get_model, models_by_name
 from bench.config.cases import Case
 from bench.errors import one_of
 from bench.kernels.base import Kernel
@@ -143,7 +143,7 @@ class Block:
             text = f"{self._kernel.name} has no model; a model sets the shape of mixture-of-experts kernels"
             problems.append(self._source.complain(path, text))
             return
-        known = load_models()
+        known = models_by_name()
         for value in values:
             if not isinstance(value, str):
                 text = f"expected the name of a model, got {value!r}"
@@ -162,7 +162,7 @@ class Block:
             model = given.pop("model", None)
             parameters = {**self._shape(model), **given}
             try:
-                case = Case(self._kernel(**parameters), model)
+                case = Case(self._kernel(**parameters), get_model(model).id if model else None)
             except ValidationError as error:
                 for key, text in sentence(error, self._kernel.parameter_names()):
                     problem = self._source.complain(self._locate(key), text)

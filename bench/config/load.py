@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import plugins
-from bench.catalog.models import load_models
+from bench.catalog.models import models_by_name
 from bench.config.axes import MOST_PROBLEMS, Block
 from bench.config.cases import Case, canonical_json
 from bench.errors import UsageError, one_of
@@ -188,7 +188,7 @@ def _block_schema(kernel: type[Kernel]) -> dict[str, Any]:
         for name, schema in kernel.model_json_schema()["properties"].items()
     }
     if "hidden" in axes:
-        one = {"enum": list(load_models())}
+        one = {"enum": list(models_by_name())}
         axes["model"] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
     together = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
     return {

@@ -35,6 +35,32 @@ def test_windows_keep_less():
     assert kept_bytes(get_model("gpt-oss-120b"), 4096) == each * (4096 + 128)
 
 
+@pytest.mark.parametrize(
+    ("name", "layers", "state"),
+    [
+        ("nemotron-3-super-120b-a12b", 40, 128 * 64 * 128),
+        ("qwen3.5-397b-a17b", 45, 64 * 128 * 128),
+        ("kimi-k3", 69, 96 * 128 * 128),
+    ],
+)
+def test_recurrent_states_are_in_float32(name, layers, state):
+    """`mamba_ssm_cache_dtype` and `mamba_ssm_dtype` in the configs; vLLM keeps that of KDA so, too."""
+    model = get_model(name)
+    keys = model.model_copy(update={"attention": tuple(k for k in model.attention if k.streams)})
+    for context in (1, 131072):
+        states = kept_bytes(model, context) - kept_bytes(keys, context)
+        assert states == layers * state * 4
+
+
+def test_layers_that_share_an_indexer_do_not_compare_again():
+    """GLM-5.2 at 131072 tokens: 21 of 78 layers have an indexer; GLM-5's all have."""
+    each, shared = get_model("glm-5"), get_model("glm-5.2")
+    selected = 2048 * 64 * (2 * 512 + 64)
+    index = 131072 * 32 * 128
+    assert decode_attention(each, 1, 131072).flops == 2 * 78 * (selected + index)
+    assert decode_attention(shared, 1, 131072).flops == 2 * (78 * selected + 21 * index)
+
+
 def test_a_shape_of_equal_layers_agrees_with_its_width():
     model = get_model("deepseek-v3")
     width = 128 * (192 + 128)

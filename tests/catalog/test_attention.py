@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bench.catalog.attention import Stream
-from bench.catalog.attention_kinds import Compressed, GroupedQuery, Latent, Linear, Mamba2
+from bench.catalog.attention_kinds import Compressed, GroupedQuery, Latent, LinearAttention, Mamba2
 
 STREAMS = st.builds(
     Stream,
@@ -16,6 +17,7 @@ STREAMS = st.builds(
     chosen=st.none() | st.integers(1, 64),
     index_dim=st.just(0),
     index_heads=st.just(0),
+    chunked=st.just(value=False),
 )
 
 
@@ -50,6 +52,37 @@ def test_a_window_bounds_memory_and_work():
     assert near.decode_work(100) == 10 * 8 * 32
     assert near.prefill_work(100) == (10 * 100 - 50) / 100 * 8 * 32
     assert near.decode_work(5) == GQA.decode_work(5)
+
+
+@pytest.mark.parametrize("sequence", [3, 10, 25, 40])
+def test_a_query_attends_to_its_own_chunk(sequence):
+    """The mean of the keys met, position by position, in chunks of 10 tokens."""
+    chunked = GQA.model_copy(update={"chunk": 10})
+    steps = 64
+    positions = [(i + 0.5) / steps for i in range(sequence * steps)]
+    mean = sum(position % 10 for position in positions) / len(positions)
+    assert chunked.prefill_work(sequence) == pytest.approx(mean * 8 * 32)
+    assert chunked.kept(sequence) == min(sequence, 10) * 64
+
+
+def test_decoding_meets_half_a_chunk_on_average():
+    chunked = GQA.model_copy(update={"chunk": 10})
+    assert chunked.decode_work(8) == GQA.decode_work(8)
+    assert chunked.decode_work(1000) == 5 * 8 * 32
+
+
+def test_a_window_and_a_chunk_exclude_each_other():
+    with pytest.raises(ValidationError, match="either window or chunk"):
+        GroupedQuery(**GQA.model_dump() | {"window": 10, "chunk": 10})
+
+
+def test_a_shared_indexer_is_neither_stored_nor_compared():
+    """GLM-5.2: such a layer attends to the keys that an earlier layer selected."""
+    shared = GQA.model_copy(update={"index_keys": 20})
+    assert shared.parameters(64) == GQA.parameters(64)
+    assert shared.kept(100) == GQA.kept(100)
+    assert shared.read(100) == 20 * 64
+    assert shared.decode_work(100) == 20 * 8 * 32
 
 
 def test_an_indexer_keeps_and_compares_all_but_reads_few():
@@ -111,7 +144,7 @@ def test_compressed_attention_sees_a_window_and_every_few_tokens():
     ("kind", "state"),
     [
         (
-            Linear(
+            LinearAttention(
                 kind="linear", layers=1, rule="deltanet", key_heads=2, value_heads=4, head_dim=8
             ),
             4 * 8 * 8,
@@ -120,5 +153,7 @@ def test_compressed_attention_sees_a_window_and_every_few_tokens():
     ],
 )
 def test_a_state_does_not_grow(kind, state):
-    assert kind.kept(10) == kind.kept(10**6) == kind.read(10**6) == state
+    assert kind.kept(10**6) == kind.read(10**6) == 0
+    assert kind.state_bytes == 2 * state
+    assert kind.model_copy(update={"state_dtype": "float32"}).state_bytes == 4 * state
     assert kind.decode_work(10**6) == kind.prefill_work(10**6) == 0
