@@ -18,6 +18,8 @@ from tests.simulators.nvml.player import build_driver
 # The tensors of the tests are small: a second thread would mostly wait for the first, for long where
 # other programs keep the processor busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Models that somebody imported for themselves are not those of the tests.
+os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 # A shell lets what it starts in the background ignore Ctrl-C, and programs hand that on to what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -208,7 +208,8 @@ class LinearAttention(Recurrent):
     """Linear attention: a matrix for each head instead of keys.
 
     `rule`: deltanet (gated, arXiv 2412.06464), kda (Kimi Linear, arXiv 2510.26692), lightning
-    (MiniMax-01, arXiv 2501.08313). All have an output gate.
+    (MiniMax-01, arXiv 2501.08313). All have an output gate, whose projection is factored if it has a
+    `gate_rank`.
     """
 
     kind: Literal["linear"]
@@ -217,11 +218,12 @@ class LinearAttention(Recurrent):
     value_heads: PositiveInt
     head_dim: PositiveInt
     convolution: NonNegativeInt = 0
+    gate_rank: PositiveInt | None = None
 
     def parameters(self, hidden: int) -> int:
         """Count queries, keys, values, gate, output, decay and convolution."""
         keys, values = self.key_heads * self.head_dim, self.value_heads * self.head_dim
-        projections = hidden * (2 * keys + 3 * values)
+        projections = hidden * (2 * keys + 2 * values) + _factored(hidden, self.gate_rank, values)
         decay = {
             "deltanet": 2 * hidden * self.value_heads,
             "kda": hidden * self.value_heads + _factored(hidden, self.head_dim, keys),

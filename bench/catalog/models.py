@@ -1,10 +1,15 @@
-"""The shapes of mixture-of-experts models, from models.yaml, each with its source."""
+"""The shapes of mixture-of-experts models: those of models.yaml, each with its source, and the user's own.
+
+`bench models import` adds the user's own to a file of the same form in their configuration folder.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -15,11 +20,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     model_validator,
 )
 
 from bench.catalog.attention_kinds import AnyAttention
 from bench.errors import UsageError, one_of
+from bench.yaml_files.source import key_text, read_yaml
 
 # Which embeddings a published number of parameters includes: both matrices, only the output's (the
 # input is a table lookup), or none.
@@ -126,11 +133,46 @@ class Model(BaseModel):
         return {name: getattr(self, name) for name in LAYER_FIELDS}
 
 
-@cache
-def load_models() -> dict[str, Model]:
-    """Return all models by name."""
+def shipped_models() -> dict[str, Model]:
+    """Return the models of models.yaml by name."""
     text = (resources.files("bench.catalog") / "models.yaml").read_text(encoding="utf-8")
     return {name: Model(id=name, **fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def own_models_file() -> Path:
+    """Return the path of the user's own models, which need not exist."""
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "accelerator-bench" / "models.yaml"
+
+
+def own_models() -> dict[str, Model]:
+    """Return the user's own models by name. Raises UsageError if their file is not what it should be."""
+    path = own_models_file()
+    if not path.exists():
+        return {}
+    source = read_yaml(path)
+    if not isinstance(source.data, dict):
+        raise UsageError(f"{path}: expected models by name; repair or remove the file")
+    models = {}
+    for name, fields in source.data.items():
+        try:
+            models[str(name)] = Model(**{**fields, "id": str(name)})
+        except (ValidationError, TypeError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else None
+            text = (
+                f"{key_text(first['loc'])}: {first['msg']}"
+                if first
+                else "expected the fields of a model"
+            )
+            problem = source.complain((str(name),), text)
+            raise UsageError(f"{problem}; correct or remove the entry") from error
+    return models
+
+
+@cache
+def load_models() -> dict[str, Model]:
+    """Return all models by name. A shipped model has precedence over one of the user's of that name."""
+    return own_models() | shipped_models()
 
 
 @cache

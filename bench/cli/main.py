@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
     "merge": "Make one result file of many, such as those of the ranks of a cluster.",
     "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
+    "models": "Add a model from its Hugging Face config.json.",
     "validate": "Check that a result file is sound.",
     "validate-config": "Check a config without running it.",
     "schema": "Print the JSON schema of configs or results.",
