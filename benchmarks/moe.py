@@ -31,9 +31,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.cpu import CpuBackend
-from backends.cpu_memory import in_huge_pages
-from backends.cpu_moe import Linear
+from backends.cpu.backend import CpuBackend
+from backends.cpu.memory import in_huge_pages
+from backends.cpu.moe import Linear
 from backends.torch.operands import to_device
 from bench.backend import Device
 from bench.catalog.models import get_model

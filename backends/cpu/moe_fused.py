@@ -1,7 +1,7 @@
 """A mixture-of-experts layer for processors with AVX512-BF16: two calls for all experts.
 
 oneDNN's products, one call an expert, leave a third of the memory's rate unused at a few rows an
-expert; the products of cpu_moe_kernel.c stream the weights of all experts without a pause, and apply
+expert; the products of moe_kernel.c stream the weights of all experts without a pause, and apply
 the activation before anything is stored.
 """
 
@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.cpu_memory import in_huge_pages
-from backends.cpu_moe import Linear
-from backends.cpu_native import native_library, native_missing
-from backends.cpu_topology import cpu_topology
+from backends.cpu.memory import in_huge_pages
+from backends.cpu.moe import Linear
+from backends.cpu.native import native_library, native_missing
+from backends.cpu.topology import cpu_topology
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.moe.gate import choose
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe.layer import MoeLayer
 
-# The numbers that cpu_moe_kernel.c gives its activations.
+# The numbers that moe_kernel.c gives its activations.
 PLAIN = 0
 ACTIVATIONS = {"silu": 1, "gelu": 2, "relu2": 3, "swigluoai": 4}
 
