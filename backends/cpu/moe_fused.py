@@ -1,8 +1,8 @@
 """A mixture-of-experts layer for processors with AVX512-BF16: two calls for all experts.
 
-oneDNN's products, one call an expert, leave a third of the memory's rate unused at a few rows an
-expert; the products of moe_kernel.c stream the weights of all experts without a pause, and apply
-the activation before anything is stored.
+oneDNN's products, one call per expert, leave a third of the memory bandwidth unused at few rows per expert.
+The products of moe_kernel.c stream the weights of all experts without a pause, and apply the activation
+before anything is stored.
 """
 
 from __future__ import annotations
@@ -15,32 +15,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backends.cpu.memory import in_huge_pages
-from backends.cpu.moe import Linear
+from backends.cpu.moe import ProcessorLayer, SortedRows
 from backends.cpu.native import native_library, native_missing
 from backends.cpu.topology import cpu_topology
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
-from backends.torch.moe.gate import choose
 from backends.torch.moe.loop import activate
-from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe.layer import MoeLayer
 
-# The numbers that moe_kernel.c gives its activations.
+# The activations' numbers in moe_kernel.c.
 PLAIN = 0
 ACTIVATIONS = {"silu": 1, "gelu": 2, "relu2": 3, "swigluoai": 4}
 
 
 def blocks_of_16(matrices: Tensor) -> Tensor:
-    """Return [groups, n, k] as [groups, ⌈n / 16⌉, k / 2, 16, 2]; missing rows are zeros."""
+    """Lay [groups, n, k] out as [groups, ⌈n / 16⌉, k / 2, 16, 2]; missing rows are zeros."""
     groups, n, k = matrices.shape
     padded = F.pad(matrices, (0, 0, 0, -n % 16))
     return padded.view(groups, -1, 16, k // 2, 2).transpose(2, 3)
 
 
 class GroupedLinear:
-    """Rows of each group times its matrix: x · weightᵀ, or act(x · gateᵀ) ∘ (x · upᵀ)."""
+    """The rows of each group times its matrix: x · weightᵀ, or act(x · gateᵀ) ∘ (x · weightᵀ)."""
 
     def __init__(self, weight: Tensor, gate: Tensor | None = None, activation: str = "") -> None:
-        """Lay out weight (and gate) [groups, n, k] as the kernel reads them."""
+        """Lay weight (and gate) [groups, n, k] out as the kernel reads them."""
         self._product = native_library().grouped_product
         self._activation = PLAIN if gate is None else ACTIVATIONS[activation]
         blocks = blocks_of_16(weight)
@@ -68,8 +66,8 @@ class GroupedLinear:
         return out
 
 
-class Mlps:
-    """The experts, or the shared ones as a single one, with room for the rows between products."""
+class GroupedMlp:
+    """The experts, or the shared ones as a single group, with memory for the rows between the products."""
 
     def __init__(
         self, case: MoeLayer, up: Tensor, down: Tensor, gate: Tensor | None, rows: int
@@ -87,73 +85,53 @@ class Mlps:
         return self._down(between, starts, out)
 
 
+class FusedLayer(ProcessorLayer):
+    """All experts in two calls, and the shared ones in two more."""
+
+    def __init__(self, case: MoeLayer, operands: Tensors) -> None:
+        super().__init__(case, operands)
+        self._experts = GroupedMlp(
+            case, operands["up"], operands["down"], operands.get("gate"), len(self.outputs)
+        )
+        if case.shared_width:
+            up, down = operands["shared_up"][None], operands["shared_down"][None]
+            gate = operands["shared_gate"][None] if case.gated else None
+            self._shared = GroupedMlp(case, up, down, gate, case.tokens)
+            self._every_token = torch.tensor([0, case.tokens])
+            self._from_shared = torch.empty_like(operands["x"])
+
+    def experts(self, dispatched: SortedRows, mark: Mark) -> Tensor:
+        """Call the kernel, which applies the activation between its products."""
+        return self._experts(dispatched.rows, dispatched.starts, self.outputs)
+
+    def shared(self, tokens: Tensor) -> Tensor:
+        """Compute the shared experts as one group."""
+        return self._shared(tokens, self._every_token, self._from_shared)
+
+
 class Fused:
-    """Sort rows by expert, two calls for all products and activations, a weighted sum a token."""
+    """Sort rows by expert, two calls for all products and activations, and a weighted sum per token."""
 
     staged: ClassVar[bool] = True
 
     def before(self, device_type: str) -> str | None:
-        """Step behind `loop` where oneDNN, which `packed` calls, has AMX; docs/moe.md has the figures."""
+        """Go behind `loop` where oneDNN, which `packed` calls, has AMX; docs/moe.md has the figures."""
         return "grouped" if "amx_bf16" in cpu_topology().identity.flags else None
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
-        """Return why the layer cannot be computed here, or None."""
+        """Refuse other devices, dtypes, training and odd widths, and machines that cannot have the kernel."""
         if device.type != "cpu":
-            return "fused is for processors"
+            return "fused computes on processors only"
         if case.backward:
-            return "fused serves the forward pass only"
+            return "fused computes the forward pass only"
         if case.dtype != "bfloat16":
-            return "fused has a bfloat16 path only"
+            return f"fused takes bfloat16 only, not {case.dtype}"
         widths = (case.width, case.intermediate, case.shared_width)
         if any(width % 2 for width in widths) or (case.shared_width and case.hidden % 2):
             return "fused multiplies two values at a time: widths have to be even"
         return native_missing()
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
-        """Return the layer; the weights are kept as the kernel reads them."""
-        kept = {
-            name: operands[name]
-            for name in ("x", "router", "planted", "correction_bias")
-            if name in operands
-        }
-        x = kept["x"]
-        rows = case.tokens * case.top_k
-        experts = Mlps(case, operands["up"], operands["down"], operands.get("gate"), rows)
-        shared = None
-        if case.shared_width:
-            up, down = operands["shared_up"][None], operands["shared_down"][None]
-            gate = operands["shared_gate"][None] if case.gated else None
-            shared = Mlps(case, up, down, gate, case.tokens)
-        latent = [
-            Linear(operands[name], case.tokens)
-            for name in ("latent_in", "latent_out")
-            if case.latent
-        ]
-        gathered = torch.empty((rows, case.width), dtype=x.dtype)
-        served = torch.zeros_like(gathered)
-        every_token = torch.tensor([0, case.tokens])
-        from_shared = torch.empty_like(x)
-        bounds = torch.arange(case.local_experts + 1)
-
-        def step() -> Tensors:
-            weight, chosen = choose(case, kept)
-            mark("gate")
-            z = latent[0](x) if case.latent else x
-            local = chosen % case.local_experts
-            order = sort_by_expert(local, case.capacity)
-            starts = torch.searchsorted(order.owners, bounds)
-            mine = gathered[: len(order.owners)]
-            torch.index_select(z, 0, order.assignments // case.top_k, out=mine)
-            mark("dispatch")
-            experts(mine, starts, served)
-            mark("experts")
-            y = weighted_sum(served, kept_weight(weight, local, case.capacity), order.places)
-            if case.latent:
-                y = latent[1](y)
-            mark("combine")
-            if shared is not None:
-                y = y + shared(x, every_token, from_shared)
-                mark("shared")
-            return {"y": y}
-
-        return step
+        """Lay the weights out as the kernel reads them."""
+        layer = FusedLayer(case, operands)
+        return lambda: {"y": layer(mark)}
