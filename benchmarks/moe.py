@@ -31,9 +31,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.cpu import CpuBackend
-from backends.cpu_memory import in_huge_pages
-from backends.cpu_moe import Linear
+from backends.cpu.backend import CpuBackend
+from backends.cpu.memory import in_huge_pages
+from backends.cpu.moe import PackedLinear
 from backends.torch.operands import to_device
 from bench.backend import Device
 from bench.catalog.models import get_model
@@ -101,12 +101,12 @@ def bare_products(case: MoeLayer, weights: dict[str, Tensor], seed: int) -> dict
         first = torch.cat([weights["shared_gate"], weights["shared_up"]])
         pairs.append((case.tokens, first, weights["shared_down"]))
     plain: list[tuple[Tensor, Tensor, Tensor]] = []
-    packed: list[tuple[Tensor, Linear]] = []
+    packed: list[tuple[Tensor, PackedLinear]] = []
     for rows, *matrices in pairs:
         for matrix in matrices:
             x = torch.randn(rows, matrix.shape[1]).to(matrix.dtype)
             plain.append((x, matrix.T, torch.empty(rows, len(matrix), dtype=matrix.dtype)))
-            packed.append((x, Linear(matrix, rows)))
+            packed.append((x, PackedLinear(matrix, rows)))
     return {
         "bare, plain weights": timed(lambda: [torch.mm(x, w, out=y) for x, w, y in plain]),
         "bare, packed weights": timed(lambda: [product(x) for x, product in packed]),

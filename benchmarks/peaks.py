@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import torch
 
-from backends.cpu_peak import CpuPeak, cpu_peak, operations
-from backends.cpu_rates import measure_rates
-from backends.cpu_topology import cpu_topology
+from backends.cpu.peak import CpuPeak, cpu_peak, operations
+from backends.cpu.rates import measure_rates
+from backends.cpu.topology import cpu_topology
 
 DTYPES = ("float64", "float32", "bfloat16", "int8")
 LARGEST_SHARE, LONGEST_S, LONGEST_KEPT_S = 1.02, 0.3, 0.005

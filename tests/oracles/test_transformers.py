@@ -12,7 +12,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends.cpu_moe import Packed
+from backends.cpu.moe import Packed
 from backends.torch.moe import transformers as peer
 from backends.torch.moe.grouped import Grouped
 from backends.torch.moe.loop import Loop

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from backends.cpu import CpuBackend
+from backends.cpu.backend import CpuBackend
 from backends.torch.compiled import Compiled
 from backends.torch.moe.compiled import Compiled as CompiledLayer
 from backends.torch.triton import TritonMatmul

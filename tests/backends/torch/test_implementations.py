@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backends.cpu import CpuBackend
+from backends.cpu.backend import CpuBackend
 from backends.torch.moe import float8, int8
 from backends.torch.operands import MOST_INPUT_SETS, input_sets, to_device, to_host
 from backends.torch.prepared import TorchPrepared

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from backends.cpu import CpuBackend
+from backends.cpu.backend import CpuBackend
 from backends.torch.moe import transformers as peer
 from bench.kernels.moe.layer import MoeLayer
 

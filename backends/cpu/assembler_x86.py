@@ -1,4 +1,4 @@
-"""Machine code for x86-64: the instructions that the loops of cpu_loops are made of, and their frame.
+"""Machine code for x86-64: the instructions that the loops of loops.py are made of, and their frame.
 
 Encodings by the Intel 64 and IA-32 architectures software developer's manual, volume 2. Operands are
 registers only. Every vector register may be overwritten by a function (System V calling convention).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from backends.cpu_probe import CHAIN_LINKS
+from backends.cpu.probe import CHAIN_LINKS
 
 # Opcode maps and mandatory prefixes, as the VEX and EVEX prefixes number them.
 MAP_0F, MAP_0F38, MAP_6 = 1, 2, 6
@@ -92,7 +92,7 @@ def load_tile_configuration() -> bytes:
 
 
 def function(setup: bytes, body: bytes, cleanup: bytes) -> bytes:
-    """Assemble what runs and times a loop, as a C function for cpu_probe.Code.
+    """Assemble what runs and times a loop, as a C function for probe.Code.
 
         void f(long iterations, long repetitions, struct timespec *times,
                int clock_gettime(int, struct timespec *), long *waiting, long skipped)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from backends import cpu_assembler_arm as arm
-from backends.cpu_loops import ARM_NEON, ARM_SVE, loops_of
-from backends.cpu_probe import CHAIN_LINKS
-from backends.cpu_topology import CpuIdentity
+from backends.cpu import assembler_arm as arm
+from backends.cpu.loops import ARM_NEON, ARM_SVE, loops_of
+from backends.cpu.probe import CHAIN_LINKS
+from backends.cpu.topology import CpuIdentity
 
 FLAGS = frozenset(row[2] for row in (*ARM_NEON, *ARM_SVE))
 LOOPS = loops_of(CpuIdentity("aarch64", "Linux", "Arm", 8, 0, "CPU", FLAGS))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.cpu_topology import (
+from backends.cpu.topology import (
     cpu_quota,
     cpu_topology,
     identity,

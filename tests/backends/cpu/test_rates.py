@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backends import cpu_rates
-from backends.cpu_loops import Loop
-from backends.cpu_rates import measure_rates
-from backends.cpu_topology import cpu_topology
-from tests.backends.machine_loops import (
+from backends.cpu import rates
+from backends.cpu.loops import Loop
+from backends.cpu.rates import measure_rates
+from backends.cpu.topology import cpu_topology
+from tests.backends.cpu.machine_loops import (
     LOOPS,
     additions,
     endless,
@@ -25,7 +25,7 @@ TOPOLOGY = cpu_topology()
 CORES = TOPOLOGY.usable_cores
 
 
-def measure(*loops: Loop, threads: int = 1, **options) -> cpu_rates.Measured:
+def measure(*loops: Loop, threads: int = 1, **options) -> rates.Measured:
     return measure_rates(loops, threads, TOPOLOGY.cpus, passes=3, **options)
 
 
@@ -90,7 +90,7 @@ def test_two_that_are_refused() -> None:
 
 @needs_loops
 def test_hopeless_machines_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_rates, "TOTAL_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(rates, "TOTAL_TIMEOUT_S", 0.0)
     measured = measure(illegal(), additions(40))
     assert measured.rates == {}
     assert set(measured.refused) == {illegal().name, additions(40).name}
@@ -100,13 +100,13 @@ def test_hopeless_machines_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 def test_tiles_that_linux_does_not_permit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A number that no kernel knows stands for an old kernel's refusal."""
     probe = tmp_path / "probe.py"
-    text = cpu_rates.PROBE.read_text().replace(
+    text = rates.PROBE.read_text().replace(
         "ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18",
         "ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x10FF, 18",
     )
     assert "0x10FF" in text
     probe.write_text(text)
-    monkeypatch.setattr(cpu_rates, "PROBE", probe)
+    monkeypatch.setattr(rates, "PROBE", probe)
     measured = measure(replace(additions(30), tiles=True), multiplications(20))
     assert "Linux does not permit AMX" in measured.refused[additions(30).name]
     assert set(measured.rates) == {multiplications(20).name}
@@ -122,7 +122,7 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_probe_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     probe = tmp_path / "probe.py"
     probe.write_text("raise SystemExit('no more threads')")
-    monkeypatch.setattr(cpu_rates, "PROBE", probe)
+    monkeypatch.setattr(rates, "PROBE", probe)
     assert measure(additions(10)).refused == {additions(10).name: "no more threads"}
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends import cpu_probe
-from backends.cpu_probe import (
+from backends.cpu import probe
+from backends.cpu.probe import (
     CHAIN_LINKS,
     Calibration,
     Code,
@@ -22,7 +22,7 @@ from backends.cpu_probe import (
     rate,
     run_together,
 )
-from tests.backends.machine_loops import additions, needs_loops
+from tests.backends.cpu.machine_loops import additions, needs_loops
 
 
 def test_only_repetitions_with_all_at_work_count() -> None:
@@ -97,7 +97,7 @@ def test_threads_wait_for_each_other_in_each_step() -> None:
     announced: list[int] = []
     times = run_together(loops, [0, 1, 0, 1, 1], 3, announced.append)
     assert announced == [0, 1, 0, 1, 1]
-    assert [[len(mine) for mine in step] for step in times] == [[cpu_probe.REPETITIONS] * 3] * 5
+    assert [[len(mine) for mine in step] for step in times] == [[probe.REPETITIONS] * 3] * 5
     for step in times:
         for begin, middle, end in (each for mine in step for each in mine):
             assert begin < middle < end
@@ -114,4 +114,4 @@ def test_machine_code_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_vector_length_is_a_multiple_of_128_bits() -> None:
-    assert cpu_probe.sve_bytes() % 16 == 0
+    assert probe.sve_bytes() % 16 == 0

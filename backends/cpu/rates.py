@@ -1,4 +1,4 @@
-"""How fast the processor runs each loop of cpu_loops, measured in a process that may die of it."""
+"""How fast the processor runs each loop of loops.py, measured in a process that may die of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.cpu_loops import Loop
+from backends.cpu.loops import Loop
 
-PROBE = Path(__file__).with_name("cpu_probe.py")
+PROBE = Path(__file__).with_name("probe.py")
 PASSES = 8  # over all loops; one takes about 1 ms per loop
 # A pass takes milliseconds; a loop that does not end by then never does. A machine so busy that
 # honest loops take as long gets no second and third chance without end.

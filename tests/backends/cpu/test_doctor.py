@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from backends.cpu import CpuBackend
-from backends.cpu_doctor import diagnose
-from backends.cpu_loops import loops_of
-from backends.cpu_peak import CpuPeak
-from backends.cpu_rates import LoopRate, Measured
-from backends.cpu_topology import CpuIdentity
+from backends.cpu.backend import CpuBackend
+from backends.cpu.doctor import diagnose
+from backends.cpu.loops import loops_of
+from backends.cpu.peak import CpuPeak
+from backends.cpu.rates import LoopRate, Measured
+from backends.cpu.topology import CpuIdentity
 
 FLAGS = frozenset(["avx2", "fma", "amx_tile", "amx_bf16"])
 LOOPS = tuple(loops_of(CpuIdentity("x86_64", "Linux", "", 6, 1, "CPU", FLAGS)))

@@ -17,12 +17,12 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from backends.cache_folder import cache_folder, read_own, write_own
-from backends.cpu_openmp import loaded_openmp
-from backends.cpu_topology import cpu_topology
+from backends.cpu.cache_folder import cache_folder, read_own, write_own
+from backends.cpu.openmp import loaded_openmp
+from backends.cpu.topology import cpu_topology
 from bench.errors import Unsupported
 
-SOURCE = Path(__file__).with_name("cpu_moe_kernel.c")
+SOURCE = Path(__file__).with_name("moe_kernel.c")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512_bf16")
 # Linked without -ffast-math: there it would make the whole process round denormals to zero.
 COMPILE = ("-c", "-O3", "-ffast-math", "-fPIC", "-fopenmp")

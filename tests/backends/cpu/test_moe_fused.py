@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends import cpu_moe_fused, cpu_native
-from backends.cache_folder import cache_folder
-from backends.cpu import CpuBackend
-from backends.cpu_moe_fused import ACTIVATIONS, Fused, GroupedLinear
+from backends.cpu import moe_fused, native
+from backends.cpu.backend import CpuBackend
+from backends.cpu.cache_folder import cache_folder
+from backends.cpu.moe_fused import ACTIVATIONS, Fused, GroupedLinear
 from backends.torch.moe.loop import activate
 from bench.backend import Device
 from bench.errors import Unsupported
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 LAYER = {"hidden": 64, "intermediate": 32, "experts": 4, "top_k": 2, "tokens": 24}
 
 needs_the_library = pytest.mark.skipif(
-    cpu_native.native_missing() is not None, reason=str(cpu_native.native_missing())
+    native.native_missing() is not None, reason=str(native.native_missing())
 )
 
 
@@ -36,10 +36,10 @@ needs_the_library = pytest.mark.skipif(
 def afresh(monkeypatch, tmp_path):
     """Forget what was compiled; compile into an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for cached in (cpu_native.native_library, cache_folder):
+    for cached in (native.native_library, cache_folder):
         cached.cache_clear()
     yield tmp_path / "accelerator-bench"
-    for cached in (cpu_native.native_library, cache_folder):
+    for cached in (native.native_library, cache_folder):
         cached.cache_clear()
 
 
@@ -78,12 +78,12 @@ def test_products_of_groups(counts, n, k, activation, scale, seed):
 
 @needs_the_library
 def test_best_where_there_is_no_amx(monkeypatch):
-    topology = cpu_moe_fused.cpu_topology()
+    topology = moe_fused.cpu_topology()
     without = topology.identity.flags - {"amx_bf16"}
     for flags, first in [(without, "fused"), (without | {"amx_bf16"}, "packed")]:
         identity = dataclasses.replace(topology.identity, flags=flags)
         other = dataclasses.replace(topology, identity=identity)
-        monkeypatch.setattr(cpu_moe_fused, "cpu_topology", lambda other=other: other)
+        monkeypatch.setattr(moe_fused, "cpu_topology", lambda other=other: other)
         assert BACKEND.implementations("moe_layer")[0] == first
 
 
@@ -103,11 +103,11 @@ def test_what_is_not_supported_says_why(parameters, reason):
 
 @needs_the_library
 def test_it_is_compiled_once(afresh):
-    cpu_native.native_library()
+    native.native_library()
     (library,) = afresh.iterdir()
     written = library.stat().st_mtime_ns
-    cpu_native.native_library.cache_clear()
-    cpu_native.native_library()
+    native.native_library.cache_clear()
+    native.native_library()
     assert [library] == [*afresh.iterdir()]
     assert library.stat().st_mtime_ns == written
 
@@ -122,7 +122,7 @@ def test_a_machine_without_a_compiler_measures_the_next_best(afresh, monkeypatch
     assert said in BACKEND.unsupported(case, "fused", DEVICE)
     assert BACKEND.unsupported(case, "packed", DEVICE) is None
     with pytest.raises(Unsupported, match=said):
-        cpu_native.native_library()
+        native.native_library()
     assert not any(afresh.glob("*"))
 
 
@@ -137,7 +137,7 @@ def test_a_machine_without_a_compiler_measures_the_next_best(afresh, monkeypatch
 )
 def test_what_is_no_compiler_is_told_so(afresh, monkeypatch, compiler, said):
     monkeypatch.setenv("CC", compiler)
-    assert said in cpu_native.native_missing()
+    assert said in native.native_missing()
     assert not any(afresh.glob("*"))
 
 
@@ -145,7 +145,7 @@ def test_what_is_no_compiler_is_told_so(afresh, monkeypatch, compiler, said):
 @pytest.mark.parametrize("compiler", ["", "  ", "cc -m64", "env LC_ALL=C cc"])
 def test_the_compiler_is_a_command_line(afresh, monkeypatch, compiler):
     monkeypatch.setenv("CC", compiler)
-    assert cpu_native.native_missing() is None
+    assert native.native_missing() is None
 
 
 def spoil_nothing(library: Path) -> None:
@@ -186,12 +186,12 @@ def link(library: Path) -> None:
 def test_a_kept_library_that_is_not_ours_and_whole_is_made_again(afresh, spoil):
     if spoil is give_away and os.geteuid() != 0:
         pytest.skip("only root gives files away")
-    cpu_native.native_library()
+    native.native_library()
     (library,) = afresh.iterdir()
     before = library.read_bytes(), library.stat().st_ino
     spoil(library)
-    cpu_native.native_library.cache_clear()
-    cpu_native.native_library()
+    native.native_library.cache_clear()
+    native.native_library()
     status = library.lstat()
     assert library.read_bytes() == before[0]
     assert (status.st_ino == before[1]) is (spoil is spoil_nothing)
@@ -204,7 +204,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(afresh, monkeypatch, tmp
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    assert cpu_native.native_missing() is None
+    assert native.native_missing() is None
     assert not any(temporary.iterdir()), "and nothing is left behind"
 
 
@@ -219,15 +219,15 @@ def test_a_cache_where_programs_may_not_lie(afresh):
         pytest.skip("only root mounts")
     try:
         for _ in range(2):
-            assert cpu_native.native_missing() is None
-            cpu_native.native_library.cache_clear()
+            assert native.native_missing() is None
+            native.native_library.cache_clear()
     finally:
         subprocess.run(["umount", "-l", afresh.parent], check=True)
 
 
 def test_another_processor_is_told_what_lacks(afresh, monkeypatch):
-    topology = cpu_native.cpu_topology()
+    topology = native.cpu_topology()
     identity = dataclasses.replace(topology.identity, flags=frozenset({"avx2"}))
     other = dataclasses.replace(topology, identity=identity)
-    monkeypatch.setattr(cpu_native, "cpu_topology", lambda: other)
-    assert "avx512_bf16" in cpu_native.native_missing()
+    monkeypatch.setattr(native, "cpu_topology", lambda: other)
+    assert "avx512_bf16" in native.native_missing()

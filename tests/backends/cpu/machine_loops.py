@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from backends import cpu_assembler_arm as arm
-from backends import cpu_assembler_x86 as x86
-from backends.cpu_loops import Loop, loops_of
-from backends.cpu_topology import cpu_topology
+from backends.cpu import assembler_arm as arm
+from backends.cpu import assembler_x86 as x86
+from backends.cpu.loops import Loop, loops_of
+from backends.cpu.topology import cpu_topology
 
 MACHINE = platform.machine()
 LOOPS = loops_of(cpu_topology().identity) if sys.platform == "linux" else []

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends import cpu_rates_cache
-from backends.cpu_loops import Loop
-from backends.cpu_rates import LoopRate, Measured
-from backends.cpu_rates_cache import MEASURE_AGAIN_S, kept_rates, larger
-from backends.cpu_topology import CpuIdentity
+from backends.cpu import rates_cache
+from backends.cpu.loops import Loop
+from backends.cpu.rates import LoopRate, Measured
+from backends.cpu.rates_cache import MEASURE_AGAIN_S, kept_rates, larger
+from backends.cpu.topology import CpuIdentity
 
 CPU = CpuIdentity("x86_64", "Linux", "GenuineIntel", 6, 1, "CPU", frozenset())
 LOOPS = [Loop("FMA", "float32", 8, b"\xc3")]
@@ -57,7 +57,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
-    monkeypatch.setattr(cpu_rates_cache, "measure_rates", machine.measure)
+    monkeypatch.setattr(rates_cache, "measure_rates", machine.measure)
     return machine
 
 

@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 
-from backends import cpu_assembler_x86 as x86
-from backends.cpu_loops import X86_TILES, X86_VECTORS
-from backends.cpu_probe import CHAIN_LINKS
+from backends.cpu import assembler_x86 as x86
+from backends.cpu.loops import X86_TILES, X86_VECTORS
+from backends.cpu.probe import CHAIN_LINKS
 
 # As GNU as 2.40 assembles them.
 ENCODINGS = [

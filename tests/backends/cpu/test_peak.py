@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from backends.cpu_loops import Loop, loops_of
-from backends.cpu_peak import cpu_peak
-from backends.cpu_rates import LoopRate, Measured, measure_rates
-from backends.cpu_topology import CpuIdentity, CpuTopology, cpu_topology
-from tests.backends.machine_loops import LOOPS, illegal, needs_loops
+from backends.cpu.loops import Loop, loops_of
+from backends.cpu.peak import cpu_peak
+from backends.cpu.rates import LoopRate, Measured, measure_rates
+from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
+from tests.backends.cpu.machine_loops import LOOPS, illegal, needs_loops
 
 AVX512 = "avx2 fma avx512f avx512bw"
 GENOA = f"{AVX512} avx512_vnni avx512_bf16"

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from backends.cpu_topology import cpu_topology
+from backends.cpu.topology import cpu_topology
 from bench.processors import PROCESSORS
 
 CONFIG = """

@@ -16,10 +16,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backends.cache_folder import cache_folder, read_own, write_own
-from backends.cpu_loops import Loop
-from backends.cpu_rates import PASSES, LoopRate, Measured, measure_rates
-from backends.cpu_topology import CpuIdentity
+from backends.cpu.cache_folder import cache_folder, read_own, write_own
+from backends.cpu.loops import Loop
+from backends.cpu.rates import PASSES, LoopRate, Measured, measure_rates
+from backends.cpu.topology import CpuIdentity
 
 MEASURE_AGAIN_S = 300.0
 PASSES_AGAIN = PASSES // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backends.cpu_peak import CpuPeak, operations
+from backends.cpu.peak import CpuPeak, operations
 from bench.backend import Finding
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int8")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backends import cpu_assembler_arm as arm
-from backends import cpu_assembler_x86 as x86
-from backends.cpu_topology import CpuIdentity
+from backends.cpu import assembler_arm as arm
+from backends.cpu import assembler_x86 as x86
+from backends.cpu.topology import CpuIdentity
 
 UNROLLED = 2  # rounds over the sums per iteration: the branch hides behind them
 

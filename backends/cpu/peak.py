@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backends.cpu_loops import Loop, loops_of
-from backends.cpu_rates import LoopRate, Measured
-from backends.cpu_rates_cache import kept_rates
-from backends.cpu_topology import CpuIdentity, CpuTopology, cpu_topology
+from backends.cpu.loops import Loop, loops_of
+from backends.cpu.rates import LoopRate, Measured
+from backends.cpu.rates_cache import kept_rates
+from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
 
 # These can be multiplied as float32, which holds their numbers without error.
 CONVERTED = ("float16", "bfloat16", "int8")
@@ -85,7 +85,7 @@ def cpu_peak(
 ) -> CpuPeak:
     """Return the peak of `threads` threads, at most one per physical core that may be used.
 
-    The first call after a boot runs the loops, for 0.2 s; see cpu_rates_cache for later ones.
+    The first call after a boot runs the loops, for 0.2 s; see rates_cache.py for later ones.
     """
     if threads < 1:
         raise ValueError(f"threads: {threads}: at least 1 is needed")

@@ -1,4 +1,4 @@
-"""Machine code for 64-bit Arm: the instructions that the loops of cpu_loops are made of, and their frame.
+"""Machine code for 64-bit Arm: the instructions that the loops of loops.py are made of, and their frame.
 
 Encodings by the Arm architecture reference manual for A-profile. Functions may overwrite all vector
 registers but the low halves of 8 to 15, which no loop touches.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from backends.cpu_probe import CHAIN_LINKS
+from backends.cpu.probe import CHAIN_LINKS
 
 SOURCES = (30, 31)
 SUMS = tuple(n for n in range(30) if not 8 <= n <= 15)
@@ -61,7 +61,7 @@ def accumulating(*instructions: int) -> tuple[list[int], int]:
 
 
 def function(setup: Sequence[int], body: Sequence[int]) -> bytes:
-    """Assemble what runs and times a loop: the function that cpu_assembler_x86.function describes."""
+    """Assemble what runs and times a loop: the function that assembler_x86.function describes."""
     # x19 = iterations, x20 = repetitions, x21 = times, x22 = clock_gettime, x23 = skipped
     words = [
         0xA9BC7BFD,  # stp x29, x30, [sp, -64]!

@@ -1,6 +1,6 @@
 """Runs loops of machine code on several threads at once and times them: a script that may die of it.
 
-cpu_rates starts it as `python -I -S cpu_probe.py`: it imports nothing but the standard library. It
+rates.py starts it as `python -I -S probe.py`: it imports nothing but the standard library. It
 reads one JSON object from its input (see `main`) and writes one object per line: what it is about to
 try, what is refused, and at the end what was measured. If the process dies, the last line tells of
 which loop.

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import psutil
 import torch
 
-from backends import cpu_doctor
-from backends.cpu_openmp import binding_variables, bound_processors
-from backends.cpu_peak import CpuPeak, cpu_peak
-from backends.cpu_topology import cpu_topology
+from backends.cpu import doctor
+from backends.cpu.openmp import binding_variables, bound_processors
+from backends.cpu.peak import CpuPeak, cpu_peak
+from backends.cpu.topology import cpu_topology
 from backends.torch.device import TorchBackend
 from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Telemetry
@@ -109,7 +109,7 @@ class CpuBackend(TorchBackend):
 
     def diagnose(self) -> list[Finding]:
         """Return the measured peaks, and which instructions the processor refuses."""
-        return list(cpu_doctor.diagnose(self.peak))
+        return list(doctor.diagnose(self.peak))
 
 
 class HostTimer:
