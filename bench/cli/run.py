@@ -39,9 +39,11 @@ FINE = ("ok", "unsupported")
     help="An index, a list 0,1, or `all`. [default: 0, or under srun, mpirun or torchrun the local rank]",
 )
 @click.option(
+    "--together",
     "--parallel",
+    "together",
     is_flag=True,
-    help="Several devices measure each case at the same time, each for the whole time budget.",
+    help="Measure each case on all chosen devices at the same time, each for the whole time budget.",
 )
 @click.option(
     "--filter",
@@ -195,7 +197,7 @@ def command(
             jobs=jobs,
             threads=options["threads"],
             path=path if rank is None else path_of(rank, path, socket.gethostname()),
-            together=options["parallel"],
+            together=options["together"],
             resume=options["resume"],
             force=force,
             stages=options["stages"],
