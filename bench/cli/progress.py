@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bench.cli.table import half_width
 from bench.measure.crew import Job
 from bench.measure.launcher import Rank
-from bench.measure.supervisor import Row
+from bench.results.columns import Row
 from bench.text.format import duration, seconds, significant
 
 

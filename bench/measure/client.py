@@ -18,14 +18,13 @@ from bench.measure.protocol import (
     BackendDescription,
     Measure,
     Outcome,
+    ProgressHandler,
     decode,
     description_from_json,
     encode,
     outcome_from_json,
 )
 from bench.measure.python import check_identity, python_command, python_environment
-
-ProgressHandler = Callable[[str, list[float]], None]
 
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0

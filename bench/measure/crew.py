@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from bench.backend import Device
 from bench.config.cases import Case
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
-from bench.measure.protocol import Measure, Outcome
+from bench.measure.protocol import Measure, Outcome, ProgressHandler
 from bench.measure.start_barrier import StartBarrier
 
 # What raised may have left the device's context unusable, and what times wrongly may still be at work:
@@ -20,8 +20,6 @@ REPLACING = ("error", "device_lost", "out_of_memory", "wrong_timing")
 # Rounds in different processes see one more kind of scatter. It is worth this share of the time: a new
 # process costs its start, and twice as long allocations for a while.
 FRESH_SHARE = 0.05
-
-Progress = Callable[[str, list[float]], None]
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,13 @@ class Crew:
         self._lock = threading.Lock()
         self._killed = False
 
-    def visit(self, request: Measure, progress: Progress, slot: int = 0) -> Outcome:
+    def visit(self, request: Measure, progress: ProgressHandler, slot: int = 0) -> Outcome:
         """Let the worker of a slot visit a case; returns how that ended, whatever happens to it."""
         self._fill(slot)
         return self._visit(slot, request, progress, None)
 
     def visit_together(
-        self, requests: Mapping[int, Measure], progress: Progress
+        self, requests: Mapping[int, Measure], progress: ProgressHandler
     ) -> dict[int, Outcome]:
         """Let the workers of several slots visit a case at the same time, each its own device.
 
@@ -97,7 +95,7 @@ class Crew:
         return {slot: each.result() for slot, each in visits.items()}
 
     def _visit(
-        self, slot: int, request: Measure, progress: Progress, barrier: StartBarrier | None
+        self, slot: int, request: Measure, progress: ProgressHandler, barrier: StartBarrier | None
     ) -> Outcome:
         phase = "start"
 

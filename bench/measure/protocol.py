@@ -9,10 +9,14 @@ output goes elsewhere, so nothing that a library prints can be mistaken for an a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.backend import Device, Limits, Telemetry
+
+# Receives the phase of a visit and its values so far, in seconds.
+ProgressHandler = Callable[[str, list[float]], None]
 
 
 @dataclass(frozen=True)

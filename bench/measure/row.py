@@ -13,7 +13,7 @@ from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
 from bench.measure.protocol import Outcome
-from bench.results.columns import COLUMNS
+from bench.results.columns import COLUMNS, Row
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
@@ -34,7 +34,7 @@ def make_row(
     identity: dict[str, object],
     stop_reason: str | None = None,
     together: int = 1,
-) -> dict[str, object]:
+) -> Row:
     """Return one row; `outcomes` are those of the visits to the case, in the order of time.
 
     `together` is the number of devices that were measured at the same time; `stop_reason` says why
@@ -43,9 +43,9 @@ def make_row(
     A case is as good as its worst visit: the first that is not `ok` decides status and error, and
     the row has no times and rates then.
     """
-    worst = next((found for found in outcomes if found.status != "ok"), outcomes[0])
+    worst = next((outcome for outcome in outcomes if outcome.status != "ok"), outcomes[0])
     work = case.kernel.work(seed)
-    row: dict[str, object] = {
+    row: Row = {
         **identity,
         "case_id": case.case_id,
         "seed": seed,
@@ -76,7 +76,7 @@ def make_row(
     return row
 
 
-def _device_columns(device: Device) -> dict[str, object]:
+def _device_columns(device: Device) -> Row:
     return {
         "chip": device.chip,
         "device_name": device.name,
@@ -88,7 +88,7 @@ def _device_columns(device: Device) -> dict[str, object]:
     }
 
 
-def _work_columns(case: Case, work: Work) -> dict[str, object]:
+def _work_columns(case: Case, work: Work) -> Row:
     parameters = case.kernel.parameters()
     return {
         "kernel": case.kernel.name,
@@ -101,7 +101,7 @@ def _work_columns(case: Case, work: Work) -> dict[str, object]:
     }
 
 
-def _size_columns(work: Work) -> dict[str, object]:
+def _size_columns(work: Work) -> Row:
     return {
         "flops": work.flops,
         "bytes": work.bytes,
@@ -110,7 +110,7 @@ def _size_columns(work: Work) -> dict[str, object]:
     }
 
 
-def _load_columns(load: Load | None) -> dict[str, object]:
+def _load_columns(load: Load | None) -> Row:
     if load is None:
         return {}
     return {
@@ -122,17 +122,15 @@ def _load_columns(load: Load | None) -> dict[str, object]:
     }
 
 
-def _measured_columns(
-    case: Case, device: Device, work: Work, outcomes: Sequence[Outcome]
-) -> dict[str, object]:
-    summary = summarize([found.values_s for found in outcomes])
+def _measured_columns(case: Case, device: Device, work: Work, outcomes: Sequence[Outcome]) -> Row:
+    summary = summarize([outcome.values_s for outcome in outcomes])
     first = outcomes[0]
-    found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
+    achieved = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
     processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
     return {
         **_time_columns(summary),
-        **_rate_columns(found),
+        **_rate_columns(achieved),
         "samples": sum(len(outcome.values_s) for outcome in outcomes),
         "loops": statistics.median_low(outcome.loops or 1 for outcome in outcomes),
         "rounds": len(outcomes),
@@ -155,7 +153,7 @@ def _measured_columns(
         "warnings": "; ".join(
             dict.fromkeys(
                 [
-                    *_warnings(found, summary),
+                    *_warnings(achieved, summary),
                     *_disturbances(readings),
                     *(text for outcome in outcomes for text in outcome.remarks),
                 ]
@@ -166,8 +164,8 @@ def _measured_columns(
 
 
 def make_stage_rows(
-    case: Case, device: Device, outcomes: Sequence[Outcome], row: dict[str, object], *, seed: int
-) -> list[dict[str, object]]:
+    case: Case, device: Device, outcomes: Sequence[Outcome], row: Row, *, seed: int
+) -> list[Row]:
     """Return a row a stage of the layer in `row`: its share of the work, and of the time.
 
     Stages were timed inside executions of the whole, so that their times add up to it.
@@ -177,11 +175,11 @@ def make_stage_rows(
     rows = []
     works = case.kernel.stage_work(seed)
     for stage, work in works.items():
-        values = [found.stages[stage] for found in outcomes if stage in found.stages]
+        values = [outcome.stages[stage] for outcome in outcomes if stage in outcome.stages]
         if not values:
             continue
         summary = summarize(values)
-        found = rates(
+        achieved = rates(
             summary.median_s,
             work,
             outcomes[0].limits,
@@ -193,20 +191,20 @@ def make_stage_rows(
                 "stage": stage,
                 **_size_columns(work),
                 **_time_columns(summary),
-                **_rate_columns(found),
+                **_rate_columns(achieved),
                 "samples": sum(map(len, values)),
                 "rounds": len(values),
                 "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
                 "warmups": 0,
                 "stop_reason": "stages",
                 **dict.fromkeys(SENSORS),
-                "warnings": "; ".join(_warnings(found, summary)) or None,
+                "warnings": "; ".join(_warnings(achieved, summary)) or None,
             }
         )
     return rows
 
 
-def _time_columns(summary: Summary) -> dict[str, object]:
+def _time_columns(summary: Summary) -> Row:
     return {
         "time_median_s": summary.median_s,
         "time_mean_s": summary.mean_s,
@@ -217,16 +215,16 @@ def _time_columns(summary: Summary) -> dict[str, object]:
     }
 
 
-def _rate_columns(found: Rates) -> dict[str, object]:
+def _rate_columns(achieved: Rates) -> Row:
     return {
-        "achieved_tflops": found.achieved_tflops,
-        "achieved_gbps": found.achieved_gbps,
-        "weights_gbps": found.weights_gbps,
-        "tokens_per_s": found.tokens_per_s,
-        "utilization": found.utilization,
-        "utilization_of_ceiling": found.utilization_of_ceiling,
-        "roofline_bound": found.roofline_bound,
-        "roofline_fraction": found.roofline_fraction,
+        "achieved_tflops": achieved.achieved_tflops,
+        "achieved_gbps": achieved.achieved_gbps,
+        "weights_gbps": achieved.weights_gbps,
+        "tokens_per_s": achieved.tokens_per_s,
+        "utilization": achieved.utilization,
+        "utilization_of_ceiling": achieved.utilization_of_ceiling,
+        "roofline_bound": achieved.roofline_bound,
+        "roofline_fraction": achieved.roofline_fraction,
     }
 
 
@@ -236,9 +234,9 @@ def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
     return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
 
 
-def _warnings(found: Rates, summary: Summary) -> list[str]:
-    warnings = list(found.warnings)
-    above = found.utilization_of_ceiling
+def _warnings(achieved: Rates, summary: Summary) -> list[str]:
+    warnings = list(achieved.warnings)
+    above = achieved.utilization_of_ceiling
     if above is not None and above > TOLERATED_EXCESS:
         warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
     half_width = summary.half_width
@@ -258,12 +256,12 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     """Return what the sensors told of others on the device and of errors, or why they are silent."""
     others = _largest([reading.other_processes for reading in readings])
     errors = _sum([reading.ecc_errors for reading in readings])
-    found = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
+    disturbances = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
     if others:
-        found.append(f"{others} other process{'es' * (others > 1)} used the device")
+        disturbances.append(f"{others} other process{'es' * (others > 1)} used the device")
     if errors:
-        found.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
-    return found
+        disturbances.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
+    return disturbances
 
 
 def _joined(texts: Sequence[str | None]) -> str | None:

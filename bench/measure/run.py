@@ -22,9 +22,9 @@ from bench.measure.protocol import (
     outcome_from_json,
     outcome_to_json,
 )
-from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
+from bench.measure.supervisor import Accounting, Observer, Supervisor
 from bench.results.ceilings import Ceilings
-from bench.results.columns import RUN_AGAIN, SCHEMA_VERSION
+from bench.results.columns import RUN_AGAIN, SCHEMA_VERSION, Row
 from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.writer import ResultFile, check_same_run

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import pyperf
 
 from bench.analysis.statistics import LEAST_VALUES, median_interval
+from bench.measure.protocol import ProgressHandler
 from bench.measure.timing import CheckedRun, WrongTiming
 
 # A sample lasts at least this long: 100 times what the host's scheduler may take at a bad moment,
@@ -45,8 +46,6 @@ MOST_PROPORTION_S = 0.25
 # An only visit whose single executions outlast the budget is given up to this many budgets.
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
-
-Progress = Callable[[str, list[float]], None]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Sampler:
         name: str,
         run: CheckedRun,
         goal: Goal,
-        progress: Progress,
+        progress: ProgressHandler,
         before_values: Callable[[], None],
         loops: int | None = None,
     ) -> Samples:

@@ -55,7 +55,7 @@ class ShapeSearch:
         """The rate of the best shape, 0 before there is one."""
         return 0.0 if self.best is None else self.rates[self.best]
 
-    def tell(self, shape: Shape, rate: float | None) -> None:
+    def record(self, shape: Shape, rate: float | None) -> None:
         """Note a shape's rate; None where it could not be measured."""
         self.rates[shape] = rate or 0.0
         if rate and rate > self.best_rate:
@@ -72,8 +72,8 @@ class ShapeSearch:
 
     def finalists(self, count: int) -> list[Shape]:
         """Return the fastest shapes, to be measured again with more care."""
-        told = [shape for shape in self.rates if self.rates[shape] > 0]
-        return sorted(told, key=lambda shape: -self.rates[shape])[:count]
+        measured = [shape for shape in self.rates if self.rates[shape] > 0]
+        return sorted(measured, key=lambda shape: -self.rates[shape])[:count]
 
     def _squares(self) -> Iterator[Shape]:
         size = FIRST_SQUARE

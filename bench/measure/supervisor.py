@@ -19,8 +19,7 @@ from bench.measure.protocol import Measure, Outcome, Verified
 from bench.measure.rounds import StoppingRule, order
 from bench.measure.row import make_row, make_stage_rows
 from bench.results.ceilings import Ceilings
-
-Row = dict[str, object]
+from bench.results.columns import Row
 
 
 def plan(
@@ -45,7 +44,7 @@ def plan(
 
 
 @dataclass
-class Progress:
+class JobProgress:
     """A job on its way to a row: its number, counted from zero, and its visits so far."""
 
     number: int
@@ -140,7 +139,7 @@ class Supervisor:
         workers are ended, and the exception goes on.
         """
         waiting = [
-            Progress(number, job, *(earlier or {}).get(job.key, ("", [])))
+            JobProgress(number, job, *(earlier or {}).get(job.key, ("", [])))
             for number, job in enumerate(jobs)
             if job.key not in done
         ]
@@ -164,7 +163,7 @@ class Supervisor:
         """Measure jobs of which each may depend on the row of the one before, in one visit each."""
         try:
             for number, job in enumerate(jobs):
-                each = Progress(number, job)
+                each = JobProgress(number, job)
                 self._observer.case_started(number, job)
                 self._visit([each], together=False)
                 self._finish_if_enough(each, together=False)
@@ -175,8 +174,8 @@ class Supervisor:
     def _round(
         self,
         number: int,
-        batches: list[list[Progress]],
-        in_order: list[Progress],
+        batches: list[list[JobProgress]],
+        in_order: list[JobProgress],
         together: bool,
     ) -> None:
         self._observer.round_started(number, sum(map(len, batches)))
@@ -196,7 +195,7 @@ class Supervisor:
                     self._observer.visit_finished(each.job)
         self._crew.end_round(time.monotonic() - began)
 
-    def _visit(self, batch: list[Progress], together: bool) -> list[Progress]:
+    def _visit(self, batch: list[JobProgress], together: bool) -> list[JobProgress]:
         """Visit a case on the devices of a batch at the same time; return the jobs that were due."""
         going = [each for each in batch if not each.finished]
         for each in going:
@@ -228,7 +227,7 @@ class Supervisor:
                 self._lost[index] = each.visits[-1].error or "device lost"
         return going
 
-    def _finish_if_enough(self, each: Progress, together: bool) -> None:
+    def _finish_if_enough(self, each: JobProgress, together: bool) -> None:
         """Decide whether a job needs no further visit; a visit that failed is always its last."""
         if not each.visits:
             return
@@ -239,7 +238,7 @@ class Supervisor:
             each.finished = True
             self._observer.case_finished(each.job, self._row(each))
 
-    def _write_due(self, in_order: list[Progress]) -> None:
+    def _write_due(self, in_order: list[JobProgress]) -> None:
         """Write rows in the order of the jobs: each once all before it are finished.
 
         Until then the journal holds its visits.
@@ -247,7 +246,7 @@ class Supervisor:
         while in_order and in_order[0].finished:
             self._write(in_order.pop(0))
 
-    def _write_interrupted(self, waiting: list[Progress]) -> None:
+    def _write_interrupted(self, waiting: list[JobProgress]) -> None:
         """Write what is finished, then a row for each job that has been begun."""
         for each in waiting:
             if each.finished and not each.written:
@@ -269,7 +268,7 @@ class Supervisor:
         budget_s = job.time_budget_s or measurement.time_budget_s
         return StoppingRule(measurement.rounds, measurement.precision, budget_s, together)
 
-    def _request(self, each: Progress, together: bool) -> Measure:
+    def _request(self, each: JobProgress, together: bool) -> Measure:
         job, kernel = each.job, each.job.case.kernel
         goal: dict[str, Any] = dict(self._rule(job, together).visit_goal)
         return Measure(
@@ -289,7 +288,7 @@ class Supervisor:
             **goal,
         )
 
-    def _outcomes(self, each: Progress) -> list[Outcome]:
+    def _outcomes(self, each: JobProgress) -> list[Outcome]:
         """Return a job's visits with what is known of all of them: implementation and ceilings."""
         job, visits = each.job, each.visits
         # A worker that died could not say which implementation it had chosen; another visit may have.
@@ -300,7 +299,7 @@ class Supervisor:
             outcomes = [replace(o, limits=ceilings.applied(o.limits, dtype)) for o in outcomes]
         return outcomes
 
-    def _row(self, each: Progress) -> Row:
+    def _row(self, each: JobProgress) -> Row:
         return make_row(
             each.job.case,
             each.job.device,
@@ -311,7 +310,7 @@ class Supervisor:
             together=each.devices,
         )
 
-    def _write(self, each: Progress) -> None:
+    def _write(self, each: JobProgress) -> None:
         """Record a job's row and the rows of its stages."""
         job, row, outcomes = each.job, self._row(each), self._outcomes(each)
         self._recorder.record(row, outcomes)
@@ -321,9 +320,9 @@ class Supervisor:
         each.written = True
 
 
-def by_case(waiting: Sequence[Progress]) -> list[list[Progress]]:
+def by_case(waiting: Sequence[JobProgress]) -> list[list[JobProgress]]:
     """Return the jobs that differ in nothing but the device together, in the first device's order."""
-    batches: dict[tuple[str, str], list[Progress]] = {}
+    batches: dict[tuple[str, str], list[JobProgress]] = {}
     for each in waiting:
         batches.setdefault((each.job.case.case_id, each.job.implementation), []).append(each)
     return list(batches.values())

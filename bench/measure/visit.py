@@ -29,8 +29,8 @@ from bench.kernels.dtypes import DTYPES
 from bench.kernels.verification import Verification
 from bench.measure.border import checked
 from bench.measure.outputs import Outputs, disagreement, fingerprint
-from bench.measure.protocol import Measure, Outcome
-from bench.measure.sampling import Goal, Progress, Sampler, Samples
+from bench.measure.protocol import Measure, Outcome, ProgressHandler
+from bench.measure.sampling import Goal, Sampler, Samples
 from bench.measure.timing import CheckedRun, WrongTiming
 
 # So many samples of a layer's stages are enough to see where its time goes.
@@ -49,7 +49,7 @@ class Visit:
     backend: Backend
     kernel: Kernel
     sampler: Sampler
-    progress: Progress
+    progress: ProgressHandler
     wait_for_others: Callable[[], None]  # until every device that measures together is warm
 
     def run(self, phases: dict[str, float]) -> Outcome:
@@ -64,8 +64,8 @@ class Visit:
         # Peaks and bandwidths hold for the whole run: the first visit asks for them.
         limits = None
         if request.verified is None:
-            told = self.backend.limits(device, kernel.dtype)
-            limits = checked(told, Limits, f"limits() of backend {request.backend}")
+            reported = self.backend.limits(device, kernel.dtype)
+            limits = checked(reported, Limits, f"limits() of backend {request.backend}")
         clock.done("limits")
 
         self.progress("allocate", [])
