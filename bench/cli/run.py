@@ -162,9 +162,9 @@ def command(
     from bench.cli.progress import console_of
     from bench.cli.run_output import announce, show
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
+    from bench.measure.jobs import plan
     from bench.measure.launcher import device_of, find_rank, path_of
     from bench.measure.run import Request
-    from bench.measure.supervisor import plan
     from bench.results.ceilings import choose_ceilings, place_of
 
     rank = find_rank(os.environ)
@@ -232,13 +232,7 @@ def _execute(request: Request, worker: Any, console: Console, options: dict[str,
         if options["quiet"]:
             display = Silent()
         elif console.is_terminal:
-            display = LiveProgress(
-                console,
-                len(request.jobs),
-                done,
-                request.measurement.rounds,
-                request.measurement.seed,
-            )
+            display = LiveProgress(console, len(request.jobs), done, request.measurement.rounds)
         else:
             display = PlainProgress(console, len(request.jobs), request.measurement.rounds)
         return display

@@ -19,7 +19,8 @@ from bench.errors import BenchError
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.measure.client import WorkerProcess
-from bench.measure.crew import Crew, Job
+from bench.measure.crew import Crew
+from bench.measure.jobs import Job
 from bench.measure.protocol import BackendDescription, Outcome
 from bench.measure.run import run_columns, terminating_signals
 from bench.measure.search import Shape, ShapeSearch

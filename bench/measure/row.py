@@ -12,7 +12,7 @@ from bench.backend import TOLERATED_EXCESS, Device, Telemetry
 from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
-from bench.measure.protocol import Outcome
+from bench.measure.protocol import CaseWork, Outcome
 from bench.results.columns import COLUMNS, Row
 
 # Parameters that have a column of their own besides `params`.
@@ -29,6 +29,7 @@ def make_row(
     case: Case,
     device: Device,
     outcomes: Sequence[Outcome],
+    work: CaseWork | None,
     *,
     seed: int,
     identity: dict[str, object],
@@ -37,21 +38,20 @@ def make_row(
 ) -> Row:
     """Return one row; `outcomes` are those of the visits to the case, in the order of time.
 
-    `together` is the number of devices that were measured at the same time; `stop_reason` says why
-    there was no further visit.
+    `work` is None where no worker lived long enough to compute it. `together` is the number of devices
+    that were measured at the same time; `stop_reason` says why there was no further visit.
 
     A case is as good as its worst visit: the first that is not `ok` decides status and error, and
     the row has no times and rates then.
     """
     worst = next((outcome for outcome in outcomes if outcome.status != "ok"), outcomes[0])
-    work = case.kernel.work(seed)
     row: Row = {
         **identity,
         "case_id": case.case_id,
         "seed": seed,
         **_device_columns(device),
         "devices_together": together,
-        **_work_columns(case, work),
+        **_work_columns(case, work.whole if work else None),
         "implementation": worst.implementation,
         "status": worst.status,
         "error": worst.error,
@@ -70,8 +70,8 @@ def make_row(
         "ceiling_source": worst.limits.ceiling_source,
         "launch_overhead_s": worst.limits.launch_s,
     }
-    if worst.status == "ok":
-        row.update(_measured_columns(case, device, work, outcomes))
+    if worst.status == "ok" and work is not None:
+        row.update(_measured_columns(device, work, outcomes))
         row["stop_reason"] = stop_reason or outcomes[-1].stop_reason
     return row
 
@@ -88,7 +88,7 @@ def _device_columns(device: Device) -> Row:
     }
 
 
-def _work_columns(case: Case, work: Work) -> Row:
+def _work_columns(case: Case, work: Work | None) -> Row:
     parameters = case.kernel.parameters()
     return {
         "kernel": case.kernel.name,
@@ -96,8 +96,8 @@ def _work_columns(case: Case, work: Work) -> Row:
         "params": canonical_json(parameters),
         **{name: parameters.get(name) for name in REPEATED},
         "phase": getattr(case.kernel, "phase", None),
-        **_load_columns(work.load),
-        **_size_columns(work),
+        **(_load_columns(work.load) if work else {}),
+        **(_size_columns(work) if work else {}),
     }
 
 
@@ -122,10 +122,12 @@ def _load_columns(load: Load | None) -> Row:
     }
 
 
-def _measured_columns(case: Case, device: Device, work: Work, outcomes: Sequence[Outcome]) -> Row:
+def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome]) -> Row:
     summary = summarize([outcome.values_s for outcome in outcomes])
     first = outcomes[0]
-    achieved = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
+    achieved = rates(
+        summary.median_s, work.whole, first.limits, cached=_cached(work, device, first)
+    )
     processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
     return {
@@ -164,32 +166,31 @@ def _measured_columns(case: Case, device: Device, work: Work, outcomes: Sequence
 
 
 def make_stage_rows(
-    case: Case, device: Device, outcomes: Sequence[Outcome], row: Row, *, seed: int
+    device: Device, outcomes: Sequence[Outcome], work: CaseWork | None, row: Row
 ) -> list[Row]:
-    """Return a row a stage of the layer in `row`: its share of the work, and of the time.
+    """Return one row per stage of the layer in `row`, with its share of the work and of the time.
 
     Stages were timed inside executions of the whole, so that their times add up to it.
     """
-    if row["status"] != "ok" or not outcomes[0].stages:
+    if row["status"] != "ok" or work is None:
         return []
     rows = []
-    works = case.kernel.stage_work(seed)
-    for stage, work in works.items():
+    for stage, part in work.stages.items():
         values = [outcome.stages[stage] for outcome in outcomes if stage in outcome.stages]
         if not values:
             continue
         summary = summarize(values)
         achieved = rates(
             summary.median_s,
-            work,
+            part,
             outcomes[0].limits,
-            cached=_cached(case, device, outcomes[0]),
+            cached=_cached(work, device, outcomes[0]),
         )
         rows.append(
             {
                 **row,
                 "stage": stage,
-                **_size_columns(work),
+                **_size_columns(part),
                 **_time_columns(summary),
                 **_rate_columns(achieved),
                 "samples": sum(map(len, values)),
@@ -228,9 +229,9 @@ def _rate_columns(achieved: Rates) -> Row:
     }
 
 
-def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
+def _cached(work: CaseWork, device: Device, outcome: Outcome) -> bool:
     """Tell whether operands can have stayed in the last-level cache between executions."""
-    cycled = max(outcome.flush_bytes or 0, case.kernel.memory_bytes())
+    cycled = max(outcome.flush_bytes or 0, work.memory_bytes)
     return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import pyperf
 
 from bench.analysis.statistics import LEAST_VALUES, median_interval
-from bench.measure.protocol import ProgressHandler
 from bench.measure.timing import CheckedRun, WrongTiming
 
 # A sample lasts at least this long: 100 times what the host's scheduler may take at a bad moment,
@@ -46,6 +45,9 @@ MOST_PROPORTION_S = 0.25
 # An only visit whose single executions outlast the budget is given up to this many budgets.
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
+
+# Receives the phase of a visit and its values so far, in seconds.
+Progress = Callable[[str, list[float]], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Sampler:
         name: str,
         run: CheckedRun,
         goal: Goal,
-        progress: ProgressHandler,
+        progress: Progress,
         before_values: Callable[[], None],
         loops: int | None = None,
     ) -> Samples:

@@ -68,7 +68,7 @@ class ShapeSearch:
             left: set[Shape] = set()
             while around := [shape for shape in self.finalists(BEAM) if shape not in left]:
                 left.add(around[0])
-                yield from self._new(neighbours(around[0], step))
+                yield from self._new(neighbors(around[0], step))
 
     def finalists(self, count: int) -> list[Shape]:
         """Return the fastest shapes, to be measured again with more care."""
@@ -91,7 +91,7 @@ class ShapeSearch:
                 yield shape
 
 
-def neighbours(shape: Shape, step: float) -> Iterator[Shape]:
+def neighbors(shape: Shape, step: float) -> Iterator[Shape]:
     """Yield the shapes one step away: a dimension longer or shorter, or the other layout."""
     for dimension in ("m", "n", "k"):
         for factor in (step, 1 / step):

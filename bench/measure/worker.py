@@ -133,6 +133,7 @@ class Worker:
             plugins.kernels()[request.kernel](**request.parameters),
             self._sampler,
             self._progress,
+            lambda work: self._send({"message": "work", "work": asdict(work)}),
             self._wait_for_others,
         ).run(phases)
         spent_s = time.monotonic() - began - phases["limits"] - (outcome.compile_s or 0.0)
