@@ -25,7 +25,7 @@ from bench.measure.protocol import (
     outcome_from_json,
     work_from_json,
 )
-from bench.measure.python import check_identity, python_command, python_environment
+from bench.python_process import check_identity, python_command, python_environment
 
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0

@@ -34,9 +34,9 @@ from bench.measure.protocol import (
     measure_from_json,
     outcome_to_json,
 )
-from bench.measure.python import code_identity
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
+from bench.python_process import code_identity
 
 # The supervisor's display needs no more than this many messages a second.
 PROGRESS_INTERVAL_S = 0.1
