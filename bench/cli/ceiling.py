@@ -128,7 +128,7 @@ def _show(found: Any, options: dict[str, Any]) -> None:
     from rich.console import Console
 
     from bench.cli.rows import rows_as_csv, rows_as_json
-    from bench.cli.table import remarks, result_table
+    from bench.cli.run_table import remarks, result_table
 
     if options["form"] == "csv":
         click.echo("".join(rows_as_csv(found.rows)), nl=False)

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bench.cli.table import half_width
+from bench.cli.run_table import half_width
 from bench.measure.crew import Job
 from bench.measure.launcher import Rank
 from bench.measure.supervisor import Row

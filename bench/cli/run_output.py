@@ -53,7 +53,7 @@ def show(
 
     from bench.cli.devices import device_lines
     from bench.cli.rows import rows_as_csv, rows_as_json
-    from bench.cli.table import remarks, result_table
+    from bench.cli.run_table import remarks, result_table
 
     if options["form"] == "csv":
         click.echo("".join(rows_as_csv(finished.rows)), nl=False)

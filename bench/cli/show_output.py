@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.table import half_width, status_text
+from bench.cli.run_table import half_width, status_text
 from bench.errors import UsageError
 from bench.kernels.dtypes import short_dtype
 from bench.results.columns import BY_NAME, Row
