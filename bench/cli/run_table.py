@@ -5,82 +5,54 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
-from rich.text import Text
-
-from bench.analysis.statistics import TOO_NOISY
-from bench.text.format import UNKNOWN, percent, seconds, significant
+from bench.results.columns import Row
+from bench.text.document import Column, Continued, Sections
+from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import dtype_and_variant, with_stage
-
-Row = Mapping[str, object]
-
-STATUS_STYLE = {"ok": "green", "unsupported": "dim"}
+from bench.text.row_cells import half_width, status_cell, status_styles
 
 
-def result_table(rows: Sequence[Row], shapes: Mapping[str, str]) -> Table:
-    """Return the rows as a table, grouped by kernel in the order of the run.
+def rows_by_kernel(rows: Sequence[Row], shapes: Mapping[str, str]) -> Sections:
+    """Return the rows in sections, one per kernel, in the order of the run.
 
-    `shapes` gives each case_id's short form. `util` is the achieved rate over the device's peak.
+    `shapes` has the short form of each case_id. `util` is the achieved rate over the device's peak.
     """
     several_devices = len({row["device_index"] for row in rows}) > 1
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("case", overflow="fold", ratio=1)
-    if several_devices:
-        table.add_column("dev", justify="right")
-    for name in ("time", "±", "TFLOP/s", "GB/s", "util", "bound"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold")
-    for kernel in dict.fromkeys(str(row["kernel"]) for row in rows):
-        table.add_row(Text(kernel, style="bold cyan"))
-        for row in rows:
-            if row["kernel"] == kernel:
-                device = [str(row["device_index"])] if several_devices else []
-                stage = row.get("stage")
-                name = f"   {stage}" if stage else f" {dtype_and_variant(row, _shape(row, shapes))}"
-                table.add_row(name, *device, *measured_cells(row), status_text(row))
-    return table
+    titles = ("time", "±", "TFLOP/s", "GB/s", "util", "bound")
+    columns = [
+        Column("case", "left", wraps=True),
+        *([Column("dev")] if several_devices else []),
+        *map(Column, titles),
+        Column("status", "left", wraps=True),
+    ]
+    sections: dict[str, list[list[str | Continued]]] = {}
+    for row in rows:
+        device = [str(row["device_index"])] if several_devices else []
+        cells = [_case(row, shapes), *device, *_measured(row), status_cell(row)]
+        sections.setdefault(printable(str(row["kernel"])), []).append(cells)
+    return Sections(columns, sections, styles=status_styles(rows))
 
 
-def measured_cells(row: Row) -> list[str]:
-    """Return time, half width of the interval, rates, utilization and bound."""
-    bound = row.get("roofline_bound")
+def _case(row: Row, shapes: Mapping[str, str]) -> str | Continued:
+    name = dtype_and_variant(row, _shape(row, shapes))
+    stage = row.get("stage")
+    return Continued(with_stage(name, row), str(stage)) if stage else name
+
+
+def _measured(row: Row) -> list[str]:
+    """Return time, half-width of the interval, rates, utilization and bound."""
     return [
         seconds(row.get("time_median_s")),
         half_width(row),
         significant(row.get("achieved_tflops")),
         significant(row.get("achieved_gbps")),
         percent(row.get("utilization")),
-        str(bound) if bound else UNKNOWN,
+        str(row.get("roofline_bound") or UNKNOWN),
     ]
 
 
-def half_width(row: Row) -> str:
-    """Return half of the 95 % interval's width relative to the median, `>50 %` where it is no number."""
-    half = relative_half_width(row)
-    if half is None:
-        return UNKNOWN
-    return percent(half, 1) if half <= TOO_NOISY else f">{percent(TOO_NOISY)}"
-
-
-def relative_half_width(row: Row) -> float | None:
-    """Return half of the 95 % interval's width over the median, None where there is no interval."""
-    low, high, median = (row.get(name) for name in ("ci_low_s", "ci_high_s", "time_median_s"))
-    if not all(isinstance(value, float) for value in (low, high, median)):
-        return None
-    return (high - low) / 2 / median  # type: ignore[no-any-return, operator]
-
-
-def status_text(row: Row) -> Text:
-    """Return the status in its color, marked where the row carries a warning."""
-    status = str(row["status"])
-    if status == "ok" and (relative_half_width(row) or 0.0) > TOO_NOISY:
-        return Text("too noisy", style="yellow")
-    mark = "!" if row.get("warnings") else ""
-    return Text(status + mark, style=STATUS_STYLE.get(status, "bold red"))
-
-
 def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
-    """Return what went wrong or deserves a word, one line each, in the order of the run.
+    """Return errors and warnings, one line each, in the order of the run.
 
     A warning that several rows share is one line.
     """
@@ -98,11 +70,11 @@ def remarks(rows: Sequence[Row], shapes: Mapping[str, str]) -> list[str]:
         for text, count in shared.items()
         if count > 1
     ]
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _warnings(row: Row) -> list[str]:
-    """Return a row's warnings; one that is not ok says what went wrong instead."""
+    """Return the warnings of a row that is ok; the others have an error instead."""
     text = row.get("warnings") if row["status"] == "ok" else None
     return str(text).split("; ") if text else []
 
