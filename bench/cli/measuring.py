@@ -75,14 +75,12 @@ def default_path(config: str, backend: str) -> Path:
 
 
 def check_names(*paths: Path) -> None:
-    """Raise UsageError if the name of a file, or of one that is written beside it, is too long."""
+    """Raise UsageError if the name of a file, or of the temporary one that replaces it, is too long."""
     for path in paths:
-        size = len(os.fsencode(path.name))
-        longest = _longest_name(path.parent)
-        if size > longest:
+        excess = len(os.fsencode(path.name)) + len(".part") - _longest_name(path.parent)
+        if excess > 0:
             raise UsageError(
-                f"{path}: the name has {size} bytes and the folder allows {longest}: "
-                f"choose a shorter one with -o"
+                f"{path}: the name is {excess} bytes too long: choose a shorter one with -o"
             )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.cli.run import RunOptions
+    from bench.cli.measuring import MeasuringOptions
     from bench.measure.run import Finished, Request
 
 # The phases of a visit in their order.
@@ -45,7 +45,7 @@ def show(
     finished: Finished,
     request: Request,
     console: Console,
-    options: RunOptions,
+    options: MeasuringOptions,
     started: float,
     *,
     with_table: bool,
