@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.analysis.estimate import Estimate
-from bench.analysis.row_estimates import Row, geometric_mean, number, row_estimate
+from bench.analysis.row_estimates import geometric_mean, number, row_estimate
 from bench.catalog.prices import api_prices
 from bench.claims.expression import Expression, ExpressionError, Reference
 from bench.claims.load import Claim, Claims
 from bench.errors import UsageError
+from bench.results.columns import Row
 from bench.text.naming import dtype_and_size
 
 Verdict = Literal["supported", "refuted", "mixed", "untestable"]

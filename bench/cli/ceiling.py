@@ -1,141 +1,147 @@
-"""`bench ceiling`: the highest rates of a device, found by a guided search."""
+"""`bench ceiling`: a guided search for the highest rates of a device."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from bench.cli.options import not_empty, positive, processors
-from bench.cli.run import EXIT_CASE_FAILED, EXIT_INTERRUPTED, FINE, default_path
+from bench.cli.measuring import (
+    BACKEND,
+    DEBUG,
+    FORMAT,
+    QUIET,
+    THREADS,
+    MeasuringOptions,
+    check_names,
+    default_path,
+    exit_code,
+)
+from bench.cli.options import OutputPath, not_empty, positive
 from bench.errors import UsageError, one_of
 
 
+@dataclass(frozen=True, kw_only=True)
+class CeilingOptions(MeasuringOptions):
+    """The options of `bench ceiling` as given."""
+
+    device: str
+    seed: int
+    dtype: str | None
+    budget_s: float
+
+    def dtypes(self) -> list[str]:
+        """Return the dtypes to search, each once. Raises UsageError for an unknown one."""
+        from bench.kernels.dtypes import DTYPES
+
+        names = self.dtype.split(",") if self.dtype else list(DTYPES)
+        for name in names:
+            if name not in DTYPES:
+                raise UsageError(f"--dtype: unknown {name!r}{one_of(name, DTYPES)}")
+        return list(dict.fromkeys(names))
+
+
 @click.command("ceiling", context_settings={"max_content_width": 100})
-@click.option("--backend", metavar="NAME", help="cpu, cuda, ascend, … [default: the best present]")
+@BACKEND
 @click.option("--device", default="0", show_default=True, help="The index of the device.")
 @click.option(
     "--dtype",
-    "dtypes",
-    metavar="NAME,…",
+    metavar="NAME[,…]",
     callback=not_empty,
-    help="Only these. [default: all that the device has]",
+    help="Search only these. [default: all that the device supports]",
 )
 @click.option(
     "--budget",
+    "budget_s",
     type=float,
     callback=positive,
     default=20.0,
     show_default=True,
-    help="Seconds of trials a dtype.",
+    help="Seconds of trials per dtype.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Result file. [default: results/local/ceiling-BACKEND-TIME.csv]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Seed of the inputs.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    callback=processors,
-    help="CPU threads. [default: one a core]",
-)
+@THREADS
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What is written to standard output at the end.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="A line for every trial.")
-@click.option("--debug", is_flag=True, help="Show tracebacks and what workers print.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no table.")
-def command(output: Path | None, dtypes: str | None, **options: Any) -> int:
+@FORMAT
+@click.option("-v", "--verbose", is_flag=True, help="Print one line per trial.")
+@DEBUG
+@QUIET
+def command(**options: Any) -> int:
     """Find the highest rate of matrix products in each dtype, and of the memory.
 
-    Shapes are searched from squares that double to what is best around them; each is verified. The
-    fastest are measured again, and only that counts. One row a dtype and a memory operation goes to
-    the result file, every trial to NAME.trials.csv beside it. Later runs on the same device find the
-    ceilings by themselves, and have `utilization_of_ceiling` in their rows.
+    The search doubles squares, then refines the shape around the fastest; every trial is verified.
+    The fastest shapes are measured again, and only the second measurement counts. The result file
+    has one row per dtype and memory operation, NAME.trials.csv beside it every trial. Later runs on
+    the same device use the ceilings automatically and fill `utilization_of_ceiling`.
 
     \b
-    Exit codes: 0 found, 1 a case failed, 2 bad usage, 130 interrupted.
+    Exit codes: 0 searched, 1 a case failed, 2 bad usage, 130 interrupted.
     """
+    return search(CeilingOptions(**options))
+
+
+def search(options: CeilingOptions) -> int:
+    """Search as the options ask for, and return the exit code."""
     from bench.cli.progress import SearchProgress, Silent, console_of
+    from bench.cli.run_table import remarks, rows_by_kernel
     from bench.config.load import Measurement
-    from bench.kernels.dtypes import DTYPES
     from bench.measure.ceiling import CeilingRequest, find_ceilings
     from bench.measure.discovery import choose_backend, choose_devices
+    from bench.text.document import Block, Lines
+    from bench.text.exporters import export
+    from bench.text.row_document import row_document
 
-    wanted = dtypes.split(",") if dtypes else list(DTYPES)
-    for name in wanted:
-        if name not in DTYPES:
-            raise UsageError(f"--dtype: unknown {name!r}{one_of(name, DTYPES)}")
-    console = console_of(None, quiet=options["quiet"])
+    dtypes = options.dtypes()
+    console = console_of(None, quiet=options.quiet)
     with console.status("looking for devices"):
-        description, worker = choose_backend(options["backend"], options["threads"])
-
-    def worker_output(text: str) -> None:
-        if options["debug"] and text.strip():
-            console.print(text.rstrip(), markup=False, style="dim")
-
+        description, worker = choose_backend(options.backend, options.threads)
     display = Silent()
     try:
-        devices = choose_devices(options["device"], description.devices)
+        devices = choose_devices(options.device, description.devices)
         if len(devices) != 1:
-            raise UsageError(
-                "--device: ceilings are found for one device at a time; give one index"
-            )
+            raise UsageError("--device: the search takes one device at a time; give one index")
         request = CeilingRequest(
             description=description,
             device=devices[0],
-            dtypes=list(dict.fromkeys(wanted)),
-            budget_s=options["budget"],
-            measurement=Measurement(seed=options["seed"]),
-            threads=options["threads"],
-            path=output or default_path("ceiling", description.name),
-            force=options["force"],
+            dtypes=dtypes,
+            budget_s=options.budget_s,
+            measurement=Measurement(seed=options.seed),
+            threads=options.threads,
+            path=options.output or default_path("ceiling", description.name),
+            force=options.force,
         )
-        mark = " (SIMULATED)" if request.device.simulated else ""
+        check_names(request.path, request.trials)
+        simulated = " (SIMULATED)" if request.device.simulated else ""
         console.print(
-            f"ceilings of {description.name} {request.device.index}: {request.device.name}{mark}",
+            f"ceilings of {description.name} {request.device.index}: "
+            f"{request.device.name}{simulated}",
             markup=False,
         )
-        if not options["quiet"]:
-            display = SearchProgress(console, every=options["verbose"])
-        found = find_ceilings(request, worker, display, worker_output)
+        if not options.quiet:
+            display = SearchProgress(console, every=options.verbose)
+        ceilings = find_ceilings(request, worker, display, options.worker_output(console))
     finally:
         display.close()
         worker.discard()
-    _show(found, options)
-    console.print(f"rows:   {found.path}", markup=False, soft_wrap=True)
-    console.print(f"trials: {found.trials}", markup=False, soft_wrap=True)
-    if found.kept is not None:
-        console.print(f"kept for later runs: {found.kept}", markup=False, soft_wrap=True)
-    if found.interrupted:
+    if options.form != "table" or not options.quiet:
+        notes = remarks(ceilings.rows, ceilings.shapes)
+        blocks: list[Block] = [
+            rows_by_kernel(ceilings.rows, ceilings.shapes),
+            Lines(notes, role="notes"),
+        ]
+        export(row_document(ceilings.rows, blocks), options.form, sys.stdout)
+    console.print(f"rows:   {ceilings.path}", markup=False, soft_wrap=True)
+    console.print(f"trials: {ceilings.trials}", markup=False, soft_wrap=True)
+    if ceilings.kept is not None:
+        console.print(f"kept for later runs: {ceilings.kept}", markup=False, soft_wrap=True)
+    if ceilings.interrupted:
         console.print("interrupted: nothing is kept for later runs")
-        return EXIT_INTERRUPTED
-    return 0 if all(row["status"] in FINE for row in found.rows) else EXIT_CASE_FAILED
-
-
-def _show(found: Any, options: dict[str, Any]) -> None:
-    """Write the table, or the rows as CSV or JSON, to standard output."""
-    from rich.console import Console
-
-    from bench.cli.rows import rows_as_csv, rows_as_json
-    from bench.cli.table import remarks, result_table
-
-    if options["form"] == "csv":
-        click.echo("".join(rows_as_csv(found.rows)), nl=False)
-    elif options["form"] == "json":
-        click.echo("".join(rows_as_json(found.rows)), nl=False)
-    elif not options["quiet"]:
-        out = Console(highlight=False)
-        out.print(result_table(found.rows, found.shapes))
-        for line in remarks(found.rows, found.shapes):
-            out.print(line, markup=False)
+    return exit_code(ceilings.rows, interrupted=ceilings.interrupted)

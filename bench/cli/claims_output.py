@@ -1,14 +1,12 @@
-"""Shows findings: as a table, as Markdown with everything behind them, as JSON."""
+"""The output of `bench claims`: verdicts by sentence, with --details the evidence behind them."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.analysis.estimate import Estimate
-from bench.claims.judge import Finding
+from bench.claims.judge import CaseFinding, Finding
 from bench.claims.load import Claims
 from bench.claims.wording import (
     accepted_values,
@@ -18,92 +16,125 @@ from bench.claims.wording import (
     evidence,
     value_range,
 )
+from bench.results.columns import Row
+from bench.text.document import Block, Column, Document, Heading, Lines, Sections, Table
 from bench.text.format import with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}
 MOST_CASES = 20
 
+COLUMNS = [
+    Column("read as", "left", wraps=True, min_width=24),
+    Column("verdict", "left"),
+    Column("measured"),
+    Column("claimed"),
+]
 
-def print_table(claims: Claims, findings: Iterable[Finding]) -> None:
-    """Print a line a claim under each sentence."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+# The columns of a row of evidence that the JSON output has.
+EVIDENCE_COLUMNS = (
+    *("file", "case_id", "chip", "implementation", "item", "started_at", "achieved_tflops"),
+    *("source", "source_date", "evidence"),
+)
 
-    console = Console(highlight=False, markup=False)
-    console.print(Text(claims.title, style="bold"))
-    for said, group in by_sentence(findings):
-        table = Table(
-            box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False, expand=True
-        )
-        table.add_column(no_wrap=True, width=10)
-        table.add_column(overflow="fold", ratio=1)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True)
+
+def claims_document(claims: Claims, findings: Sequence[Finding], *, details: bool) -> Document:
+    """Return the findings for all formats; `details` is about tables and Markdown."""
+    blocks = _detailed(claims, findings) if details else _verdicts(claims, findings)
+    return Document(
+        blocks=blocks,
+        records=_records(findings),
+        data=lambda: [_plain(finding) for finding in findings],
+    )
+
+
+def _verdicts(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
+    """Yield one line per claim under each sentence, and how to measure what is untestable."""
+    yield Heading(claims.title, level=2)
+    yield Sections(
+        COLUMNS,
+        {f"“{text}”": [*map(_line, group)] for text, group in by_sentence(findings)},
+        styles=STYLES,
+    )
+    commands = commands_to_measure(findings)
+    if commands:
+        yield Heading("These commands would measure what is untestable:")
+        yield Lines(commands, role="commands")
+
+
+def _detailed(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
+    """Yield each sentence with who said it, its verdicts, and the evidence of each verdict."""
+    yield Heading(claims.title, level=2)
+    for text, group in by_sentence(findings):
+        claim = group[0].claim
+        yield Heading(f"“{text}”")
+        yield Lines([f"{claim.by[:1].upper()}{claim.by[1:]}, {claim.on}."], role="lead")
+        yield Table(COLUMNS, [_line(finding) for finding in group], styles=STYLES)
         for finding in group:
-            verdict = Text(finding.verdict, style=STYLES[finding.verdict])
-            table.add_row(
-                verdict, finding.claim.reading, value_range(finding), claimed_value(finding)
-            )
-        console.print()
-        console.print(Text(f"“{said}”", style="bold cyan"))
-        console.print(table)
-        for command in commands_to_measure(group):
-            console.print(Text(f"  → {command}", style="cyan"), soft_wrap=True)
+            yield from _details(finding)
 
 
-def as_markdown(claims: Claims, findings: Iterable[Finding]) -> str:
-    """Return a page: for each sentence its readings and verdicts, then the evidence of each."""
-    lines = [f"## {claims.title}", ""]
-    for said, group in by_sentence(findings):
-        lines += [f"### “{said}”", ""]
-        first = group[0].claim
-        lines += [f"{first.by[0].upper()}{first.by[1:]}, {first.on}.", ""]
-        lines += ["| read as | verdict | found | claimed |", "|---|---|---|---|"]
-        for finding in group:
-            cells = (finding.claim.reading, f"**{finding.verdict}**", value_range(finding))
-            lines.append(f"| {' | '.join(cells)} | {claimed_value(finding)} |")
-        lines.append("")
-        for finding in group:
-            lines += [*_details(finding), ""]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+def _line(finding: Finding) -> list[str]:
+    return [
+        finding.claim.reading,
+        finding.verdict,
+        value_range(finding),
+        claimed_value(finding),
+    ]
 
 
-def _details(finding: Finding) -> list[str]:
+def _details(finding: Finding) -> Iterator[Block]:
     claim = finding.claim
-    lines = [f"**{claim.id}**: {finding.verdict} ({finding.reason}). {claim.remark}".rstrip(), ""]
-    if claim.formula:
-        lines.append(
-            f"`{claim.formula}`, {accepted_values(finding)}. Refuted if {claim.refuted_if}."
-        )
+    yield Heading(f"{claim.id}: {finding.verdict} ({finding.reason})", level=4)
+    lines = [claim.remark] if claim.remark else []
+    if claim.formula and claim.expected is not None:
+        lines.append(f"{claim.formula}: {accepted_values(finding)}. Refuted if {claim.refuted_if}.")
     if finding.typical:
         lines.append(
             f"Geometric mean over the cases: {with_interval(finding.typical)} (95 %, bootstrap)."
         )
-    lines = [*lines, ""]
+    yield Lines(lines, role="lead")
     if len(finding.cases) > 1 or any(case.evidence for case in finding.cases):
-        shown = finding.cases[:MOST_CASES]
-        lines += ["| case | value | | evidence |", "|---|---|---|---|"]
-        lines += [
-            f"| {case.name} | {with_interval(case.estimate)} | {case.outcome} | {evidence(case)} |"
-            for case in shown
+        columns = [
+            Column("case", "left", wraps=True),
+            Column("value"),
+            Column("outcome", "left"),
+            Column("evidence", "left", wraps=True),
         ]
-        lines += [""]
-    lines += [f"- `{name}`: {source}" for name, source in finding.facts.items()]
+        yield Table(columns, [_case(case) for case in finding.cases[:MOST_CASES]])
+    facts = [f"{name}: {source}" for name, source in finding.facts.items()]
+    yield Lines(facts, role="notes")
     if finding.verdict == "untestable" and claim.measure:
-        lines += ["What would have to be measured:", "", "```sh", *claim.measure, "```"]
-    return lines
+        yield Lines(["What would have to be measured:"], role="lead")
+        yield Lines(claim.measure, role="commands")
 
 
-def as_json(findings: Iterable[Finding]) -> str:
-    """Return the findings for other programs."""
-    return json.dumps([_plain(finding) for finding in findings], indent=2, ensure_ascii=False)
+def _case(case: CaseFinding) -> list[str]:
+    return [case.name, with_interval(case.estimate), case.outcome, evidence(case)]
+
+
+def _records(findings: Sequence[Finding]) -> Iterator[Sequence[object]]:
+    """Yield one record per claim and case; a claim without cases has one record."""
+    yield [
+        *("claim", "sentence", "reading", "verdict", "reason", "relation", "expected"),
+        *("case", "outcome", "value", "low", "high"),
+    ]
+    for finding in findings:
+        claim = finding.claim
+        first = (
+            *(claim.id, claim.sentence, claim.reading, finding.verdict, finding.reason),
+            *(claim.relation, claim.expected),
+        )
+        for case in finding.cases:
+            value = case.estimate
+            yield [*first, case.name, case.outcome, value.value, value.low, value.high]
+        if not finding.cases:
+            yield [*first, *[None] * 5]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    claim = finding.claim
+    """Return a finding with its rows of evidence."""
     return {
-        **claim.model_dump(mode="json"),
+        **finding.claim.model_dump(mode="json"),
         "verdict": finding.verdict,
         "reason": finding.reason,
         "typical": _estimate(finding.typical),
@@ -126,6 +157,5 @@ def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _row(row: Any) -> dict[str, Any]:
-    names = "file case_id chip implementation item started_at achieved_tflops source source_date evidence"
-    return {name: row[name] for name in names.split() if row.get(name) is not None}
+def _row(row: Row) -> dict[str, object]:
+    return {name: row[name] for name in EVIDENCE_COLUMNS if row.get(name) is not None}

@@ -1,22 +1,25 @@
-"""`bench doctor`: what is here, what is missing, what distorts, and the commands that mend it."""
+"""`bench doctor`: what is installed, missing or distorting, and the commands that fix it."""
 
 from __future__ import annotations
 
-import json
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import positive
+from bench.cli.options import format_option, positive
 
 if TYPE_CHECKING:
     from bench.doctor.examination import Examination
+    from bench.text.document import Block, Document
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Write the findings as JSON.")
+@format_option("Format of the findings on standard output.")
+@click.option("--json", "form", flag_value="json", help="Same as --format json.")
 @click.option(
     "--timeout",
     type=float,
@@ -25,50 +28,56 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
     show_default=True,
     help="Seconds that a backend may take to answer.",
 )
-def command(as_json: bool, timeout: float) -> int:
-    """Say what is installed, what is missing, and what will distort a measurement.
+def command(form: str, timeout: float) -> int:
+    """Report what is installed, what is missing, and what will distort a measurement.
 
-    Nothing is changed; each finding that is not well comes with the command that mends it.
+    Nothing is changed; a finding that is not ok comes with the command that fixes it.
 
     \b
     ok    as it should be
-    warn  will distort a measurement, or is missing where it may be wanted
-    fail  cannot be measured with
+    warn  distorts measurements, or is missing and may be wanted
+    fail  prevents measurements
 
     Exit codes: 0 at least one backend can measure, 1 none can.
     """
     from bench.doctor.examination import examine
+    from bench.text.exporters import export
 
     examination = examine(timeout)
-    if as_json:
-        click.echo(json.dumps(examination.to_json(), indent=2, ensure_ascii=False))
-    else:
-        show(examination)
+    export(examination_document(examination), form, sys.stdout)
     return 0 if examination.can_measure else 1
 
 
-def show(examination: Examination) -> None:
-    """Write the findings as a page, and what follows from them as its last line."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def examination_document(examination: Examination) -> Document:
+    """Return the findings for all formats."""
+    from bench.text.document import Document
 
-    console = Console(highlight=False)
-    everything = [one for section in examination.sections for one in section.findings]
-    width = max((len(one.topic) for one in everything), default=0)
-    for section in examination.sections:
-        console.print(Text(section.name, style="bold"))
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
-        table.add_column(no_wrap=True, min_width=5)
-        table.add_column(no_wrap=True, min_width=width)
-        table.add_column(overflow="fold")
-        for one in section.findings:
-            told = one.text if one.mend is None else f"{one.text}\n→ {one.mend}"
-            level = Text(f" {one.level}", style=STYLES[one.level])
-            table.add_row(level, Text(one.topic), Text(told))
-        console.print(table)
-    able = examination.can_measure
+    return Document(
+        blocks=_blocks(examination), records=_records(examination), data=examination.to_json
+    )
+
+
+def _blocks(examination: Examination) -> Iterator[Block]:
+    """Yield the findings in sections, and what follows from them."""
+    from bench.text.document import Column, Heading, Sections
+
+    columns = [Column("level", "left"), Column("topic", "left"), Column("finding", "left", True)]
+    sections = {
+        section.name: [
+            (one.level, one.topic, one.text if one.mend is None else f"{one.text}\n→ {one.mend}")
+            for one in section.findings
+        ]
+        for section in examination.sections
+    }
+    yield Sections(columns, sections, styles=STYLES)
+    backends = examination.can_measure
     warnings = examination.levels("warn")
-    last = f"{', '.join(able)} can measure" if able else "no backend can measure here"
-    last += f"; {warnings} thing{'' if warnings == 1 else 's'} to mind" if warnings else ""
-    console.print(Text(last, style="bold"))
+    summary = f"{', '.join(backends)} can measure" if backends else "no backend can measure here"
+    yield Heading(summary + (f"; {warnings} warning{'s' * (warnings != 1)}" if warnings else ""))
+
+
+def _records(examination: Examination) -> Iterator[Sequence[object]]:
+    yield ["section", "level", "topic", "text", "mend"]
+    for section in examination.sections:
+        for one in section.findings:
+            yield [section.name, one.level, one.topic, one.text, one.mend]

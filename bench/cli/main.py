@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import resource
 import sys
 import warnings
 from typing import Any
@@ -11,10 +13,18 @@ from typing import Any
 import click
 
 import bench
-from bench.errors import BenchError, InputWarning, one_of
+from bench.cli.streams import open_standard_streams
+from bench.errors import BenchError, InputWarning, UsageError, one_of
 from bench.text.format import printable
 
-# Each command is imported when it is called for: `bench --help` costs what click costs.
+# Libraries abort when they cannot open their files.
+LEAST_OPEN_FILES = 64
+
+EXIT_FAILED = 1
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 130
+
+# A command is imported when it is used, so that `bench --help` is fast.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
     "show": "Show the rows of a result file: sorted, filtered, as a table, Markdown, CSV or JSON.",
@@ -74,50 +84,72 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the program; a user's mistake ends in one sentence, anything else under --debug only."""
-    _open_standard_streams()
+    """Run the program and exit; a user's mistake is one sentence, with a traceback under --debug only."""
+    output = open_standard_streams()
     if os.environ.get("COLUMNS", "").strip("0") == "":
         os.environ.pop("COLUMNS", None)  # a width of 0 means that it is not known
     _say_warnings_plainly()
+    status = _run_command()
+    sys.stdout.flush()
+    if output.error is not None:
+        click.echo(f"bench: standard output: cannot write: {output.error.strerror}", err=True)
+        status = status or EXIT_FAILED
+    sys.exit(status)
+
+
+def _run_command() -> int:
+    """Run the command, print what went wrong, and return the exit code."""
     try:
+        _allow_open_files()
         status = cli.main(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+        return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
-        sys.exit(130)
+        return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of a pipe, `head` for one, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return error.exit_code
     except Exception as error:
         if "--debug" in sys.argv or os.environ.get("BENCH_DEBUG"):
             raise
         if isinstance(error, BenchError):
-            for line in str(error).splitlines():
-                click.echo(f"bench: {printable(line)}", err=True)
-            sys.exit(error.exit_code)
-        click.echo(
-            f"bench: internal error: {type(error).__name__}: {error}\n"
-            "bench: this is a bug; the same command with --debug shows where",
-            err=True,
+            _complain(str(error))
+            return error.exit_code
+        if isinstance(error, (OSError, MemoryError)):
+            _complain(_machine_limit(error))
+            return EXIT_FAILED
+        _complain(
+            f"internal error: {type(error).__name__}: {error}\n"
+            "this is a bug; with BENCH_DEBUG=1 in the environment, the same command shows where"
         )
-        sys.exit(70)
+        return EXIT_INTERNAL
 
 
-def _open_standard_streams() -> None:
-    """Open what cron and daemons leave closed; else a pipe to a worker gets the number of a stream."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            mode = "r" if number == 0 else "w"
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
+def _allow_open_files() -> None:
+    """Raise the limit of open files if it is very low. Raises UsageError if that is not permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= LEAST_OPEN_FILES:
+        return
+    if hard != resource.RLIM_INFINITY and hard < LEAST_OPEN_FILES:
+        raise UsageError(
+            f"only {hard} files may be open at a time, bench needs {LEAST_OPEN_FILES}: "
+            "raise the limit with ulimit -n"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_OPEN_FILES, hard))
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(f"bench: {printable(line)}", err=True)
+
+
+def _machine_limit(error: OSError | MemoryError) -> str:
+    """Return a sentence about a file, memory or another resource that the machine refused."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = error.strerror or str(error)
+    if error.errno == errno.EMFILE:
+        text += "; raise the limit with ulimit -n"
+    return f"{error.filename}: {text}" if error.filename is not None else text
 
 
 def _say_warnings_plainly() -> None:

@@ -1,4 +1,4 @@
-"""`bench merge`: one result file of those of many ranks, devices or days."""
+"""`bench merge`: combines the result files of ranks, devices or days."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from pathlib import Path
 
 import click
 
+from bench.cli.measuring import check_names
+from bench.cli.options import OutputPath
+
 
 @click.command("merge")
 @click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to be made."
-)
+@click.option("-o", "--output", type=OutputPath(), required=True, help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace an existing result file.")
 def command(results: tuple[Path, ...], output: Path, force: bool) -> int:
-    """Make one result file of many, and one of the samples beside them.
+    """Combine result files into one, and the samples beside them.
 
-    Rows are taken as they are. One that is in two files is taken once if it is the same in every
-    cell, and refused if not; nothing is written then.
+    Rows are copied unchanged. A row that is in two files is copied once if all cells are equal;
+    otherwise nothing is written.
     """
     from bench.results.merge import merge_files
     from bench.results.samples import samples_path
 
     if not results:
         raise click.UsageError("name the result files to merge, such as out/moe-*.csv")
+    check_names(output, samples_path(output))
     merged = merge_files(results, output, force=force)
     for note in merged.notes:
         click.echo(note, err=True)

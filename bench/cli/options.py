@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.processors import PROCESSORS
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+def format_option(help: str, formats: Sequence[str] = FORMATS) -> Callable[..., Any]:
+    """Return the option --format, whose value is the parameter `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default="table",
+        show_default=True,
+        help=help,
+    )
+
+
+class OutputPath(click.Path):
+    """The path of a file to be written, which must not be a folder; it may exist or not."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the path; fail for an existing folder and for what has no file name."""
+        path = Path(str(super().convert(value, parameter, context)))
+        if not str(value).strip():
+            self.fail("it is empty; give a file name, or omit the option", parameter, context)
+        if path.name in ("", ".."):
+            self.fail(f"{str(value)!r} is a folder, not a file", parameter, context)
+        return path
 
 
 def positive(
@@ -35,7 +69,7 @@ class FiniteRange(click.FloatRange):
 def not_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse a text that says nothing, such as that of an unset variable."""
     if value is not None and not value.strip(" ,"):
-        raise click.BadParameter("it is empty; give a value, or leave the option out")
+        raise click.BadParameter("it is empty; give a value, or omit the option")
     return value
 
 

@@ -11,12 +11,13 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from bench.cli.table import half_width
 from bench.measure.jobs import Job
 from bench.measure.launcher import Rank
 from bench.measure.protocol import CaseWork
+from bench.measure.run import Request
 from bench.results.columns import Row
 from bench.text.format import duration, seconds, significant
+from bench.text.row_cells import half_width
 
 
 class Prefixed(io.TextIOBase):
@@ -72,6 +73,16 @@ class Silent:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def progress_display(console: Console, request: Request, done: int, *, quiet: bool) -> Silent:
+    """Return the display for a run of which `done` jobs have a row already."""
+    if quiet:
+        return Silent()
+    measurement, jobs = request.measurement, len(request.jobs)
+    if console.is_terminal:
+        return LiveProgress(console, jobs, done, measurement.rounds)
+    return PlainProgress(console, jobs, measurement.rounds)
 
 
 class PlainProgress(Silent):

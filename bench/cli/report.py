@@ -1,10 +1,13 @@
-"""`bench report`: a page, or pictures, of what result files say."""
+"""`bench report`: an HTML page, or charts, of result files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from bench.cli.measuring import check_names
+from bench.cli.options import OutputPath
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -14,21 +17,25 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="The page to write.  [default: report.html, unless only pictures are asked for]",
+    type=OutputPath(),
+    help="The page to write. [default: report.html, unless only --png or --svg is given]",
 )
-@click.option("--png", type=FOLDER, help="Write each chart into this folder as PNG.")
-@click.option("--svg", type=FOLDER, help="Write each chart into this folder as SVG.")
-@click.option("--title", help="Heading of the page.  [default: the devices]")
+@click.option("--png", type=FOLDER, help="Write each chart as PNG into this folder.")
+@click.option("--svg", type=FOLDER, help="Write each chart as SVG into this folder.")
+@click.option("--title", help="Heading of the page. [default: the devices]")
 @click.option(
-    "--base", metavar="DEVICE", help="What others are compared with.  [default: the first]"
+    "--base",
+    metavar="DEVICE",
+    help="The device that the others are compared with. [default: the first]",
 )
 @click.option(
     "--claims",
     metavar="CLAIMS",
-    help="Add the verdicts on a file of claims, or a shipped one: 2025-05-podcast.",
+    help="Add verdicts on claims: a YAML file, or a shipped one such as 2025-05-podcast.",
 )
-@click.option("--simulated", is_flag=True, help="Show rows of simulated devices, marked so.")
+@click.option(
+    "--simulated", is_flag=True, help="Include rows of simulated devices, labeled as such."
+)
 @click.option("--force", is_flag=True, help="Replace existing files.")
 def command(
     results: tuple[Path, ...],
@@ -43,8 +50,8 @@ def command(
 ) -> int:
     """Write one self-contained HTML page about result files, folders of them, or globs.
 
-    It shows devices and conditions, who is faster, rooflines, rates, utilization, energy, samples, every
-    row, and what was not measured and why. It opens offline and loads nothing from anywhere.
+    It shows devices and conditions, which device is faster, rooflines, rates, utilization, energy,
+    samples, all rows, and what was not measured and why. It works offline.
 
     \b
     bench report h100.csv 910b.csv
@@ -56,6 +63,8 @@ def command(
 
     if output is None and png is None and svg is None:
         output = Path("report.html")
+    if output is not None:
+        check_names(output)
     written = report(
         results,
         output,

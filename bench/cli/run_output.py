@@ -1,43 +1,43 @@
-"""What `bench run` says before it measures and shows at the end."""
+"""The output of `bench run`: what will be measured, and at the end the rows."""
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.cli.measuring import MeasuringOptions
     from bench.measure.run import Finished, Request
 
-# The phases of a case that a user waits for knowingly, in their order.
+# The phases of a visit in their order.
 MEASURING = ("allocate", "verify", "calibrate", "warm_up", "sample", "check")
 
 
 def announce(request: Request, console: Console, verbose: bool) -> None:
-    """Say what is about to be measured, and on what."""
+    """Print what is about to be measured, and on which devices."""
     from bench.catalog.models import assumed_shapes
     from bench.text.format import duration
 
     devices = {job.device.index: job.device for job in request.jobs}
     first = next(iter(devices.values()))
-    mark = " (SIMULATED)" if first.simulated else ""
+    simulated = " (SIMULATED)" if first.simulated else ""
     threads = f", {first.threads} threads" if first.threads else ""
     together = " together" if request.together and len(devices) > 1 else ""
     cases = len({job.case.case_id for job in request.jobs}) if together else len(request.jobs)
     console.print(
         f"{request.config.name}: {cases} cases on {request.description.name} "
-        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{mark}",
+        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{simulated}",
         markup=False,
     )
     for sentence in assumed_shapes(job.case.model for job in request.jobs):
         console.print(f"note: {sentence}", markup=False)
     if verbose:
-        most = len(request.jobs) * request.measurement.time_budget_s
+        longest = len(request.jobs) * request.measurement.time_budget_s
         console.print(
-            f"visits take about {duration(most)} at most; writing {request.path}", markup=False
+            f"visits take at most about {duration(longest)}; writing {request.path}", markup=False
         )
 
 
@@ -45,41 +45,41 @@ def show(
     finished: Finished,
     request: Request,
     console: Console,
-    options: dict[str, Any],
+    options: MeasuringOptions,
     started: float,
+    *,
+    with_table: bool,
 ) -> None:
-    """Write the table, or the rows as CSV or JSON, to standard output; the rest to standard error."""
-    from rich.console import Console
+    """Write the rows to standard output, and to the console where they are on disk.
 
+    `with_table` is about the format `table`; the others are always written.
+    """
     from bench.cli.devices import device_lines
-    from bench.cli.rows import rows_as_csv, rows_as_json
-    from bench.cli.table import remarks, result_table
+    from bench.cli.run_table import remarks, rows_by_kernel
+    from bench.text.document import Block, Lines
+    from bench.text.exporters import export
+    from bench.text.row_document import row_document
 
-    if options["form"] == "csv":
-        click.echo("".join(rows_as_csv(finished.rows)), nl=False)
-    elif options["form"] == "json":
-        click.echo("".join(rows_as_json(finished.rows)), nl=False)
-    elif options["table"]:
+    if options.form != "table" or with_table:
         shapes = {job.case.case_id: job.case.shape for job in request.jobs}
-        out = Console(highlight=False)
-        out.print(result_table(finished.rows, shapes))
         names = {job.device.index: job.device.name for job in request.jobs}
-        for line in [*remarks(finished.rows, shapes), *device_lines(finished.rows, shapes, names)]:
-            out.print(line, markup=False)
-    if options["verbose"]:
-        for phase, seconds in where_the_time_went(finished, time.monotonic() - started):
+        notes = [*remarks(finished.rows, shapes), *device_lines(finished.rows, shapes, names)]
+        blocks: list[Block] = [rows_by_kernel(finished.rows, shapes), Lines(notes, role="notes")]
+        export(row_document(finished.rows, blocks), options.form, sys.stdout)
+    if options.verbose:
+        for phase, seconds in seconds_by_phase(finished, time.monotonic() - started):
             console.print(f"  {phase:10} {seconds:7.1f} s", markup=False)
     if finished.interrupted:
-        console.print("interrupted; the finished rows are kept, go on with:", markup=False)
+        console.print("interrupted; the finished rows are kept, continue with:", markup=False)
         console.print(f"  bench run … -o {finished.path} --resume", markup=False)
     console.print(f"rows:    {finished.path}", markup=False, soft_wrap=True)
     if finished.samples is not None:
         console.print(f"samples: {finished.samples}", markup=False, soft_wrap=True)
 
 
-def where_the_time_went(finished: Finished, wall_s: float) -> list[tuple[str, float]]:
-    """Return seconds by phase; `harness` is what served no case: starting, limits, writing."""
+def seconds_by_phase(finished: Finished, wall_s: float) -> list[tuple[str, float]]:
+    """Return seconds by phase; `harness` is the rest: starting workers, reading limits, writing."""
     phases = finished.accounting.phases_s
     measuring = [(name, phases.get(name, 0.0)) for name in MEASURING]
     rest = wall_s - sum(seconds for _, seconds in measuring)
-    return [*measuring, ("harness", rest), ("in all", wall_s)]
+    return [*measuring, ("harness", rest), ("total", wall_s)]

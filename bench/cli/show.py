@@ -60,13 +60,13 @@ def command(
     """
     from bench.analysis import selection
     from bench.cli import show_output
-    from bench.cli.rows import rows_as_csv, rows_as_json
     from bench.config.filters import parse_filter
     from bench.results.columns import NAMES
     from bench.results.load import load
     from bench.results.rows import frame_rows
     from bench.text.exporters import export
     from bench.text.exporters.terminal import width_of
+    from bench.text.row_document import row_document
 
     if not results:
         raise click.UsageError("name a result file, such as results/local/smoke.csv")
@@ -79,16 +79,12 @@ def command(
     loaded = load(results)
     frame = loaded if chosen is None else selection.select(loaded, chosen)
     frame = selection.sort(frame, order)
-    if form in ("csv", "json"):
-        wanted = names or list(NAMES)
-        rows = frame_rows(frame[wanted])
-        lines = rows_as_csv(rows, wanted) if form == "csv" else rows_as_json(rows)
-        sys.stdout.writelines(lines)
-        return 0
     page = show_output.Page(results, frame, len(loaded), names, everything=everything)
     if form == "table":
         show_output.check_room(page, width_of(sys.stdout))
-    export(show_output.page_document(page), form, sys.stdout)
+    exported = names or list(NAMES)
+    rows = frame_rows(frame[exported])
+    export(row_document(rows, show_output.page_blocks(page), exported), form, sys.stdout)
     return 0
 
 

@@ -1,38 +1,38 @@
-"""`bench show` for people: a section a kernel, dtype and pass, on a terminal or in Markdown."""
+"""The rows of `bench show` for people: sections by kernel, dtype and pass, on a terminal or in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.table import half_width, status_text
 from bench.errors import UsageError
 from bench.kernels.dtypes import short_dtype
 from bench.results.columns import BY_NAME, Row
 from bench.results.columns import Column as ResultColumn
 from bench.results.rows import frame_rows
-from bench.text.document import Column, Continued, Document, Lines, Sections
+from bench.text.document import Block, Column, Continued, Lines, Sections
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import case_name, case_shape, variant, with_stage
+from bench.text.row_cells import half_width, status_cell, status_styles
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# More than anybody reads; `--all` shows every one.
+# Longer output is cut; `--all` shows everything.
 MOST_ROWS = 1000
 MOST_REMARKS = 8
 MOST_DEVICES = 4
 
-# What a column of texts is not squeezed below.
+# Columns of text are not squeezed below this width.
 NARROWEST_TEXT = 12
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A column of the table: its title, what it says of a row, and from which width it has room."""
+class RowColumn:
+    """A column of the table: its title, its text for a row, and the terminal width that it needs."""
 
     title: str
     text: Callable[[Row], str]
@@ -40,30 +40,30 @@ class Shown:
     is_text: bool = False
 
 
-# `util` and `ceil` are the achieved rate over the peak, and over the most that this device reaches.
+# `util` is the achieved rate over the peak, `ceil` over the ceiling of this device.
 USUAL = (
-    Shown("time", lambda row: seconds(row["time_median_s"])),
-    Shown("±", half_width),
-    Shown("TFLOP/s", lambda row: significant(row["achieved_tflops"])),
-    Shown("GB/s", lambda row: significant(row["achieved_gbps"])),
-    Shown("util", lambda row: percent(row["utilization"])),
-    Shown("ceil", lambda row: percent(row["utilization_of_ceiling"]), from_width=100),
-    Shown("tokens/s", lambda row: significant(row["tokens_per_s"]), from_width=120),
-    Shown("W", lambda row: significant(row["power_w"]), from_width=120),
-    Shown("bound", lambda row: str(row["roofline_bound"] or UNKNOWN)),
-    Shown("status", lambda row: status_text(row).plain, is_text=True),
+    RowColumn("time", lambda row: seconds(row["time_median_s"])),
+    RowColumn("±", half_width),
+    RowColumn("TFLOP/s", lambda row: significant(row["achieved_tflops"])),
+    RowColumn("GB/s", lambda row: significant(row["achieved_gbps"])),
+    RowColumn("util", lambda row: percent(row["utilization"])),
+    RowColumn("ceil", lambda row: percent(row["utilization_of_ceiling"]), from_width=100),
+    RowColumn("tokens/s", lambda row: significant(row["tokens_per_s"]), from_width=120),
+    RowColumn("W", lambda row: significant(row["power_w"]), from_width=120),
+    RowColumn("bound", lambda row: str(row["roofline_bound"] or UNKNOWN)),
+    RowColumn("status", status_cell, is_text=True),
 )
 
-# Worth a place where there are several.
-TELLING_APART = (
-    Shown("chip", lambda row: str(row["chip"]), is_text=True),
-    Shown("dev", lambda row: _whole(row["device_index"])),
+# Columns that appear when their values differ.
+IF_SEVERAL = (
+    RowColumn("chip", lambda row: str(row["chip"]), is_text=True),
+    RowColumn("dev", lambda row: _whole(row["device_index"])),
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is to be shown: rows, of so many in the files, in the named columns or the usual ones."""
+    """The selected rows, out of `total` in the files, in the named columns or by default the usual ones."""
 
     paths: Sequence[Path]
     frame: pd.DataFrame
@@ -78,58 +78,54 @@ class Page:
 
     @cached_property
     def sections(self) -> dict[str, list[Row]]:
-        """The rows by kernel, dtype and pass; a kernel's sections follow each other."""
-        found: dict[tuple[str, ...], list[Row]] = {}
+        """The rows by kernel, dtype and pass; the sections of a kernel follow each other."""
+        groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             key = (str(row["kernel"]), short_dtype(str(row["dtype"])), str(row["pass"] or ""))
-            found.setdefault(key, []).append(row)
-        kernels = list(dict.fromkeys(key[0] for key in found))
-        ordered = sorted(found, key=lambda key: kernels.index(key[0]))
-        return {printable(" ".join(filter(None, key))): found[key] for key in ordered}
+            groups.setdefault(key, []).append(row)
+        kernels = list(dict.fromkeys(key[0] for key in groups))
+        ordered = sorted(groups, key=lambda key: kernels.index(key[0]))
+        return {printable(" ".join(filter(None, key))): groups[key] for key in ordered}
 
     @cached_property
-    def columns(self) -> list[Shown]:
-        """The columns behind the case; of the usual ones those that say anything."""
+    def columns(self) -> list[RowColumn]:
+        """The columns after the case, without usual ones that are empty in every row."""
         if self.names:
-            return [_chosen(name) for name in self.names]
-        apart = [
-            shown
-            for shown in TELLING_APART
-            if len({shown.text(row) for row in self.rows} - {UNKNOWN}) > 1
+            return [_named(name) for name in self.names]
+        several = [
+            column
+            for column in IF_SEVERAL
+            if len({column.text(row) for row in self.rows} - {UNKNOWN}) > 1
         ]
-        usual = [shown for shown in USUAL if any(shown.text(row) != UNKNOWN for row in self.rows)]
-        return [*apart, *usual]
+        usual = [
+            column for column in USUAL if any(column.text(row) != UNKNOWN for row in self.rows)
+        ]
+        return [*several, *usual]
 
 
-def page_document(page: Page) -> Document:
-    """Return what was measured on what, the rows in sections, and the remarks."""
-    columns = page.columns
-    shown = [
+def page_blocks(page: Page) -> Iterator[Block]:
+    """Yield what was measured and on which devices, the rows in sections, and the remarks."""
+    yield Lines(headlines(page), role="lead")
+    columns = [
         Column(each.title, "left" if each.is_text else "right", each.is_text, None, each.from_width)
-        for each in columns
+        for each in page.columns
     ]
     if not page.names:
-        shown.insert(0, Column("case", "left", wraps=True))
+        columns.insert(0, Column("case", "left", wraps=True))
     sections = {
         title: [
-            [*_first(page, row, before), *(printable(each.text(row)) for each in columns)]
+            [*_first(page, row, before), *(printable(each.text(row)) for each in page.columns)]
             for row, before in zip(rows, [None, *rows], strict=False)
         ]
         for title, rows in page.sections.items()
     }
-    statuses = () if page.names else map(status_text, page.rows)
-    styles = {status.plain: str(status.style) for status in statuses}
-    return Document(
-        blocks=[
-            Lines(headlines(page), role="lead"),
-            Sections(shown, sections, title_column=bool(page.names), styles=styles),
-            Lines(notes(page), role="notes"),
-        ]
-    )
+    styles = {} if page.names else status_styles(page.rows)
+    yield Sections(columns, sections, title_column=bool(page.names), styles=styles)
+    yield Lines(notes(page), role="notes")
 
 
 def headlines(page: Page) -> list[str]:
-    """Return how many rows there are and how they ended, and a line a device."""
+    """Return the number of rows by status, and one line per device."""
     frame, files = page.frame, ", ".join(str(path) for path in page.paths)
     count = f"{len(frame):,}" if len(frame) == page.total else f"{len(frame):,} of {page.total:,}"
     statuses = frame["status"].value_counts()
@@ -146,16 +142,16 @@ def headlines(page: Page) -> list[str]:
 
 
 def notes(page: Page) -> list[str]:
-    """Return what went wrong or deserves a word, equal remarks once, and what is not shown."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Return errors and warnings, each text once, and how many rows and remarks were cut."""
+    cases: dict[tuple[str, str], list[str]] = {}
     for row in page.rows:
         failed = row["status"] != "ok"
         remark = row["error"] if failed else row["warnings"]
         if remark:
             key = (str(row["status"]) if failed else "warning", str(remark))
-            found.setdefault(key, []).append(with_stage(case_name(row), row))
+            cases.setdefault(key, []).append(with_stage(case_name(row), row))
     lines = []
-    for (kind, remark), names in found.items():
+    for (kind, remark), names in cases.items():
         others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         lines.append(printable(f"{kind}: {names[0]}{others}: {remark}"))
     if len(lines) > MOST_REMARKS and not page.everything:
@@ -163,7 +159,7 @@ def notes(page: Page) -> list[str]:
         lines[MOST_REMARKS:] = [f"and {rest:,} more remarks; --all shows them"]
     if len(page.rows) < len(page.frame):
         rest = len(page.frame) - len(page.rows)
-        lines.append(f"and {rest:,} more rows; --all shows them, --filter chooses")
+        lines.append(f"and {rest:,} more rows; --all shows them, --filter selects some")
     return lines
 
 
@@ -179,7 +175,7 @@ def _device(row: Row) -> str:
 
 
 def _first(page: Page, row: Row, before: Row | None) -> list[str | Continued]:
-    """Return the cell of the case; with columns of one's own there is none."""
+    """Return the cell of the case; there is none if --columns names the columns."""
     if page.names:
         return []
     full = printable(with_stage(variant(row, case_shape(row)), row))
@@ -194,14 +190,14 @@ def _same_case(row: Row, other: Row) -> bool:
     )
 
 
-def _chosen(name: str) -> Shown:
+def _named(name: str) -> RowColumn:
     column = BY_NAME.get(name)
     is_text = column is None or column.type in ("text", "json")
-    return Shown(name, partial(_value, name, column), is_text=is_text)
+    return RowColumn(name, partial(_value, name, column), is_text=is_text)
 
 
 def _value(name: str, column: ResultColumn | None, row: Row) -> str:
-    """Return a value as people read it: spans with a unit, moments to the second, four digits."""
+    """Format a value: seconds with a unit, times to the second, four significant digits."""
     value: Any = row[name]
     if value is None:
         return UNKNOWN
@@ -219,13 +215,13 @@ def _whole(value: object) -> str:
 
 
 def check_room(page: Page, width: int) -> None:
-    """Raise UsageError where columns of one's own would be squeezed until nobody can read them."""
+    """Raise UsageError if the columns of --columns do not fit the terminal."""
     needed = NARROWEST_TEXT
-    for shown in page.columns if page.names else ():
-        longest = max([len(shown.title), *(len(shown.text(row)) for row in page.rows)])
-        needed += 1 + (min(longest, NARROWEST_TEXT) if shown.is_text else longest)
+    for column in page.columns if page.names else ():
+        longest = max([len(column.title), *(len(column.text(row)) for row in page.rows)])
+        needed += 1 + (min(longest, NARROWEST_TEXT) if column.is_text else longest)
     if needed > width:
         raise UsageError(
-            f"--columns: these {len(page.columns)} need {needed} characters a line, and there are {width}: "
-            "name fewer, widen the window, or take --format csv"
+            f"--columns: these {len(page.columns)} need {needed} characters per line, the terminal has "
+            f"{width}: name fewer, widen the window, or use --format csv"
         )

@@ -15,7 +15,7 @@ from bench.claims.wording import (
 )
 from bench.reporting.figure import Section, Table
 
-# How many cases' evidence a line names; `bench claims --format markdown` has all of it.
+# How many cases' evidence a line names; `bench claims --details` has all of it.
 MOST_CASES = 2
 
 HEADER = ("verdict", "read as", "found", "claimed", "rests on")

@@ -1,4 +1,4 @@
-"""What a command has to say, before a format is chosen: headings, tables, lines, and plain data."""
+"""The output of a command before a format is chosen: headings, tables, lines, and plain data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its title, its alignment, and how it behaves on a terminal.
+    """A column of a table: its title, its alignment, and its behavior on a terminal.
 
-    Columns that wrap give way where a line is too narrow, down to `min_width` characters. Terminals with
-    fewer columns than `from_width` go without this one.
+    Columns that wrap give way if a line is too narrow, down to `min_width` characters. The column is
+    left out on terminals narrower than `from_width`.
     """
 
     title: str
@@ -26,8 +26,8 @@ class Column:
 class Table:
     """Rows of text under a title.
 
-    `styles` are the terminal styles of cells with a certain text, `gap` the spaces between columns. A table
-    without rows is left out, unless `if_empty` has something to say instead.
+    `styles` maps the text of a cell to its terminal style, `gap` is the number of spaces between
+    columns. A table without rows is left out, unless it has a text `if_empty`.
     """
 
     columns: Sequence[Column]
@@ -40,7 +40,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Continued:
-    """A cell about the same thing as the one above it; where they are aligned, `rest` says enough."""
+    """A cell that continues the one above: `full` stands alone, `rest` suffices if both are aligned."""
 
     full: str
     rest: str
@@ -48,7 +48,7 @@ class Continued:
 
 @dataclass(frozen=True)
 class Sections:
-    """Rows under titles, with the same columns throughout: one table on a terminal, several in Markdown.
+    """Rows under titles, with the same columns: one table on a terminal, one per section in Markdown.
 
     On a terminal a title has a line of its own, or with `title_column` a column before the others.
     """
@@ -61,17 +61,24 @@ class Sections:
 
 @dataclass(frozen=True)
 class Heading:
-    """A sentence above what belongs to it."""
+    """A title above the blocks that follow; level 2 is the highest, as in Markdown."""
 
     text: str
+    level: int = 3
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text: as they are, as a lead whose first line counts most, or as notes at the end."""
+    """Lines of text.
+
+    plain     unchanged, because other programs may read them
+    lead      an introduction whose first line is emphasized
+    notes     remarks at the end, a list in Markdown
+    commands  for a shell, to be copied
+    """
 
     lines: Sequence[str]
-    role: Literal["plain", "lead", "notes"] = "plain"
+    role: Literal["plain", "lead", "notes", "commands"] = "plain"
 
 
 Block: TypeAlias = Heading | Table | Sections | Lines
@@ -79,10 +86,10 @@ Block: TypeAlias = Heading | Table | Sections | Lines
 
 @dataclass(frozen=True)
 class Document:
-    """An answer in all formats; each is computed only if it is exported.
+    """The output of a command in all formats; each is computed only if it is exported.
 
-    People read the `blocks`. Spreadsheets get the `records`, the column names first. Programs get the
-    `data`, which must consist of what JSON knows.
+    Tables and Markdown are made of the `blocks`, CSV of the `records` (the column names first), JSON of
+    the `data`, which must consist of JSON's types.
     """
 
     blocks: Iterable[Block] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
@@ -20,7 +22,37 @@ def test_table(invoke):
     shown = invoke("claims")
     for word in ("supported", "refuted", "mixed", "untestable", "0.367 to 0.565", "33.3"):
         assert word in shown
-    assert "→ bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in shown
+    assert "  bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("details", [[], ["--details"]])
+def test_it_fits(invoke, monkeypatch, width, details):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = invoke("claims", *details).splitlines()
+    assert max(len(line) for line in lines if not line.startswith("  bench run")) <= width
+
+
+def test_markdown_with_details_has_the_evidence(invoke):
+    text = invoke("claims", "--details", "--format", "markdown", "--only", "effective-in-products")
+    assert text.startswith("## What a podcast of May 2025 said")
+    assert "#### effective-in-products: refuted (none of 5 cases)" in text
+    assert "| bf16 8192×8192×8192 | 0.378 | fails |" in text
+    assert "achieved_tflops\\[npu\\] / achieved_tflops\\[gpu\\]" in text
+
+
+def test_csv_has_one_record_per_case(invoke):
+    text = invoke("claims", "--format", "csv")
+    records = list(csv.DictReader(io.StringIO(text, newline="")))
+    products = [record for record in records if record["claim"] == "effective-in-products"]
+    assert {record["outcome"] for record in products} == {"fails"}
+    assert len(products) == 5
+    assert {record["verdict"] for record in records} == {
+        "supported",
+        "refuted",
+        "mixed",
+        "untestable",
+    }
 
 
 def test_json_has_figures_rows_and_sources(invoke):

@@ -88,7 +88,7 @@ def test_nothing_heavy_is_imported_for_help():
 
 def test_a_run_never_imports_torch_or_pandas_in_the_harness():
     code = (
-        "import sys, bench.cli.run, bench.measure.run, bench.config.load, bench.cli.table\n"
+        "import sys, bench.cli.run, bench.measure.run, bench.config.load, bench.cli.run_table\n"
         "from bench.config.load import load_config; load_config('smoke')\n"
         "heavy = {'torch', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from bench.backend import Finding
-from bench.cli.doctor import show
+from bench.cli.doctor import examination_document
 from bench.doctor.examination import Examination, Section
+from bench.text.exporters import export
 from tests.conftest import PIP_INSTALL, PLUGINS
 
 CONFIG = """
@@ -24,9 +26,15 @@ kernels:
 
 
 def findings(bench, *arguments, **how):
-    told = json.loads(bench("doctor", "--json", *arguments, **how).stdout)
-    sections = {section["name"]: section["findings"] for section in told["sections"]}
-    return told["can_measure"], sections
+    report = json.loads(bench("doctor", "--json", *arguments, **how).stdout)
+    sections = {section["name"]: section["findings"] for section in report["sections"]}
+    return report["can_measure"], sections
+
+
+def page(examination: Examination, form: str = "table") -> str:
+    stream = io.StringIO()
+    export(examination_document(examination), form, stream)
+    return stream.getvalue()
 
 
 def by_topic(section):
@@ -55,7 +63,7 @@ def test_backends_that_fail_do_not_hide_the_others(plugged):
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_the_page(width, monkeypatch, capsys):
+def test_the_page(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
     fan = Finding(
         "warn",
@@ -64,17 +72,24 @@ def test_the_page(width, monkeypatch, capsys):
         "sudo fanctl --quiet",
     )
     sections = [Section("host", [fan]), Section("backend x", [Finding("ok", "devices", "0: X")])]
-    show(Examination(sections, can_measure=["x"]))
-    shown = capsys.readouterr().out
+    examination = Examination(sections, can_measure=["x"])
+    shown = page(examination)
     assert max(map(len, shown.splitlines())) <= width
     assert "→ sudo fanctl --quiet" in shown
     assert "[bold]loud[/bold]" in shown, "what a driver says is no markup"
-    assert shown.splitlines()[-1] == "x can measure; 1 thing to mind"
+    assert shown.splitlines()[-1] == "x can measure; 1 warning"
+    assert "| warn | fan | it is \\[bold\\]loud" in page(examination, "markdown")
+    header, *records = csv.reader(io.StringIO(page(examination, "csv"), newline=""))
+    assert header == ["section", "level", "topic", "text", "mend"]
+    assert [record[:3] for record in records] == [
+        ["host", "warn", "fan"],
+        ["backend x", "ok", "devices"],
+    ]
 
 
-def test_the_page_of_a_machine_that_cannot_measure(capsys):
-    show(Examination([Section("backend x", [])]))
-    assert capsys.readouterr().out.splitlines()[-1] == "no backend can measure here"
+def test_the_page_of_a_machine_that_cannot_measure():
+    examination = Examination([Section("backend x", [])])
+    assert page(examination).splitlines()[-1] == "no backend can measure here"
 
 
 @pytest.fixture(scope="module")

@@ -108,8 +108,8 @@ def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
     text = exported("csv", Document(records=records))
     header, first, second = csv.reader(io.StringIO(text, newline=""))
     assert header == ["name", "ratio", "known"]
-    assert not first[0].startswith("=") and first[1:] == ["0.1", "True"]
-    assert second == ["a,b", "", "False"]
+    assert not first[0].startswith("=") and first[1:] == ["0.1", "true"]
+    assert second == ["a,b", "", "false"]
 
 
 def test_json_has_null_for_what_it_cannot_say():

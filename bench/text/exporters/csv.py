@@ -10,7 +10,16 @@ from bench.text.document import Document
 
 
 def write(document: Document, stream: TextIO) -> None:
-    """Write one line per record; None is an empty cell, and no text is one that a spreadsheet computes."""
+    """Write one line per record, with cells as in a result file: None is an empty cell, true and false.
+
+    A text that a spreadsheet would compute gets an apostrophe in front.
+    """
     writer = csv.writer(stream, lineterminator="\r\n")
     for record in document.records:
-        writer.writerow([escaped(cell) if isinstance(cell, str) else cell for cell in record])
+        writer.writerow(map(_cell, record))
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return escaped(value) if isinstance(value, str) else value

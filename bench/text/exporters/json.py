@@ -11,9 +11,14 @@ from bench.text.document import Document
 
 
 def write(document: Document, stream: TextIO) -> None:
-    """Write the data; JSON has neither infinity nor NaN, so both become null."""
-    text = json.dumps(_plain(document.data()), indent=2, allow_nan=False, ensure_ascii=False)
-    stream.write(f"{text}\n")
+    """Write the data; JSON has neither infinity nor NaN, so both become null.
+
+    Other characters than ASCII are escaped for a stream that might not encode them.
+    """
+    is_unicode = (stream.encoding or "utf-8").lower().startswith("utf")
+    encoder = json.JSONEncoder(indent=2, allow_nan=False, ensure_ascii=not is_unicode)
+    stream.writelines(encoder.iterencode(_plain(document.data())))
+    stream.write("\n")
 
 
 def _plain(value: Any) -> Any:

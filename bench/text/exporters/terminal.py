@@ -1,4 +1,4 @@
-"""Shows a document on a terminal, as wide as it is, in color where it has colors."""
+"""Shows a document on a terminal, fitted to its width, in color if it has colors."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from bench.text.document import Column, Continued, Document, Heading, Lines, Sections, Table
+from bench.text.format import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
 TITLE = "bold cyan"
 
@@ -17,12 +19,13 @@ TITLE = "bold cyan"
 def write(document: Document, stream: TextIO) -> None:
     """Print headings in bold, notes dimmed, and tables without lines."""
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(file=stream, highlight=False)
-    for block in document.blocks:
+    for place, block in enumerate(document.blocks):
         if isinstance(block, Heading):
-            console.print(Text(block.text, style="bold"))
+            if place:
+                console.print()
+            console.print(_text(block.text, "bold"))
         elif isinstance(block, Lines):
             _print_lines(block, console, stream)
         elif isinstance(block, Sections):
@@ -32,69 +35,71 @@ def write(document: Document, stream: TextIO) -> None:
 
 
 def width_of(stream: TextIO) -> int:
-    """Return the characters of a line."""
+    """Return the number of characters per line."""
     from rich.console import Console
 
     return Console(file=stream).width
 
 
-def _print_lines(block: Lines, console: Console, stream: TextIO) -> None:
+def _text(text: str, style: str = "") -> Text:
+    """Return styled text in which line breaks are the only control characters."""
     from rich.text import Text
 
-    if block.role == "plain":
-        # Not through rich, which would wrap them: other programs may read these lines.
-        stream.writelines(f"{line}\n" for line in block.lines)
-        return
+    return Text("\n".join(map(printable, text.split("\n"))), style=style)
+
+
+def _print_lines(block: Lines, console: Console, stream: TextIO) -> None:
     for place, line in enumerate(block.lines):
-        leads = block.role == "lead" and place == 0
-        console.print(Text(line, style="bold" if leads else "dim"))
+        if block.role == "plain":
+            # Not through rich, which would wrap it.
+            stream.write(f"{printable(line)}\n")
+        elif block.role == "commands":
+            console.print(_text(f"  {line}", "cyan"), soft_wrap=True)
+        else:
+            leads = block.role == "lead" and place == 0
+            console.print(_text(line, "bold" if leads else "dim"))
 
 
 def _print_table(table: Table, console: Console) -> None:
-    from rich.text import Text
-
     if not table.rows and not table.if_empty:
         return
-    chosen = _with_room(table.columns, console.width)
-    shown = _grid([table.columns[n] for n in chosen], table.gap)
+    fitting = _fitting(table.columns, console.width)
+    grid = _grid([table.columns[n] for n in fitting], table.gap)
     for row in table.rows:
-        shown.add_row(*(Text(row[n], style=table.styles.get(row[n], "")) for n in chosen))
+        grid.add_row(*(_text(row[n], table.styles.get(row[n], "")) for n in fitting))
     if table.title:
-        console.print(Text(f"\n{table.title}", style=TITLE))
-    console.print(shown)
+        console.print(_text(f"\n{table.title}", TITLE))
+    console.print(grid)
     if not table.rows:
-        console.print(table.if_empty)
+        console.print(_text(table.if_empty))
 
 
 def _print_sections(block: Sections, console: Console) -> None:
-    from rich.text import Text
-
     if not block.sections:
         return
-    chosen = _with_room(block.columns, console.width)
-    columns = [block.columns[n] for n in chosen]
-    before = [Column("", "left", wraps=True)] if block.title_column else []
-    shown = _grid([*before, *columns])
+    fitting = _fitting(block.columns, console.width)
+    title_column = [Column("", "left", wraps=True)] if block.title_column else []
+    grid = _grid([*title_column, *(block.columns[n] for n in fitting)])
     for title, rows in block.sections.items():
-        heading = Text(title, style=TITLE)
         if not block.title_column:
-            shown.add_row(heading)
+            grid.add_row(_text(title, TITLE))
         for place, row in enumerate(rows):
-            texts = [_aligned(row[n]) for n in chosen]
-            if not block.title_column:
-                texts[0] = f" {texts[0]}"
-            cells = [Text(text, style=block.styles.get(text, "")) for text in texts]
-            first = [heading if place == 0 else Text()] if block.title_column else []
-            shown.add_row(*first, *cells)
-    console.print(shown)
+            cells = [_aligned(row[n], block) for n in fitting]
+            if block.title_column:
+                cells.insert(0, _text(title if place == 0 else "", TITLE))
+            else:
+                cells[0] = _text(" ") + cells[0]
+            grid.add_row(*cells)
+    console.print(grid)
 
 
-def _aligned(cell: str | Continued) -> str:
-    return f"  {cell.rest}" if isinstance(cell, Continued) else cell
+def _aligned(cell: str | Continued, block: Sections) -> Text:
+    text = f"  {cell.rest}" if isinstance(cell, Continued) else cell
+    return _text(text, block.styles.get(text, ""))
 
 
-def _with_room(columns: Sequence[Column], width: int) -> list[int]:
-    """Return the places of the columns that a terminal of this width shows."""
+def _fitting(columns: Sequence[Column], width: int) -> list[int]:
+    """Return the indices of the columns that a terminal of this width shows."""
     return [place for place, column in enumerate(columns) if width >= column.from_width]
 
 
@@ -106,7 +111,7 @@ def _grid(columns: Sequence[Column], gap: int = 1) -> RichTable:
     grid = RichTable(box=None, pad_edge=False, padding=padding, header_style="bold")
     for column in columns:
         grid.add_column(
-            column.title,
+            _text(column.title),
             justify=column.align,
             overflow="fold",
             no_wrap=not column.wraps,
