@@ -60,12 +60,12 @@ def _by_name(group: str) -> dict[str, list[EntryPoint]]:
     def order(point: EntryPoint) -> tuple[str, bool, str]:
         return point.name, not point.value.startswith(("bench.", "backends.")), point.value
 
-    found: dict[str, list[EntryPoint]] = {}
+    points_by_name: dict[str, list[EntryPoint]] = {}
     for point in sorted(entry_points(group=group), key=order):
-        points = found.setdefault(point.name, [])
+        points = points_by_name.setdefault(point.name, [])
         if all(point.value != known.value for known in points):
             points.append(point)
-    return found
+    return points_by_name
 
 
 @cache

@@ -56,7 +56,7 @@ def guided(dtype: torch.dtype, largest: int) -> tuple[Shape, int]:
     """Return what `bench ceiling` would: the best of the finalists; and the number of trials."""
     search = ShapeSearch(lambda shape: max(shape.m, shape.n, shape.k) <= largest)
     for shape in search:
-        search.tell(shape, trial(shape, dtype))
+        search.record(shape, trial(shape, dtype))
     finals = {shape: trial(shape, dtype, FINAL_S) for shape in search.finalists(FINALISTS)}
     return max(finals, key=finals.__getitem__), len(search.rates)
 

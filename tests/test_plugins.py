@@ -142,16 +142,16 @@ def test_two_plugins_of_one_name_are_told(registered_here):
     with pytest.warns(
         InputWarning, match="two plug-ins named mine: plug_a:X is used, and not plug_b"
     ):
-        found = plugins.load_all("bench.test")
-    assert found.loaded == {"mine": 1, "plug_a": 1, "plug_b": 2}
+        plug_ins = plugins.load_all("bench.test")
+    assert plug_ins.loaded == {"mine": 1, "plug_a": 1, "plug_b": 2}
 
 
 def test_a_plugin_that_hangs_is_named(registered_here, monkeypatch):
     monkeypatch.setattr(plugins, "LOAD_TIMEOUT_S", 0.2)
     registered_here(plug_a="import time\ntime.sleep(600)")
-    found = plugins.load_all("bench.test")
-    assert set(found.broken) == {"mine", "plug_a"}
-    assert "importing it was not done after 0.2 s" in found.broken["plug_a"]
+    plug_ins = plugins.load_all("bench.test")
+    assert set(plug_ins.broken) == {"mine", "plug_a"}
+    assert "importing it was not done after 0.2 s" in plug_ins.broken["plug_a"]
 
 
 @pytest.mark.parametrize("value", [True, "1", float("nan"), float("inf"), np.float32(1), 1 + 0j])

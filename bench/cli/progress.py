@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bench.cli.table import half_width
-from bench.measure.crew import Job
+from bench.measure.jobs import Job
 from bench.measure.launcher import Rank
-from bench.measure.supervisor import Row
+from bench.measure.protocol import CaseWork
+from bench.results.columns import Row
 from bench.text.format import duration, seconds, significant
 
 
@@ -55,6 +56,9 @@ class Silent:
         """Do nothing."""
 
     def case_started(self, number: int, job: Job) -> None:
+        """Do nothing."""
+
+    def described(self, work: CaseWork) -> None:
         """Do nothing."""
 
     def progress(self, phase: str, values_s: list[float]) -> None:
@@ -102,7 +106,7 @@ class PlainProgress(Silent):
 class LiveProgress(Silent):
     """A bar of visits with the round, the current case, its median and rate so far, and the time left."""
 
-    def __init__(self, console: Console, total: int, done: int, rounds: int, seed: int) -> None:
+    def __init__(self, console: Console, total: int, done: int, rounds: int) -> None:
         self._bar = Progress(
             TextColumn("{task.fields[rows]}"),
             BarColumn(bar_width=12),
@@ -114,7 +118,6 @@ class LiveProgress(Silent):
             console=console,
             transient=True,
         )
-        self._seed = seed
         self._rounds = rounds
         self._round = 1
         self._cases = total
@@ -144,8 +147,12 @@ class LiveProgress(Silent):
 
     def case_started(self, number: int, job: Job) -> None:
         """Show the case's name and how long the rest will take."""
-        self._flops = job.case.kernel.work(self._seed).flops
+        self._flops = 0
         self._bar.update(self._task, description=job.case.title, state="", **self._fields())
+
+    def described(self, work: CaseWork) -> None:
+        """Turn the samples that follow into rates."""
+        self._flops = work.whole.flops
 
     def progress(self, phase: str, values_s: list[float]) -> None:
         """Show the phase, and once there are samples what they say."""

@@ -39,9 +39,11 @@ FINE = ("ok", "unsupported")
     help="An index, a list 0,1, or `all`. [default: 0, or under srun, mpirun or torchrun the local rank]",
 )
 @click.option(
+    "--together",
     "--parallel",
+    "together",
     is_flag=True,
-    help="Several devices measure each case at the same time, each for the whole time budget.",
+    help="Measure each case on all chosen devices at the same time, each for the whole time budget.",
 )
 @click.option(
     "--filter",
@@ -160,9 +162,9 @@ def command(
     from bench.cli.progress import console_of
     from bench.cli.run_output import announce, show
     from bench.measure.discovery import choose_backend, choose_devices, choose_implementation
+    from bench.measure.jobs import plan
     from bench.measure.launcher import device_of, find_rank, path_of
     from bench.measure.run import Request
-    from bench.measure.supervisor import plan
     from bench.results.ceilings import choose_ceilings, place_of
 
     rank = find_rank(os.environ)
@@ -195,7 +197,7 @@ def command(
             jobs=jobs,
             threads=options["threads"],
             path=path if rank is None else path_of(rank, path, socket.gethostname()),
-            together=options["parallel"],
+            together=options["together"],
             resume=options["resume"],
             force=force,
             stages=options["stages"],
@@ -230,13 +232,7 @@ def _execute(request: Request, worker: Any, console: Console, options: dict[str,
         if options["quiet"]:
             display = Silent()
         elif console.is_terminal:
-            display = LiveProgress(
-                console,
-                len(request.jobs),
-                done,
-                request.measurement.rounds,
-                request.measurement.seed,
-            )
+            display = LiveProgress(console, len(request.jobs), done, request.measurement.rounds)
         else:
             display = PlainProgress(console, len(request.jobs), request.measurement.rounds)
         return display

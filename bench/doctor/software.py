@@ -16,7 +16,7 @@ from typing import Any
 
 import bench
 from bench.backend import Finding
-from bench.measure.python import python_command, python_environment
+from bench.python_process import python_command, python_environment
 
 # Run in a process of its own: what it imports may crash or hang.
 LOOK = """

@@ -97,6 +97,14 @@ class Kernel(BaseModel, ABC):
     def memory_bytes(self) -> int:
         """Return the device memory of one set of inputs and outputs."""
 
+    def input_bytes(self) -> int:
+        """Return the host memory of the inputs, which are made in float32."""
+        return self.memory_bytes() * 32 // DTYPES[self.dtype].bits
+
+    def routing_bytes(self) -> int:
+        """Return the host memory that drawing the routing takes, which `work` may need, too."""
+        return 0
+
     @abstractmethod
     def make_inputs(self, seed: int) -> dict[str, Operand]:
         """Return the inputs by name."""

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import generator, tensor
-from bench.kernels.routing import choose_experts, expert_load, routing_sha256
+from bench.kernels.routing import choose_experts, drawing_bytes, expert_load, routing_sha256
 from bench.kernels.verification import (
     RANDOM_WALK,
     ErrorBound,
@@ -77,6 +77,10 @@ class GroupedMatmul(Kernel):
             seed=seed,
         )
         return np.sort(chosen.ravel())
+
+    def routing_bytes(self) -> int:
+        """Return the host memory of a drawing."""
+        return drawing_bytes(self.m, self.experts, 1, self.routing)
 
     def work(self, seed: int) -> Work:
         """Return 2 · m · n · k FLOPs; the bytes of rows, results, and matrices of experts with rows."""

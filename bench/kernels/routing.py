@@ -61,6 +61,12 @@ def choose_experts(
     return _sorted(np.argpartition(-scores, top_k - 1, axis=1)[:, :top_k])
 
 
+def drawing_bytes(tokens: int, experts: int, top_k: int, routing: Routing) -> int:
+    """Return the host memory that `choose_experts` takes at its peak: three arrays of 64-bit numbers."""
+    columns = experts if routing in ("uniform", "power_law") else top_k
+    return 3 * 8 * tokens * columns
+
+
 def _sorted(chosen: NDArray[np.integer]) -> NDArray[np.int32]:
     """Return a drawing in its final form: ascending within a token, and read-only, as it is shared."""
     drawing = np.sort(chosen, axis=1).astype(np.int32)

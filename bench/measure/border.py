@@ -26,13 +26,13 @@ def checked(value: object, expected: type[T], what: str) -> T:
         raise WrongValue(f"{what} returned {value!r:.80}; expected a {expected.__name__}")
     hints = get_type_hints(expected)
     for field in fields(expected):  # type: ignore[arg-type]
-        found, hint = getattr(value, field.name), hints[field.name]
-        if not any(_fits(found, kind) for kind in get_args(hint) or (hint,)):
+        actual, hint = getattr(value, field.name), hints[field.name]
+        if not any(_fits(actual, kind) for kind in get_args(hint) or (hint,)):
             names = " or ".join(
                 "None" if kind is type(None) else kind.__name__
                 for kind in get_args(hint) or (hint,)
             )
-            raise WrongValue(f"{what}: {field.name} is {found!r:.80}; expected {names}")
+            raise WrongValue(f"{what}: {field.name} is {actual!r:.80}; expected {names}")
     return value
 
 
@@ -47,10 +47,10 @@ def _fits(value: object, kind: type) -> bool:
 def checked_devices(backend: Backend) -> tuple[Device, ...]:
     """Return the devices of a backend. Raises WrongValue."""
     what = f"devices() of backend {backend.name}"
-    found: Any = backend.devices()
-    if not isinstance(found, (list, tuple)):
-        raise WrongValue(f"{what} returned {found!r:.80}; expected a list of Device")
-    devices = tuple(checked(device, Device, what) for device in found)
+    value: Any = backend.devices()
+    if not isinstance(value, (list, tuple)):
+        raise WrongValue(f"{what} returned {value!r:.80}; expected a list of Device")
+    devices = tuple(checked(device, Device, what) for device in value)
     if len({device.index for device in devices}) < len(devices):
         raise WrongValue(f"{what} returned the same index twice")
     return devices
@@ -65,9 +65,9 @@ def checked_priority(backend: Backend) -> int:
     return backend.priority
 
 
-def checked_texts(found: Any, what: str) -> Any:
+def checked_texts(value: Any, what: str) -> Any:
     """Return a list of texts, or a mapping of texts to texts. Raises WrongValue."""
-    texts = [*found, *found.values()] if isinstance(found, Mapping) else found
+    texts = [*value, *value.values()] if isinstance(value, Mapping) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise WrongValue(f"{what} returned {found!r:.80}; expected texts")
-    return found
+        raise WrongValue(f"{what} returned {value!r:.80}; expected texts")
+    return value

@@ -19,12 +19,14 @@ from bench.errors import BenchError
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.measure.client import WorkerProcess
-from bench.measure.crew import Crew, Job
+from bench.measure.crew import Crew
+from bench.measure.jobs import Job
 from bench.measure.protocol import BackendDescription, Outcome
 from bench.measure.run import run_columns, terminating_signals
 from bench.measure.search import Shape, ShapeSearch
-from bench.measure.supervisor import Observer, Row, Supervisor
+from bench.measure.supervisor import Observer, Supervisor
 from bench.results.ceilings import CONFIG, SAME_PLACE, keep, source_text
+from bench.results.columns import Row
 from bench.results.writer import ResultFile
 
 TRIAL_S = 0.25  # samples of a trial
@@ -60,7 +62,7 @@ class CeilingRequest:
 
 
 @dataclass(frozen=True)
-class FoundCeilings:
+class CeilingSearchResult:
     """The rows that count, the shapes of their cases, and where files are."""
 
     rows: list[Row]
@@ -71,7 +73,7 @@ class FoundCeilings:
     interrupted: bool
 
 
-class Hunt:
+class CeilingSearch:
     """Gives the supervisor one job after the other, and takes the row of each."""
 
     def __init__(self, request: CeilingRequest, results: ResultFile, trials: ResultFile) -> None:
@@ -108,14 +110,14 @@ class Hunt:
         ]
         best: list[Row] = []
         for operation in ("copy", "read", "triad"):
-            found: list[Row] = []
+            measured: list[Row] = []
             for size in sizes or MEMORY_MIB[:1]:
                 kernel = Memory.model_validate(
                     {"operation": operation, "size_mib": size, "dtype": MEMORY_DTYPE}
                 )
                 yield self._job(kernel, FINAL_S)
-                found.append(self._row)
-            best.append(max(found, key=lambda row: _rate(row, "achieved_gbps")))
+                measured.append(self._row)
+            best.append(max(measured, key=lambda row: _rate(row, "achieved_gbps")))
         self._gbps = max(_rate(row, "achieved_gbps") for row in best) or None
         for row in best:
             self._keep(row)
@@ -125,7 +127,7 @@ class Hunt:
         deadline = time.monotonic() + self._request.budget_s
         for shape in search:
             yield self._job(_product(shape, dtype), TRIAL_S)
-            search.tell(shape, _rate(self._row, "achieved_tflops"))
+            search.record(shape, _rate(self._row, "achieved_tflops"))
             if time.monotonic() > deadline:
                 break
         if search.best is None:
@@ -164,7 +166,7 @@ def find_ceilings(
     worker: WorkerProcess,
     observer: Observer,
     on_worker_output: Callable[[str], None],
-) -> FoundCeilings:
+) -> CeilingSearchResult:
     """Search, write the files, and keep the ceilings for later runs unless it was interrupted.
 
     Takes over `worker`, which has found the device. Raises BenchError when a file cannot be written.
@@ -179,18 +181,18 @@ def find_ceilings(
     try:
         trials = ResultFile.create(request.trials, force=request.force)
         try:
-            hunt = Hunt(request, results, trials)
+            search = CeilingSearch(request, results, trials)
             supervisor = Supervisor(
                 crew=crew,
                 backend=request.description.name,
                 measurement=measurement,
                 identity=columns,
-                recorder=hunt,
+                recorder=search,
                 observer=observer,
             )
             try:
                 with terminating_signals():
-                    supervisor.run_in_turn(hunt.jobs())
+                    supervisor.run_in_turn(search.jobs())
             except KeyboardInterrupt:
                 interrupted = True
         finally:
@@ -207,7 +209,7 @@ def find_ceilings(
                 f"{request.path} is written, but no copy could be kept for later runs: "
                 f"{error.strerror}: {error.filename}; name the file with bench run --ceiling"
             ) from None
-    return FoundCeilings(rows, hunt.shapes, request.path, request.trials, kept, interrupted)
+    return CeilingSearchResult(rows, search.shapes, request.path, request.trials, kept, interrupted)
 
 
 def replace_precision(measurement: Measurement) -> Measurement:

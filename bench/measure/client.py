@@ -18,14 +18,14 @@ from bench.measure.protocol import (
     BackendDescription,
     Measure,
     Outcome,
+    VisitListener,
     decode,
     description_from_json,
     encode,
     outcome_from_json,
+    work_from_json,
 )
-from bench.measure.python import check_identity, python_command, python_environment
-
-ProgressHandler = Callable[[str, list[float]], None]
+from bench.python_process import check_identity, python_command, python_environment
 
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
@@ -78,19 +78,19 @@ class WorkerProcess:
         self, backends: list[str], timeout_s: float = START_TIMEOUT_S
     ) -> list[BackendDescription]:
         """Return what each backend offers on this machine."""
-        answer = self._ask({"request": "describe", "backends": backends}, timeout_s, None)
+        answer = self._ask({"request": "describe", "backends": backends}, timeout_s)
         return [description_from_json(data) for data in answer]
 
     def diagnose(self, backend: str, timeout_s: float) -> list[Finding]:
         """Return what a backend found out about its drivers and devices."""
-        answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s, None)
+        answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s)
         return [Finding(**data) for data in answer]
 
     def measure(
         self,
         request: Measure,
         timeout_s: float,
-        progress: ProgressHandler | None = None,
+        listener: VisitListener,
         at_start: Callable[[], None] | None = None,
     ) -> Outcome:
         """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then.
@@ -98,13 +98,13 @@ class WorkerProcess:
         Where devices measure together, samples begin when `at_start` returns; that wait does not count.
         """
         message = {"request": "measure", "measure": asdict(request)}
-        return outcome_from_json(self._ask(message, timeout_s, progress, at_start))
+        return outcome_from_json(self._ask(message, timeout_s, listener, at_start))
 
     def _ask(
         self,
         message: dict[str, Any],
         timeout_s: float,
-        progress: ProgressHandler | None,
+        listener: VisitListener | None = None,
         at_start: Callable[[], None] | None = None,
     ) -> Any:
         deadline = time.monotonic() + timeout_s
@@ -121,8 +121,10 @@ class WorkerProcess:
                     at_start()
                 deadline += time.monotonic() - since
                 self._send({"request": "go"})
-            elif progress is not None:
-                progress(answer["phase"], answer["values"])
+            elif listener is not None and answer["message"] == "work":
+                listener.described(work_from_json(answer["work"]))
+            elif listener is not None:
+                listener.progress(answer["phase"], answer["values"])
 
     def _greet(self, line: bytes) -> None:
         """Check whose code the worker runs, from the first line that it writes; kill a stranger."""

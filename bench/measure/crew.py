@@ -5,38 +5,36 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from bench.backend import Device
-from bench.config.cases import Case
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
-from bench.measure.protocol import Measure, Outcome
+from bench.measure.protocol import CaseWork, Measure, Outcome, VisitListener
 from bench.measure.start_barrier import StartBarrier
 
-# What raised may have left the device's context unusable, and what times wrongly may still be at work:
-# the next case gets a new process.
-REPLACING = ("error", "device_lost", "out_of_memory", "wrong_timing")
+# After these a case gets a new process: the old one is gone or hangs, what it raised may have left the
+# device's context unusable, or what timed wrongly may still be at work.
+REPLACING = ("crashed", "timeout", "error", "device_lost", "out_of_memory", "wrong_timing")
 
 # Rounds in different processes see one more kind of scatter. It is worth this share of the time: a new
 # process costs its start, and twice as long allocations for a while.
 FRESH_SHARE = 0.05
 
-Progress = Callable[[str, list[float]], None]
 
+class _Follower:
+    """Passes on what a visit says of itself, and remembers what is needed if its worker ends."""
 
-@dataclass(frozen=True)
-class Job:
-    """One row to be: a case on a device by an implementation (`best`: the first that can)."""
+    def __init__(self, listener: VisitListener) -> None:
+        self._listener = listener
+        self.phase = "start"
+        self.work: CaseWork | None = None
 
-    case: Case
-    device: Device
-    implementation: str
-    time_budget_s: float | None = None  # where it is not the run's
+    def described(self, work: CaseWork) -> None:
+        self.work = work
+        self._listener.described(work)
 
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What distinguishes this job's row from others of the run."""
-        return self.case.case_id, self.device.index, self.implementation
+    def progress(self, phase: str, values_s: list[float]) -> None:
+        self.phase = phase
+        self._listener.progress(phase, values_s)
 
 
 class Crew:
@@ -59,13 +57,13 @@ class Crew:
         self._lock = threading.Lock()
         self._killed = False
 
-    def visit(self, request: Measure, progress: Progress, slot: int = 0) -> Outcome:
-        """Let the worker of a slot visit a case; returns how that ended, whatever happens to it."""
+    def visit(self, request: Measure, listener: VisitListener, slot: int = 0) -> Outcome:
+        """Let the worker of a slot visit a case; return how that ended, whatever happens to it."""
         self._fill(slot)
-        return self._visit(slot, request, progress, None)
+        return self._visit(slot, request, listener, None)
 
     def visit_together(
-        self, requests: Mapping[int, Measure], progress: Progress
+        self, requests: Mapping[int, Measure], listener: VisitListener
     ) -> dict[int, Outcome]:
         """Let the workers of several slots visit a case at the same time, each its own device.
 
@@ -76,7 +74,7 @@ class Crew:
 
         def visit(slot: int) -> Outcome:
             try:
-                return self._visit(slot, requests[slot], progress, barrier)
+                return self._visit(slot, requests[slot], listener, barrier)
             finally:
                 barrier.leave()
 
@@ -97,30 +95,26 @@ class Crew:
         return {slot: each.result() for slot, each in visits.items()}
 
     def _visit(
-        self, slot: int, request: Measure, progress: Progress, barrier: StartBarrier | None
+        self, slot: int, request: Measure, listener: VisitListener, barrier: StartBarrier | None
     ) -> Outcome:
-        phase = "start"
-
-        def follow(now_in: str, values_s: list[float]) -> None:
-            nonlocal phase
-            phase = now_in
-            progress(now_in, values_s)
-
+        follower = _Follower(listener)
         try:
             outcome = self._workers[slot].measure(
-                request, self._case_timeout_s, follow, barrier.wait if barrier else None
+                request, self._case_timeout_s, follower, barrier.wait if barrier else None
             )
         except WorkerTimeout:
-            text = (
-                f"no answer within the case timeout of {self._case_timeout_s:g} s, during {phase}"
-            )
-            return self._replace(slot, Outcome("timeout", text))
+            timeout = f"case timeout of {self._case_timeout_s:g} s"
+            outcome = Outcome("timeout", f"no answer within the {timeout}, during {follower.phase}")
         except WorkerDied as death:
-            return self._replace(slot, Outcome("crashed", f"{death}, during {phase}"))
+            outcome = Outcome("crashed", f"{death}, during {follower.phase}")
         if outcome.traceback:
             self._on_worker_output(outcome.traceback)
         self._start_s = outcome.start_s or self._start_s
-        return self._replace(slot, outcome) if outcome.status in REPLACING else outcome
+        outcome = replace(outcome, work=follower.work)
+        # What is too large for the host was never on the device.
+        untouched = outcome.status == "out_of_memory" and follower.phase == "describe"
+        replaced = outcome.status in REPLACING and not untouched
+        return self._replace(slot, outcome) if replaced else outcome
 
     def _fill(self, slot: int) -> None:
         """Start the worker that a slot lacks.

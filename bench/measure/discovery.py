@@ -34,22 +34,22 @@ def describe_all(
 def _describe_each(
     names: Iterable[str], threads: int | None, timeout_s: float
 ) -> list[BackendDescription]:
-    found: list[BackendDescription] = []
+    descriptions: list[BackendDescription] = []
     for name in names:
         worker = WorkerProcess(threads)
         try:
-            found += worker.describe([name], timeout_s)
+            descriptions += worker.describe([name], timeout_s)
         except WorkerDied as death:
-            found.append(BackendDescription(name, f"looking for devices, {death}"))
+            descriptions.append(BackendDescription(name, f"looking for devices, {death}"))
         except WorkerTimeout:
-            found.append(
+            descriptions.append(
                 BackendDescription(
                     name, f"looking for devices, it did not answer within {timeout_s:g} s"
                 )
             )
         finally:
             worker.discard()
-    return found
+    return descriptions
 
 
 def choose_backend(
@@ -78,10 +78,10 @@ def _usable(descriptions: Sequence[BackendDescription], name: str | None) -> Bac
         if description.unavailable is not None:
             raise UsageError(f"--backend: {name} cannot be used here: {description.unavailable}")
         return description
-    present = [found for found in descriptions if found.unavailable is None and found.devices]
+    present = [each for each in descriptions if each.unavailable is None and each.devices]
     if not present:
         raise UsageError("no backend has a device here; `bench list backends` says why")
-    return max(present, key=lambda found: found.priority)
+    return max(present, key=lambda each: each.priority)
 
 
 def choose_devices(text: str, present: Sequence[Device]) -> list[Device]:
@@ -104,7 +104,7 @@ def choose_implementation(name: str, offered: Mapping[str, Sequence[str]]) -> st
 
     `offered` lists each kernel's implementations. Raises UsageError for a name that nothing has.
     """
-    known = sorted({found for names in offered.values() for found in names})
+    known = sorted({each for names in offered.values() for each in names})
     if name not in ("best", "all", *known):
         raise UsageError(
             f"--implementation: unknown {name!r}{one_of(name, ['best', 'all', *known])}"

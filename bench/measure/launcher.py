@@ -62,7 +62,7 @@ def _slurm_binds(environment: Mapping[str, str]) -> bool:
         return True
     per_task = environment.get("SLURM_TRES_PER_TASK", "").split(",")
     devices = re.compile(rf"gres[/:](?:{'|'.join(DEVICE_GRES)})(?![A-Za-z0-9_])(.*)")
-    return any((found := devices.fullmatch(each)) and _counts(found[1] or "1") for each in per_task)
+    return any((match := devices.fullmatch(each)) and _counts(match[1] or "1") for each in per_task)
 
 
 def _counts(amount: str) -> bool:

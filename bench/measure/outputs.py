@@ -34,29 +34,29 @@ def disagreement(verified: Outputs, left: Outputs, tolerance: float) -> str | No
     root mean square, whichever is largest. With a tolerance of zero, every bit counts.
     """
     for name, expected in verified.items():
-        found = left.get(name)
-        if found is None:
+        actual = left.get(name)
+        if actual is None:
             return f"output {name} is missing"
-        if found.shape != expected.shape:
-            return f"output {name} has shape {found.shape} instead of {expected.shape}"
-        if np.array_equal(expected, found):
+        if actual.shape != expected.shape:
+            return f"output {name} has shape {actual.shape} instead of {expected.shape}"
+        if np.array_equal(expected, actual):
             continue
-        wrong = _wrong_elements(expected.astype(np.float64), found.astype(np.float64), tolerance)
+        wrong = _wrong_elements(expected.astype(np.float64), actual.astype(np.float64), tolerance)
         if count := int(wrong.sum()):
-            place = tuple(map(int, np.argwhere(wrong)[0]))
+            index = tuple(map(int, np.argwhere(wrong)[0]))
             return (
                 f"{count} of {expected.size} elements of {name} changed by more than rounding: the "
-                f"first is {list(place)}, {expected[place]:.6g} when verified and {found[place]:.6g} now"
+                f"first is {list(index)}, {expected[index]:.6g} when verified and {actual[index]:.6g} now"
             )
     return None
 
 
 def _wrong_elements(
-    expected: NDArray[np.float64], found: NDArray[np.float64], tolerance: float
+    expected: NDArray[np.float64], actual: NDArray[np.float64], tolerance: float
 ) -> NDArray[np.bool_]:
     square = expected**2
     overall = np.sqrt(square.mean())
     rows = np.sqrt(square.mean(axis=-1, keepdims=True)) if expected.ndim else overall
     scale = np.maximum(np.maximum(np.abs(expected), rows), overall)
     # Not finite is never within the bound.
-    return np.asarray(~(np.abs(found - expected) <= SPREAD * tolerance * scale))
+    return np.asarray(~(np.abs(actual - expected) <= SPREAD * tolerance * scale))

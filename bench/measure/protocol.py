@@ -10,9 +10,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bench.backend import Device, Limits, Telemetry
+from bench.kernels.base import Work
+from bench.kernels.routing import Load
+
+
+@dataclass(frozen=True)
+class CaseWork:
+    """The work of a case and of its stages, and the device memory of its inputs and outputs."""
+
+    whole: Work
+    stages: dict[str, Work]
+    memory_bytes: int
+
+
+class VisitListener(Protocol):
+    """What follows a visit while it goes on."""
+
+    def described(self, work: CaseWork) -> None:
+        """Receive the work of the case, before anything is measured."""
+
+    def progress(self, phase: str, values_s: list[float]) -> None:
+        """Receive the phase that the visit is in, and its samples so far."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +51,9 @@ class Measure:
     """A request: visit one case by one implementation (or `best`) on one device.
 
     `time_budget_s`, `samples`, `precision` and `least_samples` are the visit's goal (see
-    measure/sampling); `loops` and `verified` are what earlier visits found out. With `together`,
-    samples begin when all devices that measure the case are warm.
+    measure/sampling); `loops` and `verified` are what earlier visits found out. With `describe`, the
+    worker sends the work of the case first. With `together`, samples begin when all devices that
+    measure the case are warm.
     """
 
     kernel: str
@@ -48,6 +70,7 @@ class Measure:
     least_samples: int = 1
     loops: int | None = None
     verified: Verified | None = None
+    describe: bool = True
     together: bool = False
     stages: bool = False
 
@@ -86,6 +109,7 @@ class Outcome:
     process: int | None = None  # the id of the worker's process
     start_s: float | None = None
     spent_s: float = 0.0
+    work: CaseWork | None = None  # filled in by the supervisor, from the worker's message
 
 
 @dataclass(frozen=True)
@@ -128,7 +152,20 @@ def outcome_from_json(data: dict[str, Any]) -> Outcome:
     data["limits"] = Limits(**data["limits"])
     data["telemetry"] = Telemetry(**data["telemetry"])
     data["warm_ups"] = [(loops, value) for loops, value in data["warm_ups"]]
+    if work := data.get("work"):
+        data["work"] = work_from_json(work)
     return Outcome(**data)
+
+
+def work_from_json(data: dict[str, Any]) -> CaseWork:
+    """Return the work that `asdict` made of it."""
+
+    def work(fields: dict[str, Any]) -> Work:
+        load = fields["load"]
+        return Work(**{**fields, "load": Load(**load) if load else None})
+
+    stages = {stage: work(fields) for stage, fields in data["stages"].items()}
+    return CaseWork(work(data["whole"]), stages, data["memory_bytes"])
 
 
 def description_from_json(data: dict[str, Any]) -> BackendDescription:

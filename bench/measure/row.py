@@ -12,8 +12,8 @@ from bench.backend import TOLERATED_EXCESS, Device, Telemetry
 from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
-from bench.measure.protocol import Outcome
-from bench.results.columns import COLUMNS
+from bench.measure.protocol import CaseWork, Outcome
+from bench.results.columns import COLUMNS, Row
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
@@ -29,29 +29,29 @@ def make_row(
     case: Case,
     device: Device,
     outcomes: Sequence[Outcome],
+    work: CaseWork | None,
     *,
     seed: int,
     identity: dict[str, object],
     stop_reason: str | None = None,
     together: int = 1,
-) -> dict[str, object]:
+) -> Row:
     """Return one row; `outcomes` are those of the visits to the case, in the order of time.
 
-    `together` is the number of devices that were measured at the same time; `stop_reason` says why
-    there was no further visit.
+    `work` is None where no worker lived long enough to compute it. `together` is the number of devices
+    that were measured at the same time; `stop_reason` says why there was no further visit.
 
     A case is as good as its worst visit: the first that is not `ok` decides status and error, and
     the row has no times and rates then.
     """
-    worst = next((found for found in outcomes if found.status != "ok"), outcomes[0])
-    work = case.kernel.work(seed)
-    row: dict[str, object] = {
+    worst = next((outcome for outcome in outcomes if outcome.status != "ok"), outcomes[0])
+    row: Row = {
         **identity,
         "case_id": case.case_id,
         "seed": seed,
         **_device_columns(device),
         "devices_together": together,
-        **_work_columns(case, work),
+        **_work_columns(case, work.whole if work else None),
         "implementation": worst.implementation,
         "status": worst.status,
         "error": worst.error,
@@ -70,13 +70,13 @@ def make_row(
         "ceiling_source": worst.limits.ceiling_source,
         "launch_overhead_s": worst.limits.launch_s,
     }
-    if worst.status == "ok":
-        row.update(_measured_columns(case, device, work, outcomes))
+    if worst.status == "ok" and work is not None:
+        row.update(_measured_columns(device, work, outcomes))
         row["stop_reason"] = stop_reason or outcomes[-1].stop_reason
     return row
 
 
-def _device_columns(device: Device) -> dict[str, object]:
+def _device_columns(device: Device) -> Row:
     return {
         "chip": device.chip,
         "device_name": device.name,
@@ -88,7 +88,7 @@ def _device_columns(device: Device) -> dict[str, object]:
     }
 
 
-def _work_columns(case: Case, work: Work) -> dict[str, object]:
+def _work_columns(case: Case, work: Work | None) -> Row:
     parameters = case.kernel.parameters()
     return {
         "kernel": case.kernel.name,
@@ -96,12 +96,12 @@ def _work_columns(case: Case, work: Work) -> dict[str, object]:
         "params": canonical_json(parameters),
         **{name: parameters.get(name) for name in REPEATED},
         "phase": getattr(case.kernel, "phase", None),
-        **_load_columns(work.load),
-        **_size_columns(work),
+        **(_load_columns(work.load) if work else {}),
+        **(_size_columns(work) if work else {}),
     }
 
 
-def _size_columns(work: Work) -> dict[str, object]:
+def _size_columns(work: Work) -> Row:
     return {
         "flops": work.flops,
         "bytes": work.bytes,
@@ -110,7 +110,7 @@ def _size_columns(work: Work) -> dict[str, object]:
     }
 
 
-def _load_columns(load: Load | None) -> dict[str, object]:
+def _load_columns(load: Load | None) -> Row:
     if load is None:
         return {}
     return {
@@ -122,17 +122,17 @@ def _load_columns(load: Load | None) -> dict[str, object]:
     }
 
 
-def _measured_columns(
-    case: Case, device: Device, work: Work, outcomes: Sequence[Outcome]
-) -> dict[str, object]:
-    summary = summarize([found.values_s for found in outcomes])
+def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome]) -> Row:
+    summary = summarize([outcome.values_s for outcome in outcomes])
     first = outcomes[0]
-    found = rates(summary.median_s, work, first.limits, cached=_cached(case, device, first))
+    achieved = rates(
+        summary.median_s, work.whole, first.limits, cached=_cached(work, device, first)
+    )
     processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
     return {
         **_time_columns(summary),
-        **_rate_columns(found),
+        **_rate_columns(achieved),
         "samples": sum(len(outcome.values_s) for outcome in outcomes),
         "loops": statistics.median_low(outcome.loops or 1 for outcome in outcomes),
         "rounds": len(outcomes),
@@ -155,7 +155,7 @@ def _measured_columns(
         "warnings": "; ".join(
             dict.fromkeys(
                 [
-                    *_warnings(found, summary),
+                    *_warnings(achieved, summary),
                     *_disturbances(readings),
                     *(text for outcome in outcomes for text in outcome.remarks),
                 ]
@@ -166,47 +166,46 @@ def _measured_columns(
 
 
 def make_stage_rows(
-    case: Case, device: Device, outcomes: Sequence[Outcome], row: dict[str, object], *, seed: int
-) -> list[dict[str, object]]:
-    """Return a row a stage of the layer in `row`: its share of the work, and of the time.
+    device: Device, outcomes: Sequence[Outcome], work: CaseWork | None, row: Row
+) -> list[Row]:
+    """Return one row per stage of the layer in `row`, with its share of the work and of the time.
 
     Stages were timed inside executions of the whole, so that their times add up to it.
     """
-    if row["status"] != "ok" or not outcomes[0].stages:
+    if row["status"] != "ok" or work is None:
         return []
     rows = []
-    works = case.kernel.stage_work(seed)
-    for stage, work in works.items():
-        values = [found.stages[stage] for found in outcomes if stage in found.stages]
+    for stage, part in work.stages.items():
+        values = [outcome.stages[stage] for outcome in outcomes if stage in outcome.stages]
         if not values:
             continue
         summary = summarize(values)
-        found = rates(
+        achieved = rates(
             summary.median_s,
-            work,
+            part,
             outcomes[0].limits,
-            cached=_cached(case, device, outcomes[0]),
+            cached=_cached(work, device, outcomes[0]),
         )
         rows.append(
             {
                 **row,
                 "stage": stage,
-                **_size_columns(work),
+                **_size_columns(part),
                 **_time_columns(summary),
-                **_rate_columns(found),
+                **_rate_columns(achieved),
                 "samples": sum(map(len, values)),
                 "rounds": len(values),
                 "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
                 "warmups": 0,
                 "stop_reason": "stages",
                 **dict.fromkeys(SENSORS),
-                "warnings": "; ".join(_warnings(found, summary)) or None,
+                "warnings": "; ".join(_warnings(achieved, summary)) or None,
             }
         )
     return rows
 
 
-def _time_columns(summary: Summary) -> dict[str, object]:
+def _time_columns(summary: Summary) -> Row:
     return {
         "time_median_s": summary.median_s,
         "time_mean_s": summary.mean_s,
@@ -217,28 +216,28 @@ def _time_columns(summary: Summary) -> dict[str, object]:
     }
 
 
-def _rate_columns(found: Rates) -> dict[str, object]:
+def _rate_columns(achieved: Rates) -> Row:
     return {
-        "achieved_tflops": found.achieved_tflops,
-        "achieved_gbps": found.achieved_gbps,
-        "weights_gbps": found.weights_gbps,
-        "tokens_per_s": found.tokens_per_s,
-        "utilization": found.utilization,
-        "utilization_of_ceiling": found.utilization_of_ceiling,
-        "roofline_bound": found.roofline_bound,
-        "roofline_fraction": found.roofline_fraction,
+        "achieved_tflops": achieved.achieved_tflops,
+        "achieved_gbps": achieved.achieved_gbps,
+        "weights_gbps": achieved.weights_gbps,
+        "tokens_per_s": achieved.tokens_per_s,
+        "utilization": achieved.utilization,
+        "utilization_of_ceiling": achieved.utilization_of_ceiling,
+        "roofline_bound": achieved.roofline_bound,
+        "roofline_fraction": achieved.roofline_fraction,
     }
 
 
-def _cached(case: Case, device: Device, outcome: Outcome) -> bool:
+def _cached(work: CaseWork, device: Device, outcome: Outcome) -> bool:
     """Tell whether operands can have stayed in the last-level cache between executions."""
-    cycled = max(outcome.flush_bytes or 0, case.kernel.memory_bytes())
+    cycled = max(outcome.flush_bytes or 0, work.memory_bytes)
     return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
 
 
-def _warnings(found: Rates, summary: Summary) -> list[str]:
-    warnings = list(found.warnings)
-    above = found.utilization_of_ceiling
+def _warnings(achieved: Rates, summary: Summary) -> list[str]:
+    warnings = list(achieved.warnings)
+    above = achieved.utilization_of_ceiling
     if above is not None and above > TOLERATED_EXCESS:
         warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
     half_width = summary.half_width
@@ -258,12 +257,12 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     """Return what the sensors told of others on the device and of errors, or why they are silent."""
     others = _largest([reading.other_processes for reading in readings])
     errors = _sum([reading.ecc_errors for reading in readings])
-    found = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
+    disturbances = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
     if others:
-        found.append(f"{others} other process{'es' * (others > 1)} used the device")
+        disturbances.append(f"{others} other process{'es' * (others > 1)} used the device")
     if errors:
-        found.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
-    return found
+        disturbances.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
+    return disturbances
 
 
 def _joined(texts: Sequence[str | None]) -> str | None:

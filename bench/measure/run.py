@@ -14,17 +14,18 @@ import pyperf
 from bench.config.load import Config, Measurement
 from bench.errors import BenchError
 from bench.measure.client import WorkerProcess
-from bench.measure.crew import Crew, Job
+from bench.measure.crew import Crew
 from bench.measure.environment import identity, new_run_id
+from bench.measure.jobs import Job, Key, finished_jobs
 from bench.measure.protocol import (
     BackendDescription,
     Outcome,
     outcome_from_json,
     outcome_to_json,
 )
-from bench.measure.supervisor import Accounting, Observer, Row, Supervisor
+from bench.measure.supervisor import Accounting, Observer, Supervisor
 from bench.results.ceilings import Ceilings
-from bench.results.columns import RUN_AGAIN, SCHEMA_VERSION
+from bench.results.columns import RUN_AGAIN, SCHEMA_VERSION, Row
 from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.writer import ResultFile, check_same_run
@@ -83,12 +84,12 @@ class Recording:
         }
         self.journal.append(entry)
 
-    def visits(self) -> dict[tuple[str, int, str], tuple[str, list[Outcome]]]:
+    def visits(self) -> dict[Key, tuple[str, list[Outcome]]]:
         """Return the visits that the journal has kept, by job, and when the first of each began.
 
         What was interrupted or lost its device is visited again.
         """
-        kept: dict[tuple[str, int, str], tuple[str, list[Outcome]]] = {}
+        kept: dict[Key, tuple[str, list[Outcome]]] = {}
         for entry in self.journal.entries:
             if entry["outcome"]["status"] in RUN_AGAIN:
                 continue
@@ -117,17 +118,6 @@ class Recording:
                 f"{len(self.file.rows)} row{'s' * (len(self.file.rows) != 1)} in {self.file.path} are safe; "
                 "make room, then go on with --resume"
             ) from None
-
-    def done(self, jobs: Sequence[Job]) -> set[tuple[str, int, str]]:
-        """Return the keys of the jobs that the file has a row for which need not run again."""
-        rows = [row for row in self.file.rows if row["status"] not in RUN_AGAIN]
-        there = {(row["case_id"], row["device_index"]) for row in rows}
-        exactly = {(row["case_id"], row["device_index"], row["implementation"]) for row in rows}
-        return {
-            job.key
-            for job in jobs
-            if job.key in exactly or (job.implementation == "best" and job.key[:2] in there)
-        }
 
     def _name(self, row: Row) -> str:
         """Return a benchmark name that is the same for the same case on any chip."""
@@ -206,7 +196,7 @@ def execute(
     with Recording(request, {name: same[name] for name in SAME_RUN}) as recording:
         for note in recording.file.notes:
             on_note(note)
-        done = recording.done(request.jobs)
+        done = finished_jobs(recording.file.rows, request.jobs)
         crew = Crew(request.threads, request.measurement.case_timeout_s, worker, on_worker_output)
         supervisor = Supervisor(
             crew=crew,

@@ -46,6 +46,7 @@ MOST_PROPORTION_S = 0.25
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
 
+# Receives the phase of a visit and its values so far, in seconds.
 Progress = Callable[[str, list[float]], None]
 
 

@@ -55,7 +55,7 @@ class ShapeSearch:
         """The rate of the best shape, 0 before there is one."""
         return 0.0 if self.best is None else self.rates[self.best]
 
-    def tell(self, shape: Shape, rate: float | None) -> None:
+    def record(self, shape: Shape, rate: float | None) -> None:
         """Note a shape's rate; None where it could not be measured."""
         self.rates[shape] = rate or 0.0
         if rate and rate > self.best_rate:
@@ -68,12 +68,12 @@ class ShapeSearch:
             left: set[Shape] = set()
             while around := [shape for shape in self.finalists(BEAM) if shape not in left]:
                 left.add(around[0])
-                yield from self._new(neighbours(around[0], step))
+                yield from self._new(neighbors(around[0], step))
 
     def finalists(self, count: int) -> list[Shape]:
         """Return the fastest shapes, to be measured again with more care."""
-        told = [shape for shape in self.rates if self.rates[shape] > 0]
-        return sorted(told, key=lambda shape: -self.rates[shape])[:count]
+        measured = [shape for shape in self.rates if self.rates[shape] > 0]
+        return sorted(measured, key=lambda shape: -self.rates[shape])[:count]
 
     def _squares(self) -> Iterator[Shape]:
         size = FIRST_SQUARE
@@ -91,7 +91,7 @@ class ShapeSearch:
                 yield shape
 
 
-def neighbours(shape: Shape, step: float) -> Iterator[Shape]:
+def neighbors(shape: Shape, step: float) -> Iterator[Shape]:
     """Yield the shapes one step away: a dimension longer or shorter, or the other layout."""
     for dimension in ("m", "n", "k"):
         for factor in (step, 1 / step):

@@ -1,74 +1,35 @@
-"""Plans the jobs of a run, lets the crew visit them in rounds, and hands each row on once it exists.
+"""Lets the crew visit the jobs of a run in rounds, and hands each row on once it exists.
 
-The supervisor imports no vendor's library: it cannot be taken down by what it measures.
+The supervisor imports no vendor's library and computes nothing of a case: it cannot be taken down by what
+it measures.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from bench.backend import Device
-from bench.config.cases import Case
 from bench.config.load import Measurement
-from bench.measure.crew import Crew, Job
+from bench.measure.crew import Crew
 from bench.measure.environment import utc_now
-from bench.measure.protocol import Measure, Outcome, Verified
+from bench.measure.jobs import Job, JobProgress, Key, by_case
+from bench.measure.protocol import CaseWork, Measure, Outcome, VisitListener
 from bench.measure.rounds import StoppingRule, order
 from bench.measure.row import make_row, make_stage_rows
 from bench.results.ceilings import Ceilings
-
-Row = dict[str, object]
-
-
-def plan(
-    cases: Sequence[Case],
-    devices: Sequence[Device],
-    offered: dict[str, list[str]],
-    implementation: str,
-) -> list[Job]:
-    """Return the jobs of a run; `offered` lists each kernel's implementations, best first.
-
-    `implementation` is `best`, `all`, or a name; a kernel that has no implementation of that name
-    is measured by its best one's name and reported as unsupported by the worker.
-    """
-    jobs = []
-    for device in devices:
-        for case in cases:
-            names = [implementation]
-            if implementation == "all":
-                names = offered.get(case.kernel.name) or ["best"]
-            jobs += [Job(case, device, name) for name in names]
-    return jobs
+from bench.results.columns import Row
 
 
-@dataclass
-class Progress:
-    """A job on its way to a row: its number, counted from zero, and its visits so far."""
-
-    number: int
-    job: Job
-    started_at: str = ""
-    visits: list[Outcome] = field(default_factory=list)
-    stop_reason: str | None = None
-    devices: int = 1  # that measured together in the last visit
-    finished: bool = False
-    written: bool = False
-
-
-class Observer(Protocol):
-    """What wants to be told how a run goes: a progress display, or nobody."""
+class Observer(VisitListener, Protocol):
+    """What follows a run: a progress display, or nothing."""
 
     def round_started(self, number: int, jobs: int) -> None:
         """Round `number`, counted from one, begins; it will visit so many jobs."""
 
     def case_started(self, number: int, job: Job) -> None:
         """A visit to job `number`, counted from zero, begins."""
-
-    def progress(self, phase: str, values_s: list[float]) -> None:
-        """The running visit is in a phase, and has so many values."""
 
     def visit_finished(self, job: Job) -> None:
         """A visit is over; the job has more of them before it."""
@@ -123,13 +84,14 @@ class Supervisor:
         self._ceilings = ceilings or {}
         self._stages = stages
         self._lost: dict[int, str] = {}
+        self._works: dict[str, CaseWork] = {}  # by case_id
         self.accounting = Accounting({})
 
     def run(
         self,
         jobs: Sequence[Job],
-        done: Collection[tuple[str, int, str]] = (),
-        earlier: Mapping[tuple[str, int, str], tuple[str, list[Outcome]]] | None = None,
+        done: Collection[Key] = (),
+        earlier: Mapping[Key, tuple[str, list[Outcome]]] | None = None,
         *,
         together: bool = False,
     ) -> None:
@@ -140,10 +102,13 @@ class Supervisor:
         workers are ended, and the exception goes on.
         """
         waiting = [
-            Progress(number, job, *(earlier or {}).get(job.key, ("", [])))
+            JobProgress(number, job, *(earlier or {}).get(job.key, ("", [])))
             for number, job in enumerate(jobs)
             if job.key not in done
         ]
+        for each in waiting:
+            for outcome in each.visits:
+                self._note_work(each.job, outcome)
         batches = by_case(waiting) if together else [[each] for each in waiting]
         try:
             number = 1 + min((len(each.visits) for each in waiting), default=0)
@@ -164,7 +129,7 @@ class Supervisor:
         """Measure jobs of which each may depend on the row of the one before, in one visit each."""
         try:
             for number, job in enumerate(jobs):
-                each = Progress(number, job)
+                each = JobProgress(number, job)
                 self._observer.case_started(number, job)
                 self._visit([each], together=False)
                 self._finish_if_enough(each, together=False)
@@ -175,8 +140,8 @@ class Supervisor:
     def _round(
         self,
         number: int,
-        batches: list[list[Progress]],
-        in_order: list[Progress],
+        batches: list[list[JobProgress]],
+        in_order: list[JobProgress],
         together: bool,
     ) -> None:
         self._observer.round_started(number, sum(map(len, batches)))
@@ -196,7 +161,7 @@ class Supervisor:
                     self._observer.visit_finished(each.job)
         self._crew.end_round(time.monotonic() - began)
 
-    def _visit(self, batch: list[Progress], together: bool) -> list[Progress]:
+    def _visit(self, batch: list[JobProgress], together: bool) -> list[JobProgress]:
         """Visit a case on the devices of a batch at the same time; return the jobs that were due."""
         going = [each for each in batch if not each.finished]
         for each in going:
@@ -206,16 +171,18 @@ class Supervisor:
             (each.job.device.index if together else 0): self._request(each, len(running) > 1)
             for each in running
         }
-        progress = self._observer.progress
+        if running and (work := self._works.get(running[0].job.case.case_id)):
+            self._observer.described(work)
         if len(running) > 1:
-            outcomes = self._crew.visit_together(requests, progress)
+            outcomes = self._crew.visit_together(requests, self._observer)
         else:
             outcomes = {
-                slot: self._crew.visit(request, progress, slot)
+                slot: self._crew.visit(request, self._observer, slot)
                 for slot, request in requests.items()
             }
         for each, outcome in zip(running, outcomes.values(), strict=True):
             self.accounting.add(outcome)
+            self._note_work(each.job, outcome)
             each.visits.append(_inherited(outcome, each.visits))
         for each in going:
             index = each.job.device.index
@@ -228,7 +195,7 @@ class Supervisor:
                 self._lost[index] = each.visits[-1].error or "device lost"
         return going
 
-    def _finish_if_enough(self, each: Progress, together: bool) -> None:
+    def _finish_if_enough(self, each: JobProgress, together: bool) -> None:
         """Decide whether a job needs no further visit; a visit that failed is always its last."""
         if not each.visits:
             return
@@ -236,10 +203,9 @@ class Supervisor:
         if not failed and each.stop_reason is None:
             each.stop_reason = self._rule(each.job, together).stop_reason(each.visits)
         if failed or each.stop_reason is not None:
-            each.finished = True
-            self._observer.case_finished(each.job, self._row(each))
+            self._finish(each)
 
-    def _write_due(self, in_order: list[Progress]) -> None:
+    def _write_due(self, in_order: list[JobProgress]) -> None:
         """Write rows in the order of the jobs: each once all before it are finished.
 
         Until then the journal holds its visits.
@@ -247,7 +213,7 @@ class Supervisor:
         while in_order and in_order[0].finished:
             self._write(in_order.pop(0))
 
-    def _write_interrupted(self, waiting: list[Progress]) -> None:
+    def _write_interrupted(self, waiting: list[JobProgress]) -> None:
         """Write what is finished, then a row for each job that has been begun."""
         for each in waiting:
             if each.finished and not each.written:
@@ -261,7 +227,7 @@ class Supervisor:
                         f" after {rounds} round{'s' * (rounds != 1)}; --resume goes on with them"
                     )
                 each.visits = [Outcome("interrupted", error)]
-                self._observer.case_finished(each.job, self._row(each))
+                self._finish(each)
                 self._write(each)
 
     def _rule(self, job: Job, together: bool) -> StoppingRule:
@@ -269,7 +235,7 @@ class Supervisor:
         budget_s = job.time_budget_s or measurement.time_budget_s
         return StoppingRule(measurement.rounds, measurement.precision, budget_s, together)
 
-    def _request(self, each: Progress, together: bool) -> Measure:
+    def _request(self, each: JobProgress, together: bool) -> Measure:
         job, kernel = each.job, each.job.case.kernel
         goal: dict[str, Any] = dict(self._rule(job, together).visit_goal)
         return Measure(
@@ -277,19 +243,19 @@ class Supervisor:
             parameters=kernel.parameters(),
             label=job.case.label,
             backend=self._backend,
-            # What `best` was in the first visit it stays, so that all visits are of the same.
-            implementation=(each.visits and each.visits[0].implementation) or job.implementation,
+            implementation=each.implementation,
             device_index=job.device.index,
             seed=self._measurement.seed,
             round=len(each.visits) + 1,
             loops=each.visits[-1].loops if each.visits else None,
-            verified=_verified(each.visits),
+            verified=each.verified,
+            describe=job.case.case_id not in self._works,
             together=together,
             stages=self._stages,
             **goal,
         )
 
-    def _outcomes(self, each: Progress) -> list[Outcome]:
+    def _outcomes(self, each: JobProgress) -> list[Outcome]:
         """Return a job's visits with what is known of all of them: implementation and ceilings."""
         job, visits = each.job, each.visits
         # A worker that died could not say which implementation it had chosen; another visit may have.
@@ -300,42 +266,34 @@ class Supervisor:
             outcomes = [replace(o, limits=ceilings.applied(o.limits, dtype)) for o in outcomes]
         return outcomes
 
-    def _row(self, each: Progress) -> Row:
-        return make_row(
+    def _finish(self, each: JobProgress) -> None:
+        """Make the row of a job that needs no further visit, and show it."""
+        each.row = make_row(
             each.job.case,
             each.job.device,
             self._outcomes(each),
+            self._works.get(each.job.case.case_id),
             seed=self._measurement.seed,
             identity={**self._identity, "started_at": each.started_at},
             stop_reason=each.stop_reason,
             together=each.devices,
         )
+        self._observer.case_finished(each.job, each.row)
 
-    def _write(self, each: Progress) -> None:
-        """Record a job's row and the rows of its stages."""
-        job, row, outcomes = each.job, self._row(each), self._outcomes(each)
-        self._recorder.record(row, outcomes)
-        seed = self._measurement.seed
-        for part in make_stage_rows(job.case, job.device, outcomes, row, seed=seed):
-            self._recorder.record(part, ())
+    def _write(self, each: JobProgress) -> None:
+        """Record a finished job's row and the rows of its stages."""
+        assert each.row is not None
+        job, outcomes = each.job, self._outcomes(each)
+        self._recorder.record(each.row, outcomes)
+        work = self._works.get(job.case.case_id)
+        for stage_row in make_stage_rows(job.device, outcomes, work, each.row):
+            self._recorder.record(stage_row, ())
         each.written = True
 
-
-def by_case(waiting: Sequence[Progress]) -> list[list[Progress]]:
-    """Return the jobs that differ in nothing but the device together, in the first device's order."""
-    batches: dict[tuple[str, str], list[Progress]] = {}
-    for each in waiting:
-        batches.setdefault((each.job.case.case_id, each.job.implementation), []).append(each)
-    return list(batches.values())
-
-
-def _verified(visits: Sequence[Outcome]) -> Verified | None:
-    """Return what the first visit has found out about the outputs, None where there was none."""
-    if not visits:
-        return None
-    first = visits[0]
-    known = (first.fingerprint, first.rel_error, first.tolerance, first.compared)
-    return None if None in known else Verified(*known)  # type: ignore[arg-type]
+    def _note_work(self, job: Job, outcome: Outcome) -> None:
+        """Keep the work of a case, which is the same on every device and by every implementation."""
+        if outcome.work is not None:
+            self._works[job.case.case_id] = outcome.work
 
 
 def _inherited(outcome: Outcome, earlier: Sequence[Outcome]) -> Outcome:

@@ -41,7 +41,7 @@ class WrongTiming(Exception):
 
 
 @dataclass(frozen=True)
-class Reading:
+class TimedCall:
     """One call of `run`: executions, seconds that it returned, and seconds by the host's clock."""
 
     loops: int
@@ -60,7 +60,7 @@ class CheckedRun:
         self._run = run
         self._timing = timing
         self._simulated = simulated
-        self.readings: list[Reading] = []
+        self.calls: list[TimedCall] = []
 
     def __call__(self, loops: int) -> float:
         """Execute `loops` times and return the seconds, if they can be true."""
@@ -77,15 +77,15 @@ class CheckedRun:
                 f"run returned {seconds:.3g} s for {executions(loops)}, but came back after "
                 f"{wall_s:.3g} s by the host's clock: work cannot take longer than the wait for it"
             )
-        self.readings.append(Reading(loops, seconds, wall_s))
+        self.calls.append(TimedCall(loops, seconds, wall_s))
         return seconds
 
     def check_host(self) -> None:
         """Raise WrongTiming where a clock that is said to be the host's runs differently."""
-        long = [reading for reading in self.readings if reading.wall_s >= HOST_CALL_S]
+        long = [call for call in self.calls if call.wall_s >= HOST_CALL_S]
         if self._timing != "host" or len(long) < HOST_CALLS:
             return
-        best = max(long, key=lambda reading: reading.seconds / reading.wall_s)
+        best = max(long, key=lambda call: call.seconds / call.wall_s)
         if best.seconds < HOST_SHARE * best.wall_s:
             times = best.wall_s / best.seconds if best.seconds else math.inf
             raise WrongTiming(
@@ -96,12 +96,12 @@ class CheckedRun:
 
     def check_growth(self) -> None:
         """Raise WrongTiming where many times the executions took no more time."""
-        last = self.readings[-1]
-        fewer = [r for r in self.readings if r.loops << DOUBLINGS_WITHOUT_GROWTH <= last.loops]
+        last = self.calls[-1]
+        fewer = [r for r in self.calls if r.loops << DOUBLINGS_WITHOUT_GROWTH <= last.loops]
         if not fewer:
             return
         # The first call may have been slow for other reasons; any smaller number of executions serves.
-        least = min((r for r in self.readings if r.loops < last.loops), key=lambda r: r.seconds)
+        least = min((r for r in self.calls if r.loops < last.loops), key=lambda r: r.seconds)
         if last.seconds < 2 * least.seconds or last.seconds == 0:
             raise WrongTiming(_no_growth(least, last))
 
@@ -109,21 +109,21 @@ class CheckedRun:
         """Raise WrongTiming where twice `loops` executions take clearly less than twice as long."""
         once, twice = [], []
         for _ in range(GROWTH_ATTEMPTS):
-            once.append(self._reading(loops))
-            twice.append(self._reading(2 * loops))
+            once.append(self._timed_call(loops))
+            twice.append(self._timed_call(2 * loops))
             fast, slow = (min(rs, key=lambda r: r.seconds) for rs in (once, twice))
             if slow.seconds >= LEAST_GROWTH * fast.seconds:
                 return
         raise WrongTiming(_no_growth(fast, slow))
 
-    def _reading(self, loops: int) -> Reading:
+    def _timed_call(self, loops: int) -> TimedCall:
         self(loops)
-        return self.readings[-1]
+        return self.calls[-1]
 
     def remark(self) -> str | None:
         """Return a sentence where the host took many times the device's seconds; None otherwise."""
-        seconds = sum(reading.seconds for reading in self.readings)
-        wall_s = sum(reading.wall_s for reading in self.readings)
+        seconds = sum(call.seconds for call in self.calls)
+        wall_s = sum(call.wall_s for call in self.calls)
         if self._simulated or self._timing == "host" or wall_s < NOTABLE_WALL * seconds:
             return None
         return (
@@ -137,7 +137,7 @@ def executions(count: int) -> str:
     return f"{count} execution{'s' * (count != 1)}"
 
 
-def _no_growth(fewer: Reading, more: Reading) -> str:
+def _no_growth(fewer: TimedCall, more: TimedCall) -> str:
     return (
         f"time does not grow with work: {executions(fewer.loops)} took {fewer.seconds:.3g} s, "
         f"{executions(more.loops)} took {more.seconds:.3g} s"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench.backend import (
     TIMINGS,
@@ -25,11 +24,11 @@ from bench.backend import (
 )
 from bench.errors import DeviceLost, OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
-from bench.kernels.dtypes import DTYPES
 from bench.kernels.verification import Verification
 from bench.measure.border import checked
+from bench.measure.case_work import describe_case, host_bytes, memory_shortage
 from bench.measure.outputs import Outputs, disagreement, fingerprint
-from bench.measure.protocol import Measure, Outcome
+from bench.measure.protocol import CaseWork, Measure, Outcome
 from bench.measure.sampling import Goal, Progress, Sampler, Samples
 from bench.measure.timing import CheckedRun, WrongTiming
 
@@ -50,6 +49,7 @@ class Visit:
     kernel: Kernel
     sampler: Sampler
     progress: Progress
+    send_work: Callable[[CaseWork], None]
     wait_for_others: Callable[[], None]  # until every device that measures together is warm
 
     def run(self, phases: dict[str, float]) -> Outcome:
@@ -60,16 +60,21 @@ class Visit:
         clock = _Phases(phases)
         request, kernel = self.request, self.kernel
         device = find_device(self.backend.devices(), request.device_index)
+        shortage = memory_shortage(kernel.routing_bytes())
+        self.progress("describe", [])
+        if request.describe and shortage is None:
+            self.send_work(describe_case(kernel, request.seed))
         implementation = self._choose(device)
+        if shortage := shortage or memory_shortage(host_bytes(kernel)):
+            raise OutOfMemory(shortage)
         # Peaks and bandwidths hold for the whole run: the first visit asks for them.
         limits = None
         if request.verified is None:
-            told = self.backend.limits(device, kernel.dtype)
-            limits = checked(told, Limits, f"limits() of backend {request.backend}")
+            reported = self.backend.limits(device, kernel.dtype)
+            limits = checked(reported, Limits, f"limits() of backend {request.backend}")
         clock.done("limits")
 
         self.progress("allocate", [])
-        check_host_memory(kernel)
         inputs = kernel.make_inputs(request.seed)
         prepared = self.backend.prepare(kernel, implementation, device, inputs)
         clock.done("allocate")
@@ -325,16 +330,6 @@ def find_device(devices: list[Device], index: int) -> Device:
         if device.index == index:
             return device
     raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")
-
-
-def check_host_memory(kernel: Kernel) -> None:
-    """Raise OutOfMemory if the inputs, made on the host in float32, would not fit."""
-    needed = kernel.memory_bytes() * 32 // DTYPES[kernel.dtype].bits
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise OutOfMemory(
-            f"inputs take {needed / 2**30:.1f} GiB on the host, {free / 2**30:.1f} GiB are free"
-        )
 
 
 def _wrong_result(check: Verification) -> str:

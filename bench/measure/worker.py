@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,14 +34,12 @@ from bench.measure.protocol import (
     measure_from_json,
     outcome_to_json,
 )
-from bench.measure.python import code_identity
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
+from bench.python_process import code_identity
 
 # The supervisor's display needs no more than this many messages a second.
 PROGRESS_INTERVAL_S = 0.1
-
-Progress = Callable[[str, list[float]], None]
 
 
 class Worker:
@@ -53,7 +50,7 @@ class Worker:
         self._answers = answers
         self._backends: dict[str, Backend] = {}
         self._sampler: Sampler | None = None
-        self._told = 0.0
+        self._last_progress_s = 0.0
         # What another process like this one would cost: its start so far, and loading backends.
         self._started_s = time.time() - psutil.Process().create_time()
 
@@ -136,6 +133,7 @@ class Worker:
             plugins.kernels()[request.kernel](**request.parameters),
             self._sampler,
             self._progress,
+            lambda work: self._send({"message": "work", "work": asdict(work)}),
             self._wait_for_others,
         ).run(phases)
         spent_s = time.monotonic() - began - phases["limits"] - (outcome.compile_s or 0.0)
@@ -160,8 +158,8 @@ class Worker:
 
     def _progress(self, phase: str, values: list[float]) -> None:
         now = time.monotonic()
-        if not values or now - self._told >= PROGRESS_INTERVAL_S:
-            self._told = now
+        if not values or now - self._last_progress_s >= PROGRESS_INTERVAL_S:
+            self._last_progress_s = now
             self._send({"message": "progress", "phase": phase, "values": values})
 
     def _send(self, message: dict[str, Any]) -> None:

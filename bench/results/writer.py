@@ -155,14 +155,6 @@ class ResultFile:
             dict(zip(NAMES, map(parse_cell, COLUMNS, cells), strict=True)) for cells in formatted
         ]
 
-    def finished(self) -> set[tuple[object, object, object]]:
-        """Return case_id, implementation and device_index of every row that need not run again."""
-        return {
-            (row["case_id"], row["implementation"], row["device_index"])
-            for row in self.rows
-            if row["status"] not in RUN_AGAIN
-        }
-
     def _write(self, data: bytes, start: int) -> None:
         """Let the file end with `data` at `start`, on disk."""
         descriptor = self._descriptor

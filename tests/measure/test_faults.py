@@ -46,7 +46,7 @@ def config(bench, *sizes, timeout=30, rounds=6):
     return bench.write("c.yaml", text)
 
 
-def rows(path: Path):
+def csv_rows(path: Path):
     with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
@@ -60,12 +60,12 @@ def test_a_fault_costs_one_case_and_the_next_runs(plugged, fault):
     size, status, message = FAULTS[fault]
     config(plugged, 5, size, 6, timeout=2 if fault == "hang" else 30)
     done = run_faulty(plugged, status=1)
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok", status, "ok"]
-    assert message in found[1]["error"]
-    assert "\n" not in found[1]["error"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", status, "ok"]
+    assert message in rows[1]["error"]
+    assert "\n" not in rows[1]["error"]
     for column in ("time_median_s", "achieved_tflops", "utilization"):
-        assert found[1][column] == "", "a case that is not ok has no rate"
+        assert rows[1][column] == "", "a case that is not ok has no rate"
     assert status in done.stdout
     assert message in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
@@ -75,9 +75,9 @@ def test_a_fault_costs_one_case_and_the_next_runs(plugged, fault):
 def test_a_lost_device_ends_its_cases_but_keeps_their_rows(plugged):
     config(plugged, 5, 20, 6)
     run_faulty(plugged, status=1)
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok", "device_lost", "device_lost"]
-    assert "fallen off the bus" in found[2]["error"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", "device_lost", "device_lost"]
+    assert "fallen off the bus" in rows[2]["error"]
 
 
 def test_a_librarys_chatter_does_not_disturb(plugged):
@@ -96,7 +96,7 @@ def test_debug_shows_the_traceback(plugged):
 def test_the_samples_of_each_round_are_a_pyperf_run(plugged):
     config(plugged, 5, rounds=3)
     run_faulty(plugged, "--time-budget", 9, "--precision", 0.99)
-    (row,) = rows(plugged.folder / "r.csv")
+    (row,) = csv_rows(plugged.folder / "r.csv")
     assert row["rounds"] == "3"
     runs = (
         pyperf.BenchmarkSuite.load(str(plugged.folder / "r.pyperf.json"))
@@ -145,16 +145,16 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     assert_gone(workers)
     assert "--resume" in err
     assert "Traceback" not in err
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok", "ok", "interrupted"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", "ok", "interrupted"]
     before = (plugged.folder / "r.csv").read_bytes()
 
     config(plugged, 5, 6, 18, 7, rounds=1)
     resumed = run_faulty(plugged, "--resume")
     assert "3/4" in resumed.stderr
     assert "1/4" not in resumed.stderr, "a finished case is not run again"
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok"] * 4
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok"] * 4
     kept = before.splitlines(keepends=True)[:3]
     assert (plugged.folder / "r.csv").read_bytes().startswith(b"".join(kept))
     plugged("validate", "r.csv")
@@ -174,8 +174,8 @@ def test_a_killed_run_leaves_no_worker_and_can_be_resumed(plugged):
     (plugged.folder / "r.csv").write_bytes(whole + whole.splitlines()[1][:40])
     done = run_faulty(plugged, "--resume", "--case-timeout", 1, status=1)
     assert "half" in done.stderr or "incomplete" in done.stderr
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok", "ok", "timeout"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", "ok", "timeout"]
     assert (plugged.folder / "r.csv").read_bytes().startswith(whole)
 
 
@@ -201,7 +201,7 @@ def test_an_existing_file_is_not_touched(plugged):
     assert "--force" in done.stderr
     assert (plugged.folder / "r.csv").read_bytes() == before
     run_faulty(plugged, "--force")
-    assert len(rows(plugged.folder / "r.csv")) == 1
+    assert len(csv_rows(plugged.folder / "r.csv")) == 1
 
 
 def test_two_runs_on_one_file(plugged):
@@ -212,7 +212,7 @@ def test_two_runs_on_one_file(plugged):
     assert "r.csv" in second.stderr
     first.communicate(timeout=60)
     assert first.returncode == 0
-    assert len(rows(plugged.folder / "r.csv")) == 3
+    assert len(csv_rows(plugged.folder / "r.csv")) == 3
 
 
 def test_an_unwritable_folder(plugged):
@@ -233,11 +233,11 @@ def test_a_full_disk_keeps_the_rows_before(plugged):
     assert "Traceback" not in done.stderr
     text = (plugged.folder / "r.csv").read_bytes()
     assert text.endswith(b"\n"), "no half row is left"
-    kept = rows(plugged.folder / "r.csv")
+    kept = csv_rows(plugged.folder / "r.csv")
     assert 1 <= len(kept) < 12
     assert f"{len(kept)} row" in done.stderr
     run_faulty(plugged, "--resume")
-    assert len(rows(plugged.folder / "r.csv")) == 12
+    assert len(csv_rows(plugged.folder / "r.csv")) == 12
 
 
 def test_the_terminal_is_given_back(plugged):
@@ -260,7 +260,7 @@ def test_the_terminal_is_given_back(plugged):
     wait_for_rows(plugged.folder / "r.csv", 1)
     time.sleep(0.5)
     run.send_signal(signal.SIGINT)
-    shown = b""
+    screen = b""
     while True:
         try:
             data = os.read(leader, 4096)
@@ -268,7 +268,7 @@ def test_the_terminal_is_given_back(plugged):
             break
         if not data:
             break
-        shown += data
+        screen += data
     assert run.wait(timeout=20) == 130
-    assert b"\x1b[?25l" in shown, "the cursor is hidden while the bar moves"
-    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l"), "and shown again at the end"
+    assert b"\x1b[?25l" in screen, "the cursor is hidden while the bar moves"
+    assert screen.rfind(b"\x1b[?25h") > screen.rfind(b"\x1b[?25l"), "and shown again at the end"

@@ -12,7 +12,7 @@ import pytest
 
 import bench as installed
 from bench.measure.client import WorkerProcess
-from bench.measure.python import ForeignCode, python_command, python_environment
+from bench.python_process import ForeignCode, python_command, python_environment
 
 CONFIG = """
 measurement: {precision: 0.9, time_budget_s: 0.05}
@@ -95,10 +95,10 @@ def test_a_copy_of_bench_in_the_current_folder_does_not_measure(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     process = WorkerProcess()
     try:
-        (found,) = process.describe(["cpu"])
+        (description,) = process.describe(["cpu"])
     finally:
         process.discard()
-    assert found.unavailable is None
+    assert description.unavailable is None
 
 
 @pytest.mark.parametrize("version", [installed.__version__, "9.9"])

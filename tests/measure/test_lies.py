@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.measure.test_faults import config, rows
+from tests.measure.test_faults import config, csv_rows
 
 LIES = {
     "computes only when asked": (61, "wrong_result", "right before timing, wrong after it"),
@@ -32,7 +32,7 @@ def test_a_lie_ends_in_its_status_within_seconds(plugged, lie):
     began = time.monotonic()
     done = plugged("run", "c.yaml", "--backend", "lying", "-o", "r.csv", status=1)
     assert time.monotonic() - began < 25, "not by the case's timeout of 30 s"
-    (row,) = rows(plugged.folder / "r.csv")
+    (row,) = csv_rows(plugged.folder / "r.csv")
     assert row["status"] == status
     assert message in row["error"]
     if not message:  # the rest of its work gets in the way of its own clock, or comes late
@@ -45,5 +45,5 @@ def test_a_lie_ends_in_its_status_within_seconds(plugged, lie):
 def test_the_truth_is_left_alone(plugged):
     config(plugged, 60)
     plugged("run", "c.yaml", "--backend", "lying", "-o", "r.csv")
-    (row,) = rows(plugged.folder / "r.csv")
+    (row,) = csv_rows(plugged.folder / "r.csv")
     assert row["status"] == "ok"

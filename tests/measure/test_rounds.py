@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.measure.protocol import Outcome
 from bench.measure.rounds import LONGEST_BUDGETS, VISIT_SAMPLES, StoppingRule, order
-from tests.measure.test_faults import assert_gone, config, rows, run_faulty, workers_of
+from tests.measure.test_faults import assert_gone, config, csv_rows, run_faulty, workers_of
 
 
 def visits(medians, spent_s=0.1):
@@ -96,9 +96,9 @@ def wait_for_visits(bench, count):
 def test_rows_stand_in_the_configs_order_and_the_journal_is_gone(plugged):
     config(plugged, 5, 17, 6, 7)
     done = run_faulty(plugged, status=1)
-    found = rows(plugged.folder / "r.csv")
-    assert [row["m"] for row in found] == ["5", "17", "6", "7"]
-    assert [row["rounds"] for row in found] == ["6", "", "6", "6"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["m"] for row in rows] == ["5", "17", "6", "7"]
+    assert [row["rounds"] for row in rows] == ["6", "", "6", "6"]
     assert not journal(plugged).exists()
     assert "round 1 of 6: 4 cases" in done.stderr
     assert "round 2 of 6: 3 cases" in done.stderr, "what is wrong once is not visited again"
@@ -117,14 +117,14 @@ def test_a_killed_run_goes_on_with_the_visits_it_had(plugged):
     with journal(plugged).open("a") as file:
         file.write('{"job": ["mat')
     run_faulty(plugged, "--resume")
-    found = rows(plugged.folder / "r.csv")
-    assert [row["rounds"] for row in found] == ["6"] * 3
-    for row in found:
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["rounds"] for row in rows] == ["6"] * 3
+    for row in rows:
         earlier = [e["outcome"] for e in kept if e["job"][0] == row["case_id"]]
         medians = [f"{sorted(e['values_s'])[len(e['values_s']) // 2]:.9g}" for e in earlier]
         odd = [len(e["values_s"]) % 2 for e in earlier]
-        told = row["round_medians_s"].split()
-        assert all(a == b for a, b, o in zip(medians, told, odd, strict=False) if o)
+        written = row["round_medians_s"].split()
+        assert all(a == b for a, b, o in zip(medians, written, odd, strict=False) if o)
     plugged("validate", "r.csv")
     assert not journal(plugged).exists()
 
@@ -138,13 +138,13 @@ def test_an_interrupted_run_tells_how_far_it_was_and_goes_on_there(plugged):
     started.send_signal(signal.SIGINT)
     _, err = started.communicate(timeout=30)
     assert started.returncode == 130, err
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["interrupted"] * 3
-    assert "--resume goes on with them" in found[0]["error"]
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["interrupted"] * 3
+    assert "--resume goes on with them" in rows[0]["error"]
     before = len(entries(plugged))
     run_faulty(plugged, "--resume", "--time-budget", 1)
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok"] * 3
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok"] * 3
     assert before >= 4
     assert not journal(plugged).exists()
 
@@ -179,12 +179,14 @@ def test_twenty_kills_lose_no_row_and_no_samples(plugged):
         _, err = started.communicate()
         assert started.returncode in (0, -9), err
         if (plugged.folder / "r.csv").exists():
-            now = {row["case_id"]: row["round_medians_s"] for row in rows(plugged.folder / "r.csv")}
+            now = {
+                row["case_id"]: row["round_medians_s"] for row in csv_rows(plugged.folder / "r.csv")
+            }
             assert {case: now.get(case) for case in known} == known, "a row was lost or changed"
             known = now
     run_faulty(plugged, "--resume")
-    found = rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in found] == ["ok"] * 6
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok"] * 6
     suite = json.loads((plugged.folder / "r.pyperf.json").read_text())
     assert len(suite["benchmarks"]) == 6, "each row has its samples"
     plugged("validate", "r.csv")

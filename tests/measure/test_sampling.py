@@ -77,16 +77,16 @@ def test_a_noisy_case_stops_by_budget(sampler):
 
 
 def test_progress_and_start_of_values_are_told_in_order(sampler):
-    told = []
+    events = []
     sampler.sample(
-        "told",
+        "events",
         steady(1e-3),
         once(0.1, 1.0),
-        lambda phase, values: told.append(phase),
-        lambda: told.append("before values"),
+        lambda phase, values: events.append(phase),
+        lambda: events.append("before values"),
     )
-    assert told[:3] == ["calibrate", "warm up", "before values"]
-    assert set(told[3:]) == {"measure"}
+    assert events[:3] == ["calibrate", "warm up", "before values"]
+    assert set(events[3:]) == {"measure"}
 
 
 def test_slow_executions_end_after_four_budgets_with_what_there_is():
@@ -125,9 +125,7 @@ def test_a_visit_among_several_is_short_and_takes_what_earlier_ones_know(sampler
     assert len(first.run.values) == 5
     run = steady(1e-4)
     later = sampler.sample("later", run, goal, quiet, lambda: None, first.loops)
-    assert {reading.loops for reading in run.readings} == {first.loops}, (
-        "nothing is calibrated again"
-    )
+    assert {call.loops for call in run.calls} == {first.loops}, "nothing is calibrated again"
     assert len(later.run.warmups) == 1
     assert later.calibrate_s == 0
 

@@ -34,7 +34,7 @@ def searched(rate, fits=lambda shape: max(shape.m, shape.n, shape.k) <= 8192):
     proposed = []
     for shape in search:
         proposed.append(shape)
-        search.tell(shape, rate(shape))
+        search.record(shape, rate(shape))
     return search, proposed
 
 

@@ -34,7 +34,7 @@ def run(many, *more, sizes=(5, 6), budget=0.1, timeout=60, **how):
     )
 
 
-def rows(many):
+def csv_rows(many):
     with (many.folder / "r.csv").open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
@@ -46,18 +46,18 @@ def spans(many, device):
 
 def overlap(many):
     """Return the share of the shortest span in which all devices sampled, for each case."""
-    found = []
+    shares = []
     for together in zip(*(spans(many, device) for device in range(4)), strict=True):
         shared = min(end for _, end in together) - max(begin for begin, _ in together)
-        found.append(shared / min(end - begin for begin, end in together))
-    return found
+        shares.append(shared / min(end - begin for begin, end in together))
+    return shares
 
 
 def test_one_after_another(many):
     done = run(many, "--rounds", 2)
-    found = rows(many)
-    assert [row["device_index"] for row in found] == list("00112233")
-    assert {row["devices_together"] for row in found} == {"1"}
+    rows = csv_rows(many)
+    assert [row["device_index"] for row in rows] == list("00112233")
+    assert {row["devices_together"] for row in rows} == {"1"}
     assert all(share < 0 for share in overlap(many))
     text = " ".join(done.stdout.split())
     assert "2 (Nap 2) is the slowest, 20." in text
@@ -66,64 +66,65 @@ def test_one_after_another(many):
 
 def test_together(many):
     # Long enough that a worker which a busy machine lets wait still samples beside the others.
-    done = run(many, "--parallel", budget=1.0)
-    found = rows(many)
-    assert [row["device_index"] for row in found] == list("01230123")
-    assert {row["devices_together"] for row in found} == {"4"}
-    assert {row["stop_reason"] for row in found} == {"time_budget"}
+    done = run(many, "--together", budget=1.0)
+    rows = csv_rows(many)
+    assert [row["device_index"] for row in rows] == list("01230123")
+    assert {row["devices_together"] for row in rows} == {"4"}
+    assert {row["stop_reason"] for row in rows} == {"time_budget"}
     # They begin together, and each goes on for the whole time budget.
     assert all(share > 0 for share in overlap(many))
     assert "2 cases on many 0, 1, 2, 3 together" in done.stderr
     assert "2 (Nap 2) is the slowest" in done.stdout
-    others = {row["device_index"]: row["other_processes"] for row in found}
+    others = {row["device_index"]: row["other_processes"] for row in rows}
     assert others == {"0": "0", "1": "0", "2": "0", "3": "1"}
-    assert "1 other process used the device" in found[3]["warnings"]
-    assert "other process" not in found[0]["warnings"]
+    assert "1 other process used the device" in rows[3]["warnings"]
+    assert "other process" not in rows[0]["warnings"]
     many("validate", "r.csv")
 
 
 def test_every_round_is_together(many):
+    # The option has an older name.
     run(many, "--parallel", "--rounds", 3, sizes=[5], budget=1.0)
-    assert [row["rounds"] for row in rows(many)] == ["3"] * 4
+    assert [row["rounds"] for row in csv_rows(many)] == ["3"] * 4
     assert all(len(spans(many, device)) == 3 for device in range(4))
     assert all(share > 0 for share in overlap(many))
 
 
 @pytest.mark.parametrize(("size", "status"), [(33, "error"), (31, "device_lost")])
 def test_one_that_fails_does_not_keep_the_others_waiting(many, size, status):
-    run(many, "--parallel", sizes=[5, size, 6], status=1)
-    found = rows(many)
-    assert [row["status"] for row in found[:4]] == ["ok"] * 4
-    assert [row["status"] for row in found[4:8]] == ["ok", status, "ok", "ok"]
+    run(many, "--together", sizes=[5, size, 6], status=1)
+    rows = csv_rows(many)
+    assert [row["status"] for row in rows[:4]] == ["ok"] * 4
+    assert [row["status"] for row in rows[4:8]] == ["ok", status, "ok", "ok"]
     last = "device_lost" if status == "device_lost" else "ok"
-    assert [row["status"] for row in found[8:]] == ["ok", last, "ok", "ok"]
-    assert found[8]["devices_together"] == ("3" if last == "device_lost" else "4")
+    assert [row["status"] for row in rows[8:]] == ["ok", last, "ok", "ok"]
+    assert rows[8]["devices_together"] == ("3" if last == "device_lost" else "4")
 
 
 def test_one_that_hangs_is_ended_by_its_timeout(many):
-    run(many, "--parallel", sizes=[34], timeout=4, status=1)
-    assert [row["status"] for row in rows(many)] == ["ok", "timeout", "ok", "ok"]
+    run(many, "--together", sizes=[34], timeout=4, status=1)
+    assert [row["status"] for row in csv_rows(many)] == ["ok", "timeout", "ok", "ok"]
 
 
 def test_a_device_that_is_gone_when_the_next_worker_looks_is_lost(many):
     run(many, sizes=[5, 32, 6], status=1)
-    of_1 = [row for row in rows(many) if row["device_index"] == "1"]
+    of_1 = [row for row in csv_rows(many) if row["device_index"] == "1"]
     assert [row["status"] for row in of_1] == ["ok", "crashed", "device_lost"]
     assert "device 1 is not among the 3 that are left" in of_1[2]["error"]
 
 
-@pytest.mark.parametrize("parallel", [[], ["--parallel"]], ids=["in turn", "together"])
-def test_a_lost_devices_cases_are_measured_again_on_resume(many, parallel):
-    run(many, *parallel, sizes=[31, 5], status=1)
+@pytest.mark.parametrize("more", [[], ["--together"]], ids=["in turn", "together"])
+def test_a_lost_devices_cases_are_measured_again_on_resume(many, more):
+    run(many, *more, sizes=[31, 5], status=1)
     before = (many.folder / "r.csv").read_bytes()
-    lost = [row for row in rows(many) if row["status"] == "device_lost"]
+    lost = [row for row in csv_rows(many) if row["status"] == "device_lost"]
     assert {row["device_index"] for row in lost} == {"1"}
     assert len(lost) == 2
 
     (many.folder / "healed").touch()
-    done = run(many, *parallel, "--resume", sizes=[31, 5])
+    done = run(many, *more, "--resume", sizes=[31, 5])
     assert (many.folder / "r.csv").read_bytes().startswith(before), "rows in the middle stay"
-    again = rows(many)[8:]
+    again = csv_rows(many)[8:]
     assert [(row["device_index"], row["status"]) for row in again] == [("1", "ok")] * 2
     assert "device_lost" not in done.stdout, "what was measured again counts no more"
     many("validate", "r.csv")
@@ -132,7 +133,7 @@ def test_a_lost_devices_cases_are_measured_again_on_resume(many, parallel):
 def test_an_interrupted_run_of_several_devices_leaves_nobody_behind(many):
     text = CONFIG.format(sizes="5, 6", budget=60, timeout=90)
     many.write("c.yaml", text)
-    command = ["run", "c.yaml", "--backend", "many", "-o", "r.csv", "--device", "all", "--parallel"]
+    command = ["run", "c.yaml", "--backend", "many", "-o", "r.csv", "--device", "all", "--together"]
     process = many.start(*command)
     deadline = time.monotonic() + 60
     workers: list[psutil.Process] = []
@@ -146,7 +147,7 @@ def test_an_interrupted_run_of_several_devices_leaves_nobody_behind(many):
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert not psutil.wait_procs(workers, timeout=5)[1]
-    assert [row["status"] for row in rows(many)] == ["interrupted"] * 4
+    assert [row["status"] for row in csv_rows(many)] == ["interrupted"] * 4
 
 
 def test_a_start_barrier_opens_when_all_have_come_or_left():

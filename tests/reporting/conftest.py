@@ -13,6 +13,7 @@ from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.kernels.moe.layer import MoeLayer
+from bench.measure.case_work import describe_case
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
 from bench.measure.run import pyperf_run
@@ -78,8 +79,9 @@ class Chip:
             telemetry=Telemetry(power_w=100.0, energy_j=100.0 * time_s),
             stages={name: [time_s * factor / len(stages) for factor in WIGGLE] for name in stages},
         )
-        row = make_row(case, device, [outcome], seed=0, identity=IDENTITY)
-        return [row, *make_stage_rows(case, device, [outcome], row, seed=0)], outcome
+        work = describe_case(case.kernel, 0)
+        row = make_row(case, device, [outcome], work, seed=0, identity=IDENTITY)
+        return [row, *make_stage_rows(device, [outcome], work, row)], outcome
 
 
 def write(folder: Path, chip: Chip, *more: dict[str, object], cases: list[Case] = CASES) -> Path:
@@ -103,7 +105,7 @@ def failed(chip: Chip, case: Case, error: str) -> dict[str, object]:
     """Return the row of a case that the chip could not run."""
     device = Device(0, chip.device_name, chip.name)
     outcome = Outcome("unsupported", error, implementation="torch")
-    return make_row(case, device, [outcome], seed=0, identity=IDENTITY)
+    return make_row(case, device, [outcome], None, seed=0, identity=IDENTITY)
 
 
 EVIL = "</script><script>window.hacked = 1</script><img src=x onerror=hacked=2>"

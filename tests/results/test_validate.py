@@ -12,6 +12,7 @@ from bench.errors import UsageError
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import Memory
 from bench.kernels.moe.layer import MoeLayer
+from bench.measure.case_work import describe_case
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row
 from bench.results.cells import format_row
@@ -109,6 +110,7 @@ def test_rows_of_measurements_are_sound(problems, kernel, limits, rounds):
             Case(kernel),
             Device(index, "Example CPU", "cpu", threads=2),
             outcomes,
+            describe_case(kernel, 0),
             seed=0,
             identity=IDENTITY,
         )

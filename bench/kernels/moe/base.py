@@ -20,6 +20,7 @@ from bench.kernels.routing import (
     Load,
     Routing,
     choose_experts,
+    drawing_bytes,
     expert_load,
     groups_touched_when_balanced,
     places_within_experts,
@@ -181,6 +182,10 @@ class RoutedKernel(Kernel):
             seed=seed,
         )
 
+    def routing_bytes(self) -> int:
+        """Return the host memory of a drawing."""
+        return drawing_bytes(self.tokens, self.experts, self.top_k, self.routing)
+
     def kept(self, seed: int) -> NDArray[np.bool_]:
         """Return which assignments are within the capacity of their expert, [tokens, top_k]."""
         local = self.chosen(seed) % self.local_experts
@@ -222,6 +227,10 @@ class GatedKernel(RoutedKernel):
             "x": ((self.tokens, self.hidden), 1.0),
             "router": ((self.experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
         }
+
+    def input_bytes(self) -> int:
+        """Return the host memory of the inputs; `planted` is one of them, and on the device temporary."""
+        return super().input_bytes() + 4 * self.tokens * self.experts
 
     def gate_inputs(self, seed: int) -> dict[str, Operand]:
         """Return `planted` [tokens, experts] and, if the gate has one, `correction_bias` [experts]."""

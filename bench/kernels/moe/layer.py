@@ -11,6 +11,7 @@ layer and its gradients in float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -121,7 +122,7 @@ class MoeLayer(LayerShape):
 
     def memory_bytes(self) -> int:
         """Return the bytes of weights and tokens, and of the rows between the products of experts."""
-        weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
+        weights = sum(math.prod(shape) for shape, _ in self.weight_shapes.values())
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
         once = weights * DTYPES[self.dtype].bytes + (
             (rows + 2 * self.tokens * self.hidden + self.experts * self.hidden) * self._token_bytes

@@ -62,12 +62,12 @@ WORK = group(
         "assignments beyond an expert's capacity, not computed",
         minimum=0,
     ),
-    Column("flops", "integer", "operations, a multiply-add is two", "always", minimum=0, wide=True),
+    Column("flops", "integer", "operations, a multiply-add is two", "if ok", minimum=0, wide=True),
     Column(
         "bytes",
         "integer",
         "least memory traffic: each operand read once, each result written once",
-        "always",
+        "if ok",
         "B",
         minimum=1,
         wide=True,
@@ -80,6 +80,6 @@ WORK = group(
         minimum=0,
         wide=True,
     ),
-    Column("arithmetic_intensity", "number", "flops / bytes", "always", "FLOP/B", minimum=0),
+    Column("arithmetic_intensity", "number", "flops / bytes", "if ok", "FLOP/B", minimum=0),
     option("inputs", "values of the inputs: normal, zeros or constant", filled="always"),
 )

@@ -34,8 +34,13 @@ class Misread(Liar):
 
     def run(self, loops):
         seconds = super().run(loops)
-        told = {THOUSANDFOLD: seconds * 1000, THIRD: seconds / 3, ZERO: 0.0, WORDS: f"{seconds}"}
-        return told.get(self.case.m, seconds)
+        reported = {
+            THOUSANDFOLD: seconds * 1000,
+            THIRD: seconds / 3,
+            ZERO: 0.0,
+            WORDS: f"{seconds}",
+        }
+        return reported.get(self.case.m, seconds)
 
 
 class Idle(Liar):

@@ -46,17 +46,17 @@ def code_identity() -> dict[str, str]:
     return {"version": bench.__version__, "folder": str(Path(bench.__file__).resolve().parent)}
 
 
-def check_identity(told: object) -> None:
+def check_identity(theirs: object) -> None:
     """Raise ForeignCode unless a worker told the identity of this process's code."""
     ours = code_identity()
-    if told != ours:
-        theirs = (
-            f"bench {told.get('version')} in {told.get('folder')}"
-            if isinstance(told, dict)
+    if theirs != ours:
+        worker = (
+            f"bench {theirs.get('version')} in {theirs.get('folder')}"
+            if isinstance(theirs, dict)
             else "something else"
         )
         raise ForeignCode(
-            f"the worker runs {theirs}, but this is bench {ours['version']} in {ours['folder']}: "
+            f"the worker runs {worker}, but this is bench {ours['version']} in {ours['folder']}: "
             "nothing was measured with it; install one bench only, check PYTHONPATH, and start again "
             "if bench was upgraded during the run"
         )
