@@ -17,7 +17,6 @@ def command(results: tuple[Path, ...]) -> int:
     Exit codes: 0 sound, 2 not, with a line for each thing that is wrong.
     """
     from bench.errors import UsageError
-    from bench.results.reader import read_rows
     from bench.results.validate import validate
 
     if not results:
@@ -25,18 +24,19 @@ def command(results: tuple[Path, ...]) -> int:
     status = 0
     for path in results:
         try:
-            problems = validate(path)
+            result = validate(path)
         except UsageError as error:
             click.echo(str(error), err=True)
             status = 2
             continue
-        for problem in problems[:MOST_SHOWN]:
+        for problem in result.problems[:MOST_SHOWN]:
             click.echo(f"{path}: {problem}", err=True)
-        if len(problems) > MOST_SHOWN:
-            click.echo(f"{path}: and {len(problems) - MOST_SHOWN} more", err=True)
-        if problems:
+        if len(result.problems) > MOST_SHOWN:
+            click.echo(f"{path}: and {len(result.problems) - MOST_SHOWN} more", err=True)
+        for warning in result.warnings:
+            click.echo(f"{path}: warning: {warning}", err=True)
+        if result.problems:
             status = 2
         else:
-            rows = read_rows(path)
-            click.echo(f"{path}: sound, {len(rows)} row{'' if len(rows) == 1 else 's'}")
+            click.echo(f"{path}: sound, {result.rows} row{'' if result.rows == 1 else 's'}")
     return status

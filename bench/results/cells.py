@@ -11,6 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from bench.results.columns import BY_NAME, COLUMNS, DATE, SHA256, Column
@@ -159,6 +160,12 @@ def _check_text(column: Column, text: str) -> None:
         raise _misfit(column, text)
     if column.type == "json" and not _is_object(text):
         raise _misfit(column, text)
+    if column.type == "time" or column.pattern == DATE:
+        moment = text[:19] if column.type == "time" else f"{text}-01-01"[:10]
+        try:
+            datetime.fromisoformat(moment)  # the pattern lets the 31st of February pass
+        except ValueError:
+            raise _misfit(column, text) from None
 
 
 def _is_object(text: str) -> bool:

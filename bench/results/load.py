@@ -19,25 +19,25 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from bench.backend import TOLERATED_EXCESS
 from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
-from bench.results.columns import BY_NAME, COLUMNS, NAMES, Column, Row
+from bench.results.column_arrays import ColumnArrays
+from bench.results.columns import BY_NAME, NAMES, Column, Row
+from bench.results.dialect import Dialect, separator_of
 from bench.results.reader import (
-    DECIMAL_COMMAS,
     LONGEST_LINE,
     Problem,
+    check,
+    notices_of,
     open_result,
     read_header,
     scan,
-    separator_of,
 )
+from bench.results.schema import KEY
+from bench.results.soundness import all_sound
 
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16
-
-# Held against their columns whatever is asked for: a file with impossible rates is no good for anything.
-CHECKED = ("schema_version", *(column.name for column in COLUMNS if column.group == "rates"))
 
 # pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
 _WHOLE = "~"
@@ -56,8 +56,8 @@ class _Unsound(Exception):
 def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows of result files, of the `*.csv` in folders and of globs, as one data frame.
 
-    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`;
-    cells of other columns are not checked, but for rates.
+    Its columns are those of the files (docs/results.md), or those of them in `columns`, and `file`; all
+    are checked, as `bench validate` does.
     Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
     unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
     cut off, a column that is not known, and a file in a folder that holds no results are left out
@@ -113,31 +113,34 @@ def _wanted(columns: Collection[str] | None) -> list[str]:
 def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
     """Yield the parts of a file as frames."""
     notices: list[Problem] = []
+    dialect = Dialect()
     with open_result(file) as stream:
-        header = read_header(stream, str(file), notices.append)
-    needed = list(dict.fromkeys([*wanted, *CHECKED, "utilization", "warnings"]))
+        header = read_header(stream, str(file), notices.append, dialect)
     try:
-        parts = list(_parsed(file, header, needed, notices))
+        parts = list(_parsed(file, header, notices, dialect))
+        if _has_repeats(parts):
+            raise _Unsound
+        notices += notices_of(dialect)
     except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
         notices.clear()
         with open_result(file) as stream:
-            parts = list(_row_by_row(stream, str(file), needed, notices))
+            parts = list(_row_by_row(stream, str(file), notices))
     for problem in notices:
         warnings.warn(f"{file}: {problem}", InputWarning, stacklevel=4)
     for part in parts:
         place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
-        yield part.assign(file=place)
+        yield part[wanted].assign(file=place)
 
 
 def _parsed(
-    file: Path, header: list[str], wanted: list[str], notices: list[Problem]
+    file: Path, header: list[str], notices: list[Problem], dialect: Dialect
 ) -> Iterator[pd.DataFrame]:
     """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
     with open_result(file) as stream:
         lines = _MarkedLines(stream)
         if separator_of(lines.header.decode("utf-8-sig")) != ",":
             raise _Unsound
-        there = [name for name in wanted if name in header]
+        there = [name for name in NAMES if name in header]
         kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in there}
         chunks = pd.read_csv(
             lines,  # type: ignore[call-overload]
@@ -147,7 +150,7 @@ def _parsed(
             usecols=[*there, _WHOLE],
             dtype={**kinds, _WHOLE: "object"},
             keep_default_na=False,
-            na_values=[""],
+            na_values=["" if dialect.missing is None else dialect.missing, ""],
             **_EXACT,
             chunksize=CHUNK,
             low_memory=False,
@@ -157,13 +160,21 @@ def _parsed(
             for chunk in chunks:
                 if not (chunk[_WHOLE] == _WHOLE).all():
                     raise _Unsound
-                yield _typed(chunk.reset_index(drop=True), wanted)
+                yield _typed(chunk.reset_index(drop=True), dialect)
         except pd.errors.EmptyDataError:
             pass
         if lines.rest:
-            yield from _row_by_row(lines.last_line(), str(file), wanted, notices, lines.count)
-            if any(problem.message == DECIMAL_COMMAS for problem in notices):
+            yield from _row_by_row(lines.last_line(), str(file), notices, lines.count, dialect)
+            if dialect.decimal_commas is not None:
                 raise _Unsound  # the lines before may have points
+
+
+def _has_repeats(parts: list[pd.DataFrame]) -> bool:
+    """Return whether two rows of a file have the same key."""
+    keys: pd.DataFrame = pd.DataFrame(
+        {name: _joined([part[name] for part in parts]) for name in KEY}
+    )
+    return bool(keys.duplicated().any())
 
 
 class _MarkedLines:
@@ -207,67 +218,76 @@ class _MarkedLines:
 
 
 def _row_by_row(
-    stream: BinaryIO, name: str, wanted: list[str], notices: list[Problem], line: int = 0
+    stream: BinaryIO,
+    name: str,
+    notices: list[Problem],
+    line: int = 0,
+    dialect: Dialect | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Yield the parts of any file, slowly. Raises UsageError with the line and column of a fault.
 
     `line` lines stood before the stream's first record, when it is the end of a file.
     """
-    found: list[Row] = []
     shift = max(0, line - 1)
 
     def notice(problem: Problem) -> None:
         if problem.line > 1 or not shift:
             notices.append(replace(problem, line=problem.line + shift))
 
-    for _, row, problems in scan(stream, name, notice):
+    rows: list[Row] = []
+    for _, row, problems in check(scan(stream, name, notice, dialect)):
         if problems:
             moved = [replace(problem, line=problem.line + shift) for problem in problems]
             raise UsageError("\n".join(f"{name}: {problem}" for problem in moved))
-        found.append(row)
-        if len(found) == CHUNK:
-            yield _from_rows(found, wanted, name)
-            found = []
-    yield _from_rows(found, wanted, name)
+        rows.append(row)
+        if len(rows) == CHUNK:
+            yield _from_rows(rows)
+            rows = []
+    yield _from_rows(rows)
 
 
-def _from_rows(rows: list[Row], wanted: list[str], name: str) -> pd.DataFrame:
+def _from_rows(rows: list[Row]) -> pd.DataFrame:
     frame: pd.DataFrame = pd.DataFrame(
-        {title: _column(BY_NAME[title], [row[title] for row in rows]) for title in wanted}
+        {name: _column(column, [row[name] for row in rows]) for name, column in BY_NAME.items()}
     )
-    beyond = _beyond_physics(frame)
-    if beyond.any():
-        row = rows[int(np.flatnonzero(beyond)[0])]
-        raise UsageError(
-            f"{name}: {row['case_id']}: utilization: expected at most {TOLERATED_EXCESS} where "
-            f"warnings is empty, found {row['utilization']}"
-        )
     return frame
 
 
-def _beyond_physics(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return where a row is faster than its data sheet without a word about it."""
-    high = frame["utilization"].to_numpy() > TOLERATED_EXCESS
-    silent = frame["warnings"].isna().to_numpy()
-    return np.asarray(high & silent)
-
-
-def _typed(chunk: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+def _typed(chunk: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
     """Return a parsed chunk with every cell checked. Raises _Unsound if one is wrong."""
     frame: pd.DataFrame = pd.DataFrame(
         {
-            name: _checked(BY_NAME[name], chunk[name])
+            name: _checked(column, chunk[name], dialect)
             if name in chunk
-            else _column(BY_NAME[name], [None] * len(chunk))
-            for name in wanted
+            else _column(column, [None] * len(chunk))
+            for name, column in BY_NAME.items()
         }
     )
-    if _beyond_physics(frame).any():
+    if not all_sound(_arrays(frame)):
         raise _Unsound
     return frame
 
 
-def _checked(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
+def _arrays(frame: pd.DataFrame) -> ColumnArrays:
+    """Return the columns of a frame for the rules."""
+
+    def numbers(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return frame[name].to_numpy(float, na_value=np.nan)
+
+    def texts(name: str) -> np.ndarray[Any, np.dtype[np.object_]]:
+        cells = frame[name]
+        if isinstance(cells.dtype, pd.CategoricalDtype):
+            distinct, codes = list(cells.cat.categories), cells.cat.codes.to_numpy()
+        else:  # a time: no rule asks which one
+            distinct, codes = ["a time"], -cells.isna().to_numpy(np.int8)
+        values = np.array([*distinct, None], dtype=object)
+        found: np.ndarray[Any, np.dtype[np.object_]] = values[codes]
+        return found
+
+    return ColumnArrays(len(frame), numbers, texts)
+
+
+def _checked(column: Column, cells: pd.Series[Any], dialect: Dialect) -> pd.Series[Any]:
     if _is_float(column):
         values = cells.to_numpy()
         known = values[~np.isnan(values)]
@@ -280,7 +300,8 @@ def _checked(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
     codes, texts = pd.factorize(cells)
     if any("\n" in str(text) for text in texts):
         raise _Unsound  # a line break within a cell, and the mark with it
-    distinct = _column(column, [parse_cell(column, str(text)) for text in texts])
+    plain = [dialect.translate(0, column, str(text)) for text in texts]
+    distinct = _column(column, [parse_cell(column, text) for text in plain])
     if isinstance(distinct.dtype, pd.CategoricalDtype) and len(distinct.cat.categories) == len(
         texts
     ):

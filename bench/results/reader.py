@@ -1,7 +1,7 @@
 """Reads result files row by row; what is wrong is named by line and column. Frames: load.py.
 
 Anything that RFC 4180 calls CSV is read: CRLF or LF, a byte order mark, columns in another order; and
-what spreadsheets make of it where commas are decimal: semicolons or tabs between cells, `0,25`.
+what other programs make of it (dialect.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import BinaryIO
 from bench.errors import InputWarning, UsageError, nearest
 from bench.results.cells import parse_cell
 from bench.results.columns import BY_NAME, COLUMNS, NAMES, SCHEMA_VERSION, Column, Row
+from bench.results.dialect import SEPARATORS, Dialect, separator_of
+from bench.results.schema import KEY
 
 # No record is nearly as long; what is, is no text file, and need not be read into memory.
 LONGEST_LINE = 1 << 20
@@ -25,10 +27,8 @@ LONGEST_LINE = 1 << 20
 CUT_OFF = "cut off before its end; left out"
 DECIMAL_COMMAS = "numbers have decimal commas; read as such"
 
-# The first is the file's own; the others are what spreadsheets write where commas are decimal.
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-
-_DECIMAL = re.compile(r"[+-]?\d*([.,])\d*([eE][+-]?\d+)?", re.ASCII)
+# Rows that are checked at once.
+CHUNK = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ Notice = Callable[[Problem], None]
 
 
 def read_rows(path: Path | str, notice: Notice | None = None) -> list[Row]:
-    """Return the rows of a result file.
+    """Return the rows of a sound result file.
 
-    `notice` is told what could be passed over: a last line that was cut off, or a column that is not
-    known; by default it becomes a Python warning. Raises UsageError naming file, line and column of
-    what could not.
+    `notice` receives what does not affect the rows: a last line that was cut off, a column that is not
+    known, the spelling of another program; by default it becomes a Python warning. Raises UsageError,
+    naming file, line and column, where a cell is not readable or contradicts others.
     """
 
     def warn(problem: Problem) -> None:
         warnings.warn(f"{path}: {problem}", InputWarning, stacklevel=3)
 
     with open_result(Path(path)) as stream:
-        return rows_of(stream, str(path), notice or warn)
+        return rows_of(check(scan(stream, str(path), notice or warn)), str(path))
 
 
 def open_result(path: Path) -> BinaryIO:
@@ -78,48 +78,94 @@ def open_result(path: Path) -> BinaryIO:
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
-def rows_of(stream: BinaryIO, name: str, notice: Notice) -> list[Row]:
-    """Return the rows of a stream; `name` is what messages call it. Raises UsageError."""
+Record = tuple[int, Row, list[Problem]]
+
+
+def rows_of(records: Iterable[Record], name: str) -> list[Row]:
+    """Return the rows of records. Raises UsageError if one has a problem; `name` is the file."""
     rows = []
-    for _, row, problems in scan(stream, name, notice):
+    for _, row, problems in records:
         if problems:
             raise UsageError("\n".join(f"{name}: {problem}" for problem in problems))
         rows.append(row)
     return rows
 
 
-def scan(stream: BinaryIO, name: str, notice: Notice) -> Iterator[tuple[int, Row, list[Problem]]]:
-    """Yield each record's line, its row, and what is wrong with it: then the row lacks those cells.
+def scan(
+    stream: BinaryIO, name: str, notice: Notice, dialect: Dialect | None = None
+) -> Iterator[Record]:
+    """Yield each record's line, its row, and the cells that cannot be read: the row lacks those.
 
-    Raises UsageError for what is not a result file at all.
+    Raises UsageError for what is not a result file at all. A `dialect` is one that has learned from the
+    file already, and whose notices the caller gives.
     """
     lines = _Lines(stream, name)
     records = _records(lines, notice)
     header, first = _head(records, name)
-    places = _places(name, header, notice)
-    marks = _DecimalMarks(notice)
+    spelling = Dialect() if dialect is None else dialect
+    places = _places(name, header, notice, spelling)
+    for _, cells in first if dialect is None else ():
+        spelling.learn(_pairs(places, cells))
     for line, cells in itertools.chain(first, records):
-        row, problems = _read_record(line, cells, len(header), places, marks)
+        row, problems = _read_record(line, cells, len(header), places, spelling)
         if problems and not lines.ended:
             notice(Problem(line, None, CUT_OFF))
-            return
+            break
         yield line, row, problems
+    if dialect is None:
+        for problem in notices_of(spelling):
+            notice(problem)
 
 
-def read_header(stream: BinaryIO, name: str, notice: Notice) -> list[str]:
-    """Return the titles of a result file's columns, read up to its first record.
+def check(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield records with what contradicts itself among their problems.
+
+    Rows with cells that cannot be read have no other problems.
+    """
+    # Here, because a run that writes a file needs no NumPy.
+    from bench.results.column_arrays import ColumnArrays
+    from bench.results.soundness import Repeats, faults
+
+    iterator, repeats = iter(records), Repeats()
+    while part := list(itertools.islice(iterator, CHUNK)):
+        readable = [record for record in part if not record[2]]
+        for fault in faults(ColumnArrays.of_rows([row for _, row, _ in readable])):
+            line, _, problems = readable[fault.row]
+            problems.append(Problem(line, fault.column, fault.message))
+        for line, row, problems in readable:
+            message = repeats.fault(tuple(row[name] for name in KEY), line)
+            if message:
+                problems.append(Problem(line, "case_id", message))
+        yield from part
+
+
+def notices_of(dialect: Dialect) -> list[Problem]:
+    """Return what to say about how a file is spelled."""
+    notices = []
+    if dialect.decimal_commas is not None:
+        notices.append(Problem(*dialect.decimal_commas, DECIMAL_COMMAS))
+    if dialect.respelled is not None:
+        notices.append(Problem(1, None, dialect.respelled))
+    return notices
+
+
+def read_header(stream: BinaryIO, name: str, notice: Notice, dialect: Dialect) -> list[str]:
+    """Return the titles of a result file's columns, and let the dialect learn from the first record.
 
     Raises UsageError for what is not a result file, is of a newer version, or lacks columns.
     """
-    header, _ = _head(_records(_Lines(stream, name), lambda problem: None), name)
-    _places(name, header, notice)
+    header, first = _head(_records(_Lines(stream, name), lambda problem: None), name)
+    places = _places(name, header, notice, dialect)
+    for _, cells in first:
+        dialect.learn(_pairs(places, cells))
     return header
 
 
-Record = tuple[int, list[str]]
+Cells = tuple[int, list[str]]
+Place = tuple[Column, int]
 
 
-def _head(records: Iterator[Record], name: str) -> tuple[list[str], list[Record]]:
+def _head(records: Iterator[Cells], name: str) -> tuple[list[str], list[Cells]]:
     """Return the header, and the first record if there is one."""
     _, header = next(records, (0, []))
     _check_is_result(name, header)
@@ -127,6 +173,10 @@ def _head(records: Iterator[Record], name: str) -> tuple[list[str], list[Record]
     for _, cells in first:
         _check_version(name, cells[header.index("schema_version") :][:1])
     return header, first
+
+
+def _pairs(places: Iterable[Place], cells: list[str]) -> Iterator[tuple[Column, str]]:
+    return ((column, cells[place]) for column, place in places if place < len(cells))
 
 
 class _Lines:
@@ -152,7 +202,7 @@ class _Lines:
                 yield line.decode("utf-8", "ignore")  # cut off within a character
 
 
-def _records(lines: _Lines, notice: Notice) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: _Lines, notice: Notice) -> Iterator[Cells]:
     """Yield the records that are not blank, with the number of the line where each begins."""
     text = iter(lines)
     first = next(text, "")
@@ -176,48 +226,12 @@ def _records(lines: _Lines, notice: Notice) -> Iterator[tuple[int, list[str]]]:
             yield begin, cells
 
 
-def separator_of(header: str) -> str:
-    """Return what is between the titles of a result file; for any other line a comma."""
-    for separator in SEPARATORS:
-        if "schema_version" in [title.strip('"\r\n') for title in header.split(separator)]:
-            return separator
-    return ","
-
-
-class _DecimalMarks:
-    """Reads numbers with decimal points or decimal commas, but not both in one file.
-
-    Where both are, one of them groups thousands, and 1,234 could be either.
-    """
-
-    def __init__(self, notice: Notice) -> None:
-        self._notice = notice
-        self._mark: str | None = None
-
-    def pointed(self, line: int, column: Column, text: str) -> str:
-        """Return a number's text with a decimal point. Raises ValueError for the file's other mark."""
-        found = _DECIMAL.fullmatch(text)
-        if not found:
-            return text
-        mark = found[1]
-        if self._mark is None and mark == ",":
-            self._notice(Problem(line, column.name, DECIMAL_COMMAS))
-        self._mark = self._mark or mark
-        if mark != self._mark:
-            raise ValueError(
-                f"found {text!r}, but other numbers of this file have a decimal "
-                f"{'comma' if mark == '.' else 'point'}; expected the same mark in all, and nothing "
-                "between thousands"
-            )
-        return text.replace(",", ".")
-
-
 def _read_record(
     line: int,
     cells: list[str],
     length: int,
-    places: Iterable[tuple[Column, int]],
-    marks: _DecimalMarks,
+    places: Iterable[Place],
+    dialect: Dialect,
 ) -> tuple[Row, list[Problem]]:
     row: Row = dict.fromkeys(NAMES)
     if len(cells) != length:
@@ -225,10 +239,7 @@ def _read_record(
     problems = []
     for column, place in places:
         try:
-            text = cells[place]
-            if column.type == "number":
-                text = marks.pointed(line, column, text)
-            row[column.name] = parse_cell(column, text)
+            row[column.name] = parse_cell(column, dialect.translate(line, column, cells[place]))
         except ValueError as error:
             problems.append(Problem(line, column.name, str(error)))
     return row, problems
@@ -243,18 +254,19 @@ def _check_is_result(name: str, header: list[str]) -> None:
 
 def _check_version(name: str, cells: list[str]) -> None:
     """Refuse a newer version by its number, before its columns are found to be strange."""
-    if cells and cells[0].isdecimal() and int(cells[0]) > SCHEMA_VERSION:
+    version = cells[0].strip() if cells else ""
+    if re.fullmatch(r"[0-9]{1,9}", version) and int(version) > SCHEMA_VERSION:
         raise UsageError(
-            f"{name}: has schema version {cells[0]}, and this version of bench reads up to "
+            f"{name}: has schema version {version}, and this version of bench reads up to "
             f"{SCHEMA_VERSION}: it takes a newer one"
         )
 
 
-def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, int]]:
+def _places(name: str, header: list[str], notice: Notice, dialect: Dialect) -> list[Place]:
     """Return where each column is. Raises UsageError if one is missing or there twice."""
     strange = [title for title in header if title not in BY_NAME]
     missing = [column.name for column in COLUMNS if column.name not in header and not column.late]
-    twice = sorted({title for title in header if header.count(title) > 1})
+    twice = [column.name for column in COLUMNS if header.count(column.name) > 1]
     complaints = [f"missing column {column}{nearest(column, strange)}" for column in missing]
     if len(missing) > 10:
         lack = f"{len(missing)} of {len(NAMES)} are missing, {missing[0]} first"
@@ -263,5 +275,6 @@ def _places(name: str, header: list[str], notice: Notice) -> list[tuple[Column, 
     if complaints:
         raise UsageError("\n".join(f"{name}: line 1: {text}" for text in complaints))
     for title in strange:
-        notice(Problem(1, title, "not a column of result files; not read"))
+        if not dialect.ignore(title):
+            notice(Problem(1, title, "not a column of result files; not read"))
     return [(column, header.index(column.name)) for column in COLUMNS if column.name in header]

@@ -21,7 +21,7 @@ from bench.errors import BenchError, UsageError
 from bench.results.cells import format_cell, format_row, parse_cell
 from bench.results.columns import BY_NAME, COLUMNS, NAMES, RUN_AGAIN, SCHEMA_VERSION, SHA256, Row
 from bench.results.locked_file import lock, make_folder, open_regular, read_at_most, sync_folder
-from bench.results.reader import rows_of
+from bench.results.reader import rows_of, scan
 
 CRLF = "\r\n"  # RFC 4180, section 2
 BOM = b"\xef\xbb\xbf"
@@ -230,7 +230,7 @@ def recover(content: bytes, name: str) -> Recovered:
     if len(plain) < len(first) and first.startswith(plain):
         return Recovered([], 0, 0, 0, CRLF)
     whole = content[: content.rfind(b"\n") + 1]
-    rows = rows_of(io.BytesIO(whole or content), name, notice=lambda problem: None)
+    rows = rows_of(scan(io.BytesIO(whole or content), name, lambda problem: None), name)
     lines = whole.splitlines(keepends=True)
     header = lines[0] if lines else content
     line_end = CRLF if header.endswith(b"\r\n") else "\n"

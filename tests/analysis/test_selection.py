@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.selection import select, sort
+from bench.config.cases import canonical_json
 from bench.config.filters import parse_filter
 from bench.errors import UsageError
+from bench.kernels.matmul import Matmul
 from bench.results.load import load
 from tests.results.bad_files import sound
 from tests.results.conftest import make_row
@@ -17,10 +19,16 @@ from tests.results.conftest import make_row
 
 @pytest.fixture
 def frame(tmp_path):
+    parameters = Matmul(m=65, n=32, k=16, dtype="bfloat16", graph=True).parameters()
+    plugged = {
+        "kernel": "own",
+        "case_id": "own-bf16-0123456789",
+        "params": canonical_json({**parameters, "gate": None}),
+    }
     rows = [
         make_row(64, energy_j=0.5, verified=True),
-        make_row(65, implementation="triton", model="b", params='{"graph":true,"gate":null}'),
-        make_row(66, dtype="float32", model="a", simulated=True),
+        make_row(65, implementation="triton", model="b", **plugged),
+        make_row(Matmul(m=66, n=32, k=16, dtype="float32"), model="a", simulated=True),
     ]
     (tmp_path / "r.csv").write_bytes(sound(*rows))
     return load(tmp_path / "r.csv")

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from bench.errors import InputWarning
+from bench.kernels.moe.layer import MoeLayer
 from bench.results.published import published_folder
 from bench.results.writer import ResultFile
 from tests.results.conftest import make_failed_row, make_row
@@ -118,8 +119,9 @@ def test_a_rumored_shape_is_said_to_be_an_assumption(invoke):
     trained = invoke("project", rumor, *on, "--utilization", "0.3")
     assert trained.startswith("Training DeepSeek 1.2T (rumored; its shape is an assumption) on 64")
     assert sentence in trained
-    shape = {"kernel": "moe_layer", "model": rumor, "chip": "h100-sxm", "pass": "forward"}
-    write(invoke, "rumor.csv", make_row(**shape, tokens=64))
+    shape = {"hidden": 8, "intermediate": 4, "experts": 4, "top_k": 2, "tokens": 64}
+    layer = MoeLayer(**shape, dtype="bfloat16")
+    write(invoke, "rumor.csv", make_row(layer, model=rumor, chip="h100-sxm"))
     served = invoke("project", rumor, *on, "--decode", "64", "--results", "rumor.csv")
     assert served.startswith("Inference of DeepSeek 1.2T (rumored; its shape is an assumption)")
     assert sentence in served

@@ -8,28 +8,40 @@ import json
 
 import pytest
 
-from bench.results.columns import NAMES
+from bench.config.cases import canonical_json
+from bench.results.columns import COLUMNS, NAMES
 from bench.results.load import load
 from bench.results.published import published_folder
 from bench.results.reader import read_rows
 from tests.results.bad_files import sound
 from tests.results.conftest import make_failed_row, make_row
 
-FAST = {"time_median_s": 1e-5, "ci_low_s": 0.9e-5, "ci_high_s": 1.2e-5}
-
 
 @pytest.fixture
 def file(tmp_path):
     """Two sections, of which one has stages, a warning, a failed case and an unknown kernel."""
-    params = '{"dtype":"float32","tokens":7}'
-    other = {"kernel": "other", "dtype": "float32", "pass": "forward", "params": params}
+    parameters = {"dtype": "float32", "m": 67, "pass": "forward", "tokens": 7}
+    other = {
+        **{column.name: None for column in COLUMNS if column.parameter},
+        **parameters,
+        "params": canonical_json(parameters | {"cache": "cold", "inputs": "normal"}),
+        "cache": "cold",
+        "inputs": "normal",
+        "kernel": "other",
+        "case_id": "other-f32-0123456789",
+    }
     rows = [
         make_row(64, warnings="the clock fell"),
-        make_row(65, **FAST, implementation="triton", started_at="2026-01-02T00:00:00.123456Z"),
+        make_row(
+            65,
+            time_median_s=1e-5,
+            implementation="triton",
+            started_at="2026-01-02T00:00:00.123456Z",
+        ),
         make_failed_row("timeout", 66),
         make_row(64, warnings="the clock fell", device_index=1, power_w=350.0, tokens_per_s=9.0),
-        make_row(67, case_id="other-f32-0123456789", **other),
-        make_row(67, case_id="other-f32-0123456789", **other, stage="gate"),
+        make_row(**other),
+        make_row(**other, stage="gate"),
     ]
     (tmp_path / "r.csv").write_bytes(sound(*rows))
     return tmp_path / "r.csv"
@@ -45,7 +57,7 @@ def test_rows_come_in_sections_with_what_there_is_to_say(file, invoke):
     assert lines.index(["matmul", "bf16"]) < lines.index(["other", "f32", "forward"])
     found = " ".join(shown.split())
     assert "64×32×16 0 25.0 µs 6.0 % 0.00262 0.287 0 % – – compute ok!" in found
-    assert "65×32×16 (triton) 0 10.0 µs 15.0 %" in found
+    assert "65×32×16 (triton) 0 10.0 µs 6.0 %" in found
     assert "66×32×16 0 – – – – – – – – timeout" in found
     assert "tokens=7 0 25.0 µs" in found
     assert " gate 0 25.0 µs" in found, "a stage follows its case without its name"
@@ -92,7 +104,7 @@ def test_columns_of_ones_own(file, invoke, monkeypatch):
     chosen = ["--columns", "m,time_median_s,utilization,warnings,started_at"]
     found = " ".join(invoke("show", "r.csv", *chosen).split())
     assert "m time_median_s utilization warnings started_at" in found
-    assert "65 10.0 µs 0.001775 – 2026-01-02 00:00:00" in found
+    assert "65 10.0 µs 0.004437 – 2026-01-02 00:00:00" in found
     said = invoke("show", "r.csv", "--columns", ",".join(NAMES[:20]), status=2)
     assert "these 20 need" in said
     assert "--format csv" in said
@@ -136,8 +148,8 @@ def test_no_rows(invoke, tmp_path):
 
 
 def test_a_long_file_is_cut_unless_asked_for(invoke, tmp_path):
-    first, *rows = sound(make_row(64)).splitlines(keepends=True)
-    (tmp_path / "r.csv").write_bytes(first + rows[0] * 1001)
+    rows = (make_row(64, device_index=index) for index in range(1001))
+    (tmp_path / "r.csv").write_bytes(sound(*rows))
     assert "and 1 more rows; --all shows them" in invoke("show", "r.csv")
     assert "more rows" not in invoke("show", "r.csv", "--all")
 

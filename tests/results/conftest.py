@@ -5,15 +5,21 @@ from __future__ import annotations
 import pytest
 
 from bench.config.cases import Case, canonical_json
+from bench.kernels.base import Kernel
 from bench.kernels.matmul import Matmul
+from bench.results.columns import COLUMNS
+from bench.results.soundness import RATIOS
 
 
-def make_row(m: int = 64, /, **changes: object) -> dict[str, object]:
-    """Return a sound row of a matmul; another `m` is another case."""
-    kernel = Matmul(m=m, n=32, k=16, dtype="bfloat16")
-    flops, size = kernel.work(0).flops, kernel.work(0).bytes
-    time_s = 2.5e-5
-    tflops = flops / time_s / 1e12
+def make_row(case: int | Kernel = 64, /, **changes: object) -> dict[str, object]:
+    """Return a sound row of a kernel, or of a matmul of a given height; rates follow from `changes`."""
+    if isinstance(case, int):
+        case = Matmul(m=case, n=32, k=16, dtype="bfloat16")
+    kernel = case
+    parameters, work = kernel.parameters(), kernel.work(0)
+    time_s = changes.get("time_median_s") or 2.5e-5
+    factor = time_s / 2.5e-5
+    tflops = work.flops / time_s / 1e12
     row: dict[str, object] = {
         "schema_version": 1,
         "run_id": "20260102T030405Z-0123abcd",
@@ -33,56 +39,47 @@ def make_row(m: int = 64, /, **changes: object) -> dict[str, object]:
         "python": "3.11.7",
         "threads": 2,
         "simulated": False,
-        "kernel": "matmul",
+        "kernel": kernel.name,
         "implementation": "torch",
-        "dtype": "bfloat16",
-        "params": canonical_json(kernel.parameters()),
-        "m": m,
-        "n": 32,
-        "k": 16,
-        "batch": 1,
-        "layout": "nn",
-        "flops": flops,
-        "bytes": size,
-        "arithmetic_intensity": flops / size,
-        "inputs": "normal",
+        "params": canonical_json(parameters),
+        **{column.name: parameters.get(column.name) for column in COLUMNS if column.parameter},
+        "flops": work.flops,
+        "bytes": work.bytes,
         "status": "ok",
         "verified": True,
         "rel_error": 0.0017,
         "tolerance": 0.0078,
         "compared": "every element",
         "time_median_s": time_s,
-        "time_mean_s": 2.6e-5,
-        "time_stdev_s": 1e-6,
-        "ci_low_s": 2.4e-5,
-        "ci_high_s": 2.7e-5,
+        "time_mean_s": 2.6e-5 * factor,
+        "time_stdev_s": 1e-6 * factor,
+        "ci_low_s": 2.4e-5 * factor,
+        "ci_high_s": 2.7e-5 * factor,
         "rounds": 3,
-        "round_medians_s": "2.4e-05 2.5e-05 2.7e-05",
+        "round_medians_s": " ".join(f"{value * factor:.9g}" for value in (2.4e-5, 2.5e-5, 2.7e-5)),
         "samples": 25,
         "loops": 1000,
         "processes": 1,
         "warmups": 3,
-        "cache": "cold",
         "flush_bytes": 1 << 26,
         "timing": "host",
         "stop_reason": "precision",
         "drift": -0.01,
-        "achieved_tflops": tflops,
-        "achieved_gbps": size / time_s / 1e9,
         "peak_tflops": 1.5,
         "peak_source": "avx512: 2 cores × 64 × 2.0 GHz",
-        "utilization": tflops / 1.5,
         "roofline_bound": "compute",
         "roofline_fraction": tflops / 1.5,
         **changes,
     }
+    for name, (above, below, scale) in RATIOS.items():
+        needed = row.get(above) or name == "arithmetic_intensity"
+        if name not in changes and needed and row.get(below):
+            row[name] = row[above] / row[below] / scale
     return row
 
 
 def make_failed_row(status: str, m: int = 64, /, **changes: object) -> dict[str, object]:
     """Return a sound row of a case that was not measured."""
-    from bench.results.columns import COLUMNS
-
     row = make_row(m, status=status, error="no answer within the case timeout of 2 s")
     for column in COLUMNS:
         if column.measured or column.name in ("verified", "rel_error", "tolerance", "compared"):

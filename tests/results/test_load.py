@@ -103,7 +103,7 @@ def write(path, *rows):
 def path(tmp_path, ok, failed):
     return write(
         tmp_path / "r.csv",
-        ok(flops=2**70, host="=cmd()"),
+        ok(flops=2**70, host="=cmd()", warnings="too fast"),
         failed("timeout", 65),
         ok(66, rel_error=0.5, tolerance=1.0),
     )

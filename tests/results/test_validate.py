@@ -1,5 +1,7 @@
 """Validation: rows that measurements make are sound; each way to be wrong is found and named."""
 
+import os
+
 import pytest
 from click.testing import CliRunner
 
@@ -13,9 +15,12 @@ from bench.kernels.moe.layer import MoeLayer
 from bench.measure.case_work import describe_case
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row
-from bench.results.reader import Problem
+from bench.results.cells import format_row
+from bench.results.columns import NAMES
+from bench.results.load import load
+from bench.results.reader import Problem, read_rows
 from bench.results.validate import validate
-from bench.results.writer import ResultFile
+from bench.results.writer import ResultFile, record
 
 
 @pytest.fixture
@@ -29,7 +34,9 @@ def problems(path):
         with ResultFile.create(path, force=True) as file:
             for row in rows:
                 file.append(row)
-        return [(problem.line, problem.column, problem.message) for problem in validate(path)]
+        return [
+            (problem.line, problem.column, problem.message) for problem in validate(path).problems
+        ]
 
     return check
 
@@ -135,7 +142,7 @@ def test_rows_of_measurements_are_sound(problems, kernel, limits, rounds):
         ({"achieved_tflops": None, "utilization": None}, "achieved_tflops", "empty, but expected"),
         ({"arithmetic_intensity": 2.0}, "arithmetic_intensity", "by the other columns"),
         ({"utilization": None}, "utilization", "achieved_tflops and peak_tflops are known"),
-        ({"peak_tflops": None}, "utilization", "expected to be empty without"),
+        ({"peak_tflops": None, "utilization": 0.5}, "utilization", "expected to be empty without"),
         ({"m": 63}, "m", "expected 64 as in params, found 63"),
         ({"m": None}, "m", "expected 64 as in params, found None"),
         ({"hidden": 7}, "hidden", "expected none as in params, found 7"),
@@ -162,6 +169,66 @@ def test_a_contradiction_is_named(problems, ok, changes, column, message):
     found = problems(ok(65), ok(**changes))
     assert any(line == 3 and where == column and message in text for line, where, text in found)
     assert not any(line == 2 for line, _, _ in found)
+
+
+def test_two_case_ids_that_were_swapped(problems, ok):
+    first, second = ok(), ok(65)
+    first["case_id"], second["case_id"] = second["case_id"], first["case_id"]
+    assert problems(first, second) == [
+        (2, "case_id", f"expected {second['case_id']} by params, found {first['case_id']}"),
+        (3, "case_id", f"expected {first['case_id']} by params, found {second['case_id']}"),
+    ]
+
+
+def test_the_case_id_of_a_kernel_that_is_not_installed_is_taken_at_its_word(problems, ok):
+    assert problems(ok(kernel="own", case_id="own-bf16-0123456789")) == []
+
+
+def test_a_trace_is_not_opened_to_recompute_a_case_id(problems, tmp_path, ok):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("0,1\n" * 5)
+    shape = {"hidden": 8, "intermediate": 4, "experts": 4, "top_k": 2, "tokens": 5}
+    layer = MoeLayer(**shape, dtype="bfloat16", routing="trace", trace=str(trace))
+    row = ok(layer)
+    trace.unlink()
+    os.mkfifo(trace)
+    assert problems(row) == []
+    assert [
+        column for _, column, _ in problems({**row, "case_id": "moe_layer-bf16-0123456789"})
+    ] == ["case_id"]
+
+
+UNSOUND = {
+    "not verified": {"verified": False},
+    "an interval upside down": {"ci_low_s": 2.7e-5, "ci_high_s": 2.4e-5},
+    "a rate against the time": {"achieved_tflops": 1.0},
+    "a parameter that is NaN": {"params": '{"a":NaN}'},
+    "another case's id": {"case_id": "matmul-bf16-0123456789"},
+    "rounds against the time": {"round_medians_s": "2.4e-05 2.6e-05 2.7e-05"},
+    "a round of no time": {"round_medians_s": "0 2.5e-05 2.7e-05"},
+    "an impossible date": {"started_at": "9999-99-99T00:00:00Z"},
+    "evidence without a source": {"evidence": "measured"},
+    "a row twice": {},
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_what_validate_refuses_is_refused_by_everything(path, ok, name):
+    """An unsound row is no evidence, whichever command reads it."""
+    cells = dict(zip(NAMES, format_row(ok(**UNSOUND[name] | {"started_at": None})), strict=True))
+    cells["started_at"] = str(UNSOUND[name].get("started_at", ok()["started_at"]))
+    rows = [format_row(ok()), format_row(ok(65)), list(cells.values())]
+    if name != "a row twice":
+        rows[0] = format_row(ok(66))
+    path.write_bytes(b"".join(map(record, [list(NAMES), *rows])))
+    (first, *_) = validate(path).problems
+    assert first.line == 4
+    for read in (load, read_rows):
+        with pytest.raises(UsageError, match=f"line 4: {first.column}: ") as caught:
+            read(path)
+        assert str(caught.value).splitlines()[0] == f"{path}: {first}"
+    with pytest.raises(UsageError, match="line 4"):
+        load(path, ["m"])
 
 
 def test_params_have_one_form(problems, ok):
@@ -208,7 +275,7 @@ def test_all_problems_of_a_file_at_once(path, ok):
     text = path.read_bytes().decode()
     text = text.replace(",2.5e-05,", ",soon,", 1).replace(",65,32,", ",x,32,", 1)[:-9]
     path.write_bytes(text.encode())
-    found = validate(path)
+    found = validate(path).problems
     assert [(problem.line, problem.column) for problem in found] == [
         (2, "time_median_s"),
         (3, "m"),

@@ -16,7 +16,7 @@ import pytest
 from bench.errors import BenchError, UsageError
 from bench.results import writer
 from bench.results.columns import NAMES
-from bench.results.reader import read_rows
+from bench.results.reader import read_rows, rows_of, scan
 from bench.results.writer import ResultFile, check_same_run, record
 
 GOLDEN = Path(__file__).with_name("golden.csv")
@@ -66,7 +66,8 @@ def test_a_row_is_on_disk_when_append_returns(path, ok, monkeypatch):
 
 def test_a_value_that_does_not_fit_costs_its_cell_and_not_the_row(path, ok):
     write(path, ok(power_w=-1, threads="two", m=2.5, roofline_bound="luck", warnings="loud"))
-    (row,) = read_rows(path)
+    with path.open("rb") as stream:
+        (row,) = rows_of(scan(stream, "r.csv", pytest.fail), "r.csv")
     assert row["power_w"] is row["threads"] is row["m"] is row["roofline_bound"] is None
     assert row["warnings"] == (
         "loud; threads left out: expected an integer of at least 1, found 'two'; "

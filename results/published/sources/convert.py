@@ -21,8 +21,9 @@ from bench.config.cases import canonical_json, case_id
 from bench.kernels.base import Work
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
 from bench.results.cells import format_row
+from bench.results.column_arrays import ColumnArrays
 from bench.results.columns import NAMES, SCHEMA_VERSION, Row
-from bench.results.validate import check_row
+from bench.results.soundness import faults
 from bench.results.writer import record
 
 SOURCES = Path(__file__).parent
@@ -60,10 +61,9 @@ def main() -> None:
     """Write the files, or say which fact makes an unsound row."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else PUBLISHED
     for name, rows in sorted(files().items()):
-        for row in rows:
-            faults = list(check_row(dict.fromkeys(NAMES) | row))
-            if faults:
-                sys.exit(f"{name}: {row['source']}: {row['params']}: {faults}")
+        for fault in faults(ColumnArrays.of_rows([dict.fromkeys(NAMES) | row for row in rows])):
+            row = rows[fault.row]
+            sys.exit(f"{name}: {row['source']}: {row['params']}: {fault.column}: {fault.message}")
         content = record(NAMES) + b"".join(record(format_row(row)) for row in rows)
         (folder / f"{name}.csv").write_bytes(content)
 
