@@ -40,6 +40,16 @@ chips:
         ),
         ("vendor: V", "vendor: V\n    units: 4", r"chips.mine.units: need `architecture`"),
         ("vendor: V", "vendor: V\n    architecture: x", r"unknown architecture 'x'"),
+        (
+            "vendor: V",
+            "vendor: V\n    bandwidth_sources: [us]",
+            r"mine.bandwidth_sources: unknown source 'us'",
+        ),
+        (
+            "vendor: V",
+            "vendor: V\n    bandwidth_confidence: disputed",
+            r"bandwidth_confidence: ",
+        ),
         ("sources: {me", "peaks: 1\nsources: {me", r"t.yaml:1: peaks: unknown key"),
         ("  mine:", "  mine: 3\n  yours:", r"chips.mine: expected a mapping, got 3"),
     ],
@@ -48,6 +58,16 @@ def test_a_wrong_table_is_refused_with_file_line_and_key(wrong, instead, said):
     assert wrong in CHIP
     with pytest.raises(UsageError, match=said):
         parse_table(CHIP.replace(wrong, instead, 1), "t.yaml")
+
+
+def test_a_bandwidth_has_its_own_sources_and_confidence():
+    bandwidth = "vendor: V\n    bandwidth_gbps: 1600"
+    table = parse_table(CHIP.replace("vendor: V", bandwidth), "t.yaml")
+    assert table.chips["mine"].bandwidth_text() == "1600 GB/s (me)"
+    bandwidth += "\n    bandwidth_sources: [you]\n    bandwidth_confidence: medium"
+    text = CHIP.replace("vendor: V", bandwidth).replace("{me", "{you: yours, me")
+    limits = parse_table(text, "t.yaml").chips["mine"].limits("bfloat16")
+    assert limits.peak_source.endswith("; 1600 GB/s, medium confidence (you)")
 
 
 def test_a_table_that_is_no_mapping_is_refused():
