@@ -6,7 +6,7 @@ The table that ships with the harness is backends/chips.yaml; its first lines ex
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -59,15 +59,11 @@ class Peak(_Entry):
 
     def text(self, dtype: str) -> str:
         """Return the rate with its qualifications and sources: 67 TFLOP/s float32, dense (…)."""
-        kinds = [
-            dtype,
-            "dense",
-            "vector units" if self.unit == "vector" else "",
-            f"{self.confidence} confidence" if self.confidence != "high" else "",
-        ]
-        return (
-            f"{_rate(self.tflops, dtype)} {', '.join(filter(None, kinds))} "
-            f"({', '.join(self.sources)})"
+        kinds = [dtype, "dense", "vector units" if self.unit == "vector" else ""]
+        return _sourced(
+            f"{_rate(self.tflops, dtype)} {', '.join(filter(None, kinds))}",
+            self.confidence,
+            self.sources,
         )
 
 
@@ -93,7 +89,8 @@ class Architecture(_Named):
     """The dense FLOPs per cycle, by dtype, of one unit in a family of chips.
 
     `target` is its name in compilers (sm_90, gfx942). `pattern`, if given, restricts it to the devices
-    of that target whose names match.
+    of that target whose names match. A family whose units are slowed down by policy has no rates, so
+    that no peak is computed for a member that the table does not list.
     """
 
     unit: str
@@ -102,6 +99,8 @@ class Architecture(_Named):
 
     def limits(self, dtype: str, units: int, clock_mhz: float) -> Limits:
         """Return the peak of a chip that is in no table, computed as its source says."""
+        if not self.flops_per_cycle:
+            return Limits(peak_source=f"{self.title}: no peak is computed; the chip is in no table")
         flops = self.flops_per_cycle.get(dtype)
         if flops is None:
             return Limits()
@@ -119,9 +118,10 @@ class Architecture(_Named):
 class Chip(_Named):
     """One chip that is one device, or with `per: chip` several devices to its driver.
 
-    `names` are device names that were seen, and where; `pattern` covers others by analogy. Utilization
-    refers to `peaks`. `vector` has slower rates of the same chip, and `marketing` totals that no product
-    reaches; both are for the reader, and no utilization refers to them.
+    `names` are device names that were seen, and where; `pattern` covers others by analogy. Memory and
+    bandwidth are in decimal GB (1e9 bytes); `bandwidth_sources` are the chip's `sources` unless given.
+    Utilization refers to `peaks`. `vector` has slower rates of the same chip, and `marketing` totals that
+    no product reaches; both are for the reader, and no utilization refers to them.
     """
 
     id: str
@@ -131,6 +131,8 @@ class Chip(_Named):
     names: dict[str, str] = {}
     memory_gb: PositiveFloat | None = None
     bandwidth_gbps: PositiveFloat | None = None
+    bandwidth_sources: tuple[str, ...] = ()
+    bandwidth_confidence: Literal["high", "medium", "low"] = "high"
     tdp_w: PositiveFloat | None = None
     architecture: Architecture | None = None
     units: PositiveInt | None = None
@@ -157,7 +159,7 @@ class Chip(_Named):
         if peak is not None:
             sources.append(peak.text(dtype))
         if self.bandwidth_gbps is not None:
-            sources.append(f"{self.bandwidth_gbps:g} GB/s ({', '.join(self.sources)})")
+            sources.append(self.bandwidth_text())
         announced = " (announced)" if self.status == "announced" else ""
         return Limits(
             peak_tflops=peak.tflops if peak else None,
@@ -166,9 +168,23 @@ class Chip(_Named):
         )
 
 
+    def bandwidth_text(self) -> str:
+        """Return the memory bandwidth with its qualification and sources: 3350 GB/s (…)."""
+        return _sourced(
+            f"{self.bandwidth_gbps:g} GB/s",
+            self.bandwidth_confidence,
+            self.bandwidth_sources or self.sources,
+        )
+
+
 def peak_from_units(count: int, flops_per_cycle: float, clock_hz: float) -> float:
     """Return the peak in TFLOP/s of `count` units with this many FLOPs per cycle each."""
     return count * flops_per_cycle * clock_hz / 1e12
+
+
+def _sourced(figure: str, confidence: str, sources: Iterable[str]) -> str:
+    doubt = f", {confidence} confidence" if confidence != "high" else ""
+    return f"{figure}{doubt} ({', '.join(sources)})"
 
 
 def _rate(tflops: float, dtype: str) -> str:
@@ -271,8 +287,9 @@ class _Reader:
             for key, text in sentence(error, model.model_fields):
                 self.complain((*path, key) if key else path, text)
             return None
-        for name in entry.sources:
-            if name not in self.sources:
-                text = f"unknown source {name!r}{one_of(name, self.sources)}"
-                self.complain((*path, "sources"), text)
+        for key in ("sources", "bandwidth_sources"):
+            for name in getattr(entry, key, ()):
+                if name not in self.sources:
+                    text = f"unknown source {name!r}{one_of(name, self.sources)}"
+                    self.complain((*path, key), text)
         return entry

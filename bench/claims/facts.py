@@ -99,7 +99,7 @@ def _bandwidth(value: dict[str, Any]) -> Fact:
         raise UsageError(
             f"bandwidth: expected `memory`, of a chip whose bandwidth is known (got {chip.id})"
         )
-    source = f"{chip.title}: {chip.bandwidth_gbps:g} GB/s ({', '.join(chip.sources)})"
+    source = f"{chip.title}: {chip.bandwidth_text()}"
     return Fact(exactly(chip.bandwidth_gbps * 1e9), source, "", "table")
 
 
