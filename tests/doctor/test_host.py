@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.doctor.host import CHECKS, Host, examine, this_host
-from bench.doctor.neighbours import examine as neighbours
-from bench.doctor.neighbours import judge
+from bench.doctor.neighbors import examine as neighbors
+from bench.doctor.neighbors import judge
 
 CPU = "sys/devices/system/cpu"
 MEMORY = "MemTotal: 100 kB\nSwapTotal: {} kB\nSwapFree: {} kB\n"
@@ -188,7 +188,7 @@ def test_this_host():
     assert not any("could not be looked at" in finding.text for finding in found)
 
 
-def test_neighbours():
+def test_neighbors():
     assert judge({1: 0.1, 2: 0.0}, {}).level == "ok"
     found = judge({1: 0.1, 2: 0.5, 3: 2.0}, {2: "cc1", 3: "python"})
     assert found.level == "warn"
@@ -196,4 +196,4 @@ def test_neighbours():
     assert "3 2" in (found.mend or "")
     many = judge(dict.fromkeys(range(9), 1.0), {})
     assert "and 6 more" in many.text
-    assert [finding.topic for finding in neighbours(0.01)] == ["processes"]
+    assert [finding.topic for finding in neighbors(0.01)] == ["processes"]
