@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
@@ -15,30 +14,36 @@ import psutil
 import torch
 
 from backends.cpu import doctor
-from backends.cpu.openmp import binding_variables, bound_processors
+from backends.cpu.openmp import (
+    binding_variables,
+    bound_processors,
+    permitted_threads,
+    threads_chosen,
+)
 from backends.cpu.peak import CpuPeak, cpu_peak
 from backends.cpu.topology import cpu_topology
 from backends.torch.device import TorchBackend
 from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Telemetry
-from bench.processors import PROCESSORS
+from bench.processors import PROCESSORS, cpu_quota
 
 # Far beyond any cache that a core could keep to itself, small enough for a laptop.
 BANDWIDTH_BYTES = 256 << 20
+# Of the time in which samples are taken. Less happens to groups that stay within their quota.
+NOTABLE_THROTTLING = 0.01
 
 
 class CpuBackend(TorchBackend):
-    """One device: all cores that this process may use, or as many as OMP_NUM_THREADS says."""
+    """One device, with as many threads as OMP_NUM_THREADS says, else as many as there are usable cores."""
 
     name: ClassVar[str] = "cpu"
     priority: ClassVar[int] = 0
     device_type: ClassVar[str] = "cpu"
 
     def __init__(self) -> None:
-        bound = bound_processors()
-        self._topology = cpu_topology(cpus=PROCESSORS & bound if bound else None)
-        if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(self._topology.usable_cores)
+        self._topology = cpu_topology(cpus=bound_processors())
+        threads = torch.get_num_threads() if threads_chosen() else self._topology.usable_cores
+        torch.set_num_threads(permitted_threads(threads))
 
     @cached_property
     def peak(self) -> CpuPeak:
@@ -165,22 +170,27 @@ def launch_seconds() -> float:
 
 
 class CpuTelemetry:
-    """Reads counters before and after, so that nothing runs beside what is timed."""
+    """Reads counters before and after, so that nothing runs beside what is timed.
 
-    def __init__(self, remark: str | None = None) -> None:
+    `remark` is a warning that is known beforehand; `root` is the folder whose proc and sys are read.
+    """
+
+    def __init__(self, remark: str | None = None, root: Path = Path("/")) -> None:
         self._remark = remark
+        self._root = root
 
     def start(self) -> None:
-        """Reset the peak of the resident memory and note the energy counters."""
+        """Reset the peak of the resident memory, and read the counters of energy and throttling."""
         # Where the kernel does not let the peak be reset, it counts from the worker's start.
         _write(Path("/proc/self/clear_refs"), "5")
-        self._energy = rapl_joules()
+        self._quota = cpu_quota(self._root)
+        self._energy = rapl_joules(self._root)
         self._since = time.perf_counter()
 
     def stop(self) -> Telemetry:
-        """Return what changed since `start`, and what the sensors say now."""
+        """Return what changed since `start`, and the current sensor readings."""
         elapsed = time.perf_counter() - self._since
-        energy = rapl_joules()
+        energy = rapl_joules(self._root)
         # The counters wrap around every few minutes to hours; a negative difference is no reading.
         used = energy - self._energy if energy is not None and self._energy is not None else None
         used = used if used is not None and used > 0 else None
@@ -190,14 +200,26 @@ class CpuTelemetry:
             clock_mhz=_clock_mhz(),
             temperature_c=_temperature_c(),
             memory_peak_bytes=_peak_resident_bytes(),
-            remark=self._remark,
+            remark="; ".join(filter(None, [self._remark, self._throttling(elapsed)])) or None,
+        )
+
+    def _throttling(self, elapsed_s: float) -> str | None:
+        """Return a warning if a quota has stopped this process while samples were taken."""
+        before, after = self._quota, cpu_quota(self._root)
+        if before is None or after is None:
+            return None
+        if after.throttled_s - before.throttled_s < NOTABLE_THROTTLING * elapsed_s:
+            return None
+        return (
+            f"throttled by a quota of {after.cpus:.3g} CPUs: rates hold between stops, "
+            "and longer work is slower"
         )
 
 
-def rapl_joules(root: Path = Path("/sys/class/powercap")) -> float | None:
-    """Return the processor packages' energy counters in joules, None where they cannot be read."""
+def rapl_joules(root: Path = Path("/")) -> float | None:
+    """Add up the energy counters of the processor packages, in joules; None where they cannot be read."""
     total = 0.0
-    packages = sorted(root.glob("intel-rapl:[0-9]")) if root.is_dir() else []
+    packages = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]"))
     for package in packages:
         text = _read(package / "energy_uj")
         if text is None:

@@ -83,14 +83,16 @@ class CpuPeak:
 def cpu_peak(
     threads: int, topology: CpuTopology | None = None, measure: Measure = kept_rates
 ) -> CpuPeak:
-    """Return the peak of `threads` threads, at most one per physical core that may be used.
+    """Measure the peak of `threads` threads, at most one per physical core.
 
-    The first call after a boot runs the loops, for 0.2 s; see rates_cache.py for later ones.
+    A quota does not lower it: until the time of a period is used up, all threads run at full speed, and so
+    do samples that are shorter. The first call after a boot runs the loops, for 0.2 s; see rates_cache.py
+    for later ones.
     """
     if threads < 1:
         raise ValueError(f"threads: {threads}: at least 1 is needed")
     topology = topology or cpu_topology()
-    cores = min(threads, topology.usable_cores)
+    cores = min(threads, topology.physical_cores)
     cpu = topology.identity
     loops, reason = loops_of(cpu), _why_no_loops(cpu)
     if reason or not loops:
@@ -99,8 +101,8 @@ def cpu_peak(
     note = ""
     if topology.hybrid:
         note += "; efficiency cores count as performance cores, an upper bound"
-    if topology.cpu_quota is not None and topology.cpu_quota < topology.physical_cores:
-        note += f"; CPU time limited to {topology.cpu_quota:g} CPUs"
+    if topology.quota is not None and topology.quota.cpus < topology.physical_cores:
+        note += f"; CPU time limited to {topology.quota.cpus:g} CPUs"
     return CpuPeak(
         cpu.name, cores, tuple(loops), measure(cpu, loops, cores, topology.cpus), note=note
     )

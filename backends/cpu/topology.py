@@ -8,16 +8,15 @@ without it.
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import psutil
 
-from bench.processors import PROCESSORS
+from bench.processors import PROCESSORS, CpuQuota, cpu_quota
 
 # MIDR_EL1 implementer and part; names as in LLVM's TargetParser/Host.cpp and Arm's manuals.
 ARM_CORE_NAMES = {
@@ -65,7 +64,7 @@ class CpuTopology:
 
     `physical_cores` counts the cores behind the CPUs of the affinity mask, SMT siblings once. A
     virtual machine may hide that two of its CPUs are siblings; then they count as two.
-    `cpu_quota` is the CPU time a container may use, in CPUs (1.5), None when it is not limited.
+    `quota` is the CPU time that a container may use, None when it is not limited.
     `llc_bytes` sums the distinct last-level caches that these CPUs share.
     `hybrid` says that the CPUs are not all of one kind (performance and efficiency cores).
     """
@@ -73,20 +72,16 @@ class CpuTopology:
     identity: CpuIdentity
     cpus: tuple[int, ...]
     physical_cores: int
-    cpu_quota: float | None
+    quota: CpuQuota | None
     llc_bytes: int | None
     hybrid: bool
 
     @property
     def usable_cores(self) -> int:
-        """Cores that can run at the same time.
-
-        A quota is rounded up: until a period's CPU time is used up, a container with 1.5 CPUs runs
-        on two cores at full speed, and a peak is a bound that short measurements may not exceed.
-        """
-        if self.cpu_quota is None:
+        """Cores that this process can keep busy, which a quota may limit."""
+        if self.quota is None:
             return self.physical_cores
-        return max(1, min(self.physical_cores, math.ceil(self.cpu_quota)))
+        return min(self.physical_cores, self.quota.threads)
 
 
 def cpu_topology(
@@ -103,7 +98,7 @@ def cpu_topology(
         identity=identity(blocks, lead, architecture or platform.machine(), platform.system()),
         cpus=chosen,
         physical_cores=physical_cores(root, chosen, blocks),
-        cpu_quota=cpu_quota(root, _read(root / "proc/self/cgroup")),
+        quota=cpu_quota(root),
         llc_bytes=llc_bytes(root, chosen),
         hybrid=_is_hybrid(root, chosen, blocks),
     )
@@ -190,41 +185,6 @@ def llc_bytes(root: Path, cpus: Iterable[int]) -> int | None:
         if last is not None:
             caches[last[0], last[1]] = last[2]
     return sum(caches.values()) or None
-
-
-def cpu_quota(root: Path, cgroup: str) -> float | None:
-    """Return the tightest CPU quota of the cgroups that the text of /proc/self/cgroup names.
-
-    Each ancestor limits too. A container often sees its own group mounted at the top while the path
-    names the host's, so a path that does not exist ends at the mount itself.
-    """
-    base = root / "sys/fs/cgroup"
-    quotas: list[float] = []
-    for line in cgroup.splitlines():
-        hierarchy, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if hierarchy == "0" and not controllers:
-            for folder in _ancestors([base, base / "unified"], path):
-                limit, _, period = _read(folder / "cpu.max").strip().partition(" ")
-                quotas += _quota(limit, period)
-        elif "cpu" in controllers.split(","):
-            for folder in _ancestors([base / controllers, base / "cpu"], path):
-                quotas += _quota(
-                    _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-                )
-    return min(quotas, default=None)
-
-
-def _ancestors(mounts: Iterable[Path], path: str) -> Iterator[Path]:
-    parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
-    for mount in mounts:
-        for depth in range(len(parts), -1, -1):
-            yield mount.joinpath(*parts[:depth])
-
-
-def _quota(quota: str, period: str) -> list[float]:
-    limit, interval = _integer(quota), _integer(period)  # "max" and -1 mean no limit
-    return [limit / interval] if limit and interval and limit > 0 else []
 
 
 def _is_hybrid(root: Path, cpus: Collection[int], blocks: dict[int, dict[str, str]]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import plugins
 from bench.backend import Finding
-from bench.doctor import backends, host, neighbours, software
+from bench.doctor import backends, host, neighbors, software
 from bench.errors import UsageError
 from bench.measure.launcher import find_rank
 
@@ -42,7 +42,7 @@ class Examination:
 def examine(timeout_s: float) -> Examination:
     """Look at everything. The processors are looked at first, before our own workers keep them busy."""
     result = Examination()
-    here = [*host.examine(host.this_host()), *neighbours.examine(), *_launcher()]
+    here = [*host.examine(host.this_host()), *neighbors.examine(), *_launcher()]
     result.sections.append(Section("host", here))
     names = list(plugins.registered(plugins.BACKENDS))
     with ThreadPoolExecutor() as pool:

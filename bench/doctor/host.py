@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.backend import Finding
-from bench.processors import PROCESSORS
+from bench.processors import BINDING, PROCESSORS, cpu_quota
 
 CPU = "sys/devices/system/cpu"
 
@@ -109,39 +109,20 @@ def throttled(host: Host) -> Finding | None:
 
 
 def quota(host: Host) -> Finding | None:
-    """Look for a control group that gives fewer processors' time than processors are visible."""
-    granted = min(_quotas(host), default=None)
-    if granted is None or granted >= host.processors:
+    """Look for a control group that grants less time than the processors have."""
+    granted = cpu_quota(host.root)
+    if granted is None or granted.cpus >= host.processors:
         return None
-    return Finding(
-        "warn",
-        "cgroup",
-        f"a quota grants the time of {granted:.3g} of {host.processors} processors: threads wait for it",
-        f"bench run … --threads {max(1, int(granted))}",
-    )
-
-
-def _quotas(host: Host) -> Iterator[float]:
-    """Yield the processors that each control group above us grants; of version 2 and of version 1."""
-    for line in (host.read("proc/self/cgroup") or "").splitlines():
-        _, controllers, path = ([*line.split(":", 2), "", "", ""])[:3]
-        if controllers == "":
-            for folder in _upwards("sys/fs/cgroup", path):
-                most, _, period = (host.read(f"{folder}/cpu.max") or "").partition(" ")
-                if most.isdecimal() and period.isdecimal() and int(period):
-                    yield int(most) / int(period)
-        elif "cpu" in controllers.split(","):
-            for folder in _upwards("sys/fs/cgroup/cpu", path):
-                time = host.number(f"{folder}/cpu.cfs_quota_us")
-                period_us = host.number(f"{folder}/cpu.cfs_period_us")
-                if time and time > 0 and period_us:
-                    yield time / period_us
-
-
-def _upwards(top: str, path: str) -> Iterator[str]:
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    for length in range(len(parts), -1, -1):
-        yield "/".join([top, *parts[:length]])
+    text = f"a quota grants the time of {granted.cpus:.3g} of {host.processors} processors"
+    if granted.throttled_s:
+        text += f" and has stopped this group for {granted.throttled_s:.3g} s so far"
+    mend = f"bench run … --threads {granted.threads}"
+    if granted.cpus < 1:
+        text += ": even one thread is stopped in every period"
+        mend += "    # and raise the quota to 1 or more, where it was set"
+    else:
+        text += ": more threads than that stop each other"
+    return Finding("warn", "cgroup", text, mend)
 
 
 def virtual(host: Host) -> Finding | None:
@@ -235,13 +216,7 @@ def load(host: Host) -> Finding | None:
 
 def threads(host: Host) -> Finding | None:
     """Look for variables that say how many threads there are, and where."""
-    names = (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OMP_PROC_BIND",
-        "GOMP_CPU_AFFINITY",
-        "KMP_AFFINITY",
-    )
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", *BINDING)
     found = [f"{name}={host.environment[name]}" for name in names if name in host.environment]
     if not found:
         return None

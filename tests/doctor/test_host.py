@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.doctor.host import CHECKS, Host, examine, this_host
-from bench.doctor.neighbours import examine as neighbours
-from bench.doctor.neighbours import judge
+from bench.doctor.neighbors import examine as neighbors
+from bench.doctor.neighbors import judge
 
 CPU = "sys/devices/system/cpu"
 MEMORY = "MemTotal: 100 kB\nSwapTotal: {} kB\nSwapFree: {} kB\n"
@@ -75,14 +75,25 @@ def test_of_an_empty_machine_nothing_is_claimed(tmp_path):
         ),
         (
             {
-                "proc/self/cgroup": "4:cpu,cpuacct:/docker/x\n",
-                "sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us": "400000",
-                "sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us": "100000",
+                "proc/self/cgroup": "4:cpu,cpuacct:/job\n",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000",
             },
             "cgroup",
             "warn",
-            "4 of 8 processors",
+            "4 of 8 processors: more threads than that stop each other",
             "--threads 4",
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/cpu.max": "50000 100000\n",
+                "sys/fs/cgroup/cpu.stat": "nr_throttled 70\nthrottled_usec 3250000\n",
+            },
+            "cgroup",
+            "warn",
+            "0.5 of 8 processors and has stopped this group for 3.25 s so far: even one thread",
+            "raise the quota",
         ),
         (
             {
@@ -135,8 +146,9 @@ def test_what_is_well_and_not_worth_a_line(tmp_path, files):
 
 
 def test_threads_that_were_set(tmp_path):
-    found = look(tmp_path, {}, OMP_NUM_THREADS="1", KMP_AFFINITY="compact")["threads"]
-    assert found.mend == "unset OMP_NUM_THREADS KMP_AFFINITY"
+    variables = {"OMP_NUM_THREADS": "1", "OMP_PLACES": "cores", "KMP_AFFINITY": "compact"}
+    finding = look(tmp_path, {}, **variables)["threads"]
+    assert finding.mend == f"unset {' '.join(variables)}"
 
 
 FILES = [
@@ -176,7 +188,7 @@ def test_this_host():
     assert not any("could not be looked at" in finding.text for finding in found)
 
 
-def test_neighbours():
+def test_neighbors():
     assert judge({1: 0.1, 2: 0.0}, {}).level == "ok"
     found = judge({1: 0.1, 2: 0.5, 3: 2.0}, {2: "cc1", 3: "python"})
     assert found.level == "warn"
@@ -184,4 +196,4 @@ def test_neighbours():
     assert "3 2" in (found.mend or "")
     many = judge(dict.fromkeys(range(9), 1.0), {})
     assert "and 6 more" in many.text
-    assert [finding.topic for finding in neighbours(0.01)] == ["processes"]
+    assert [finding.topic for finding in neighbors(0.01)] == ["processes"]

@@ -11,6 +11,7 @@ from backends.cpu.loops import Loop, loops_of
 from backends.cpu.peak import cpu_peak
 from backends.cpu.rates import LoopRate, Measured, measure_rates
 from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
+from bench.processors import CpuQuota
 from tests.backends.cpu.machine_loops import LOOPS, illegal, needs_loops
 
 AVX512 = "avx2 fma avx512f avx512bw"
@@ -32,7 +33,8 @@ def arm(flags: str, system: str = "Linux") -> CpuIdentity:
 def topology(
     identity: CpuIdentity, cores: int = 4, quota: float | None = None, hybrid: bool = False
 ) -> CpuTopology:
-    return CpuTopology(identity, tuple(range(cores)), cores, quota, None, hybrid)
+    limit = None if quota is None else CpuQuota(quota, throttled_s=0.0)
+    return CpuTopology(identity, tuple(range(cores)), cores, limit, None, hybrid)
 
 
 def rates(per_cycle: Mapping[str, float], refused: Mapping[str, str] | None = None):
@@ -111,7 +113,8 @@ def test_formats_that_no_instruction_multiplies_have_no_peak(dtype: str) -> None
 
 @pytest.mark.parametrize(
     ("threads", "cores", "quota", "expected"),
-    [(1, 4, None, 1), (8, 4, None, 4), (4, 4, 1.5, 2), (4, 4, 0.5, 1), (2, 4, 16.0, 2)],
+    # Within a quota's period, all threads run.
+    [(1, 4, None, 1), (8, 4, None, 4), (4, 4, 1.5, 4), (1, 4, 0.5, 1), (2, 4, 16.0, 2)],
 )
 def test_cores_in_use(threads: int, cores: int, quota: float | None, expected: int) -> None:
     asked: list[int] = []

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from backends.cpu.topology import (
-    cpu_quota,
     cpu_topology,
     identity,
     llc_bytes,
@@ -141,42 +140,13 @@ def test_without_sysfs_the_core_ids_of_cpuinfo_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "cgroup", "expected"),
-    [
-        ({"cpu.max": "150000 100000\n"}, "0::/\n", 1.5),
-        ({"cpu.max": "max 100000\n"}, "0::/\n", None),
-        # The tightest of the group and its ancestors.
-        ({"a/b/cpu.max": "400000 100000\n", "a/cpu.max": "200000 100000\n"}, "0::/a/b\n", 2.0),
-        # The path is the host's; the container sees its own group at the mount.
-        ({"cpu.max": "50000 100000\n"}, "0::/docker/0123abcd\n", 0.5),
-        (
-            {
-                "cpu,cpuacct/cpu.cfs_quota_us": "150000\n",
-                "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
-            },
-            "4:cpu,cpuacct:/docker/0123abcd\n1:name=systemd:/x\n0::/\n",
-            1.5,
-        ),
-        (
-            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
-            "1:cpu:/\n",
-            None,
-        ),
-        ({}, "", None),
-    ],
+    ("quota", "usable"), [("50000", 1), ("150000", 1), ("230000", 2), ("900000", 4), ("max", 4)]
 )
-def test_cpu_quota(
-    tmp_path: Path, files: Mapping[str, str], cgroup: str, expected: float | None
-) -> None:
-    root = tree(tmp_path, {f"sys/fs/cgroup/{path}": text for path, text in files.items()})
-    assert cpu_quota(root, cgroup) == expected
-
-
-def test_a_quota_of_one_and_a_half_cpus_may_use_two_cores(tmp_path: Path) -> None:
+def test_a_quota_is_rounded_down(tmp_path: Path, quota: str, usable: int) -> None:
     files = {"proc/cpuinfo": "".join(SPR.format(n=n, core=n) for n in range(4))}
-    files |= {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}
-    found = cpu_topology(tree(tmp_path, files), cpus=range(4))
-    assert (found.physical_cores, found.cpu_quota, found.usable_cores) == (4, 1.5, 2)
+    files |= {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota} 100000\n"}
+    topology = cpu_topology(tree(tmp_path, files), cpus=range(4))
+    assert (topology.physical_cores, topology.usable_cores) == (4, usable)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +163,7 @@ def test_a_machine_that_tells_nothing_is_described_all_the_same(tmp_path: Path) 
     assert found.identity.name
     assert not found.identity.flags
     assert found.physical_cores == found.usable_cores == 1
-    assert (found.cpu_quota, found.llc_bytes) == (None, None)
+    assert (found.quota, found.llc_bytes) == (None, None)
 
 
 def test_this_machine() -> None:
