@@ -58,7 +58,7 @@ class Peak(_Entry):
     confidence: Confidence = "high"
 
     def text(self, dtype: str) -> str:
-        """Return the rate with its qualifications and sources: 67 TFLOP/s float32, dense (…)."""
+        """The rate with its qualifications and sources: 67 TFLOP/s float32, dense (…)."""
         kinds = [dtype, "dense", "vector units" if self.unit == "vector" else ""]
         return _sourced(
             f"{_rate(self.tflops, dtype)} {', '.join(filter(None, kinds))}",
@@ -81,7 +81,7 @@ class _Named(_Entry):
         return pattern
 
     def fits(self, device_name: str) -> bool:
-        """Return whether the pattern matches the whole name of a device."""
+        """Whether the pattern matches the whole name of a device."""
         return self.pattern is not None and re.fullmatch(self.pattern, device_name) is not None
 
 
@@ -98,7 +98,7 @@ class Architecture(_Named):
     flops_per_cycle: dict[str, PositiveFloat]
 
     def limits(self, dtype: str, units: int, clock_mhz: float) -> Limits:
-        """Return the peak of a chip that is in no table, computed as its source says."""
+        """Compute the peak of a chip that is in no table; the source shows how."""
         if not self.flops_per_cycle:
             return Limits(peak_source=f"{self.title}: no peak is computed; the chip is in no table")
         flops = self.flops_per_cycle.get(dtype)
@@ -150,7 +150,7 @@ class Chip(_Named):
         return self
 
     def limits(self, dtype: str) -> Limits:
-        """Return the peaks for a dtype, None if unknown or disputed, with their sources."""
+        """The peaks for a dtype with their sources; None where unknown or disputed."""
         peak = self.peaks.get(dtype)
         sources = []
         if peak is not None and peak.confidence == "disputed":
@@ -167,9 +167,8 @@ class Chip(_Named):
             peak_source=f"{self.title}{announced}: {'; '.join(sources)}" if sources else None,
         )
 
-
     def bandwidth_text(self) -> str:
-        """Return the memory bandwidth with its qualification and sources: 3350 GB/s (…)."""
+        """The memory bandwidth with its qualification and sources: 3350 GB/s (…)."""
         return _sourced(
             f"{self.bandwidth_gbps:g} GB/s",
             self.bandwidth_confidence,
@@ -178,7 +177,7 @@ class Chip(_Named):
 
 
 def peak_from_units(count: int, flops_per_cycle: float, clock_hz: float) -> float:
-    """Return the peak in TFLOP/s of `count` units with this many FLOPs per cycle each."""
+    """Compute the peak in TFLOP/s of `count` units with this many FLOPs per cycle each."""
     return count * flops_per_cycle * clock_hz / 1e12
 
 
@@ -239,7 +238,7 @@ class _Reader:
     def section(
         self, model: type[E], key: str, sections: dict[str, Any], known: Mapping[str, Architecture]
     ) -> dict[str, E]:
-        """Return the entries of one section; `known` are the architectures that chips may refer to."""
+        """Build the entries of one section; `known` are the architectures that chips may refer to."""
         built = {}
         for name, value in self.mapping((key,), sections.get(key, {})).items():
             path = (key, name)

@@ -1,4 +1,4 @@
-"""Finds the chip, and so its peak rates, by the name that a driver reports, in all installed tables.
+"""Looks up chips, and so their peak rates, by the name that a driver reports, in all installed tables.
 
 A chip that is in no table has no peak. There is no default and no guess: a utilization against the peak
 of the wrong chip is worse than none.
@@ -17,7 +17,7 @@ from bench.errors import UsageError, one_of
 
 @cache
 def load_tables() -> dict[str, Table]:
-    """Return all tables by the name of their plug-in. Raises UsageError for an invalid one."""
+    """Load the tables of all plug-ins, by plug-in. Raises UsageError for an invalid table."""
     tables: dict[str, Table] = {}
     owner: dict[str, str] = {}
     for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
@@ -42,17 +42,17 @@ def load_tables() -> dict[str, Table]:
 
 @cache
 def load_chips() -> Mapping[str, Chip]:
-    """Return the chips of all tables by id. Raises UsageError for an invalid table."""
+    """The chips of all tables by id. Raises UsageError for an invalid table."""
     return MappingProxyType(
         {name: chip for table in load_tables().values() for name, chip in table.chips.items()}
     )
 
 
 def find_chip(device_name: str, chips: Iterable[Chip] | None = None) -> Chip | None:
-    """Return the chip with this device name; None if there is none, or more than one.
+    """Look up the chip with this device name; None if there is none, or more than one.
 
-    Names that are listed in a table take precedence over patterns. A pattern must match the whole name,
-    so that an unlisted variant or a slice of a device is not mistaken for the chip in its name.
+    Names that a table lists take precedence over patterns. A pattern must match the whole name, so that
+    an unlisted variant or a slice of a device is not mistaken for the chip in its name.
     """
     name = device_name.strip()
     known = list(load_chips().values() if chips is None else chips)
@@ -62,7 +62,7 @@ def find_chip(device_name: str, chips: Iterable[Chip] | None = None) -> Chip | N
 
 
 def get_chip(name: str) -> Chip:
-    """Return a chip by id. Raises UsageError that suggests the closest id."""
+    """Look up a chip by id. Raises UsageError that suggests the closest id."""
     chips = load_chips()
     if name not in chips:
         raise UsageError(f"unknown chip {name!r}{one_of(name, chips)}")
@@ -70,7 +70,7 @@ def get_chip(name: str) -> Chip:
 
 
 def find_architecture(target: str, device_name: str = "") -> Architecture | None:
-    """Return the architecture of a compile target such as sm_90, None if it is in no table.
+    """Look up the architecture of a compile target such as sm_90; None if it is in no table.
 
     The device's name decides between architectures of one target whose rates differ.
     """

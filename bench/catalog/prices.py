@@ -49,7 +49,7 @@ def _lines() -> list[dict[str, str]]:
 
 @cache
 def api_prices() -> dict[str, ApiPrice]:
-    """Return the list prices by item."""
+    """The list prices by item."""
     return {
         line["item"]: ApiPrice(
             line["item"],
@@ -67,7 +67,7 @@ def api_prices() -> dict[str, ApiPrice]:
 
 @cache
 def rents() -> tuple[Rent, ...]:
-    """Return the rents of all chips that are in the table of chips."""
+    """The rents of the chips that are in the table of chips."""
     return tuple(
         Rent(
             line["chip"],
@@ -83,7 +83,7 @@ def rents() -> tuple[Rent, ...]:
 
 
 def get_api_price(item: str) -> ApiPrice:
-    """Return a list price. Raises UsageError that suggests the closest item."""
+    """Look up a list price. Raises UsageError that suggests the closest item."""
     prices = api_prices()
     if item not in prices:
         raise UsageError(f"unknown price {item!r}{one_of(item, prices)}")
@@ -91,12 +91,12 @@ def get_api_price(item: str) -> ApiPrice:
 
 
 def trusted_rents(chip: str) -> list[Rent]:
-    """Return the rents of a chip that are used unless the user gives a price."""
+    """The rents of a chip that are used unless the user gives a price."""
     return [rent for rent in rents() if rent.chip == chip and rent.confidence in TRUSTED]
 
 
 def rent_sources(chip: str) -> list[str]:
-    """Return one line per trusted rent of a chip: price, provider, date and source."""
+    """One line per trusted rent of a chip: price, provider, date and source."""
     return [
         f"{rent.usd_per_hour:g} $/h: {rent.provider}, {rent.date} ({rent.source})"
         for rent in trusted_rents(chip)

@@ -61,7 +61,7 @@ def _judge_one(
     claims: Claims, claim: Claim, formula: Expression | None, rows: list[Row]
 ) -> Finding:
     if formula is None or claim.expected is None:
-        return Finding(claim, "untestable", "no published result is about it")
+        return Finding(claim, "untestable", "nothing published decides it")
     facts = {
         reference.name: claims.facts[reference.name].origin
         for reference in sorted(formula.references(), key=str)

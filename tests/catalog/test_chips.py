@@ -21,8 +21,8 @@ DEVICE_NAMES = Path(__file__).parents[1] / "data/device_names.csv"
 CHIP = """\
 sources: {me: my own measurement}
 chips:
-  mine:
-    title: Mine
+  my-chip:
+    title: My chip
     vendor: V
     names: {My Chip: here}
     sources: [me]
@@ -188,9 +188,9 @@ def test_an_unknown_architecture_has_none():
 
 def test_two_chips_of_one_pattern_are_none():
     table = parse_table(CHIP.replace("names: {My Chip: here}", "pattern: My .*"), "t.yaml")
-    mine = table.chips["mine"]
-    assert find_chip("My Chip", [mine]) is mine
-    assert find_chip("My Chip", [mine, mine.model_copy(update={"id": "other"})]) is None
+    chip = table.chips["my-chip"]
+    assert find_chip("My Chip", [chip]) is chip
+    assert find_chip("My Chip", [chip, chip.model_copy(update={"id": "other"})]) is None
 
 
 def test_a_package_of_ones_own_brings_its_chips(tmp_path):
@@ -212,8 +212,8 @@ def test_a_package_of_ones_own_brings_its_chips(tmp_path):
         command = [sys.executable, "-c", source]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    assert run().stdout.strip() == "Mine: 10 TFLOP/s bfloat16, dense (me) True"
-    (tmp_path / "chips.yaml").write_text(CHIP.replace("mine:", "h100-sxm:"))
+    assert run().stdout.strip() == "My chip: 10 TFLOP/s bfloat16, dense (me) True"
+    (tmp_path / "chips.yaml").write_text(CHIP.replace("my-chip:", "h100-sxm:"))
     assert "is already in the table of the plug-in 'mine'; give it another id" in run().stderr
     (tmp_path / "my_chips.py").write_text("TABLE = 3\n")
     assert "expected the path of a YAML file, got 3" in run().stderr

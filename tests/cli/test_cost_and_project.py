@@ -151,15 +151,15 @@ def test_inference_and_whether_it_fits(invoke):
     on = ("project", "deepseek-v3", "--chip", "h100-sxm", "--decode", "256")
     shown = invoke(*on, "--chips", "32", "--prefill", "8192")
     assert "prefill, tokens a second and chip" in shown
-    assert "41.94 GB of weights + 0 GB of keys and values of 80 GB: fits" in shown
+    assert "41.94 GB of weights + 0 GB of keys and values of 85.52 GB: fits" in shown
     assert "attention over keys and values left out" in shown
     assert "share of attention" not in shown
     own = invoke(*on, "--chips", "32", "--context", "4096")
-    assert "73.69 GB of keys and values of 80 GB: does not fit" in own
+    assert "73.69 GB of keys and values of 85.52 GB: does not fit" in own
     assert "287.8 MB of keys and values of 4096 tokens a sequence (by the model's shape" in own
     assert "decode, share of attention" in own
     given = invoke(*on, "--chips", "32", "--context", "4096", "--kv-bytes", "1000")
-    assert "1.049 GB of keys and values of 80 GB: fits" in given
+    assert "1.049 GB of keys and values of 85.52 GB: fits" in given
     assert "1000 a token, as given" in given
 
 

@@ -148,7 +148,7 @@ def test_all_of_eight_dies(tmp_path):
                      CHIP="Ascend910_9392")  # fmt: skip
     assert [row["device_index"] for row in rows] == [str(index) for index in range(8)]
     assert {row["status"] for row in rows} == {"ok"}
-    assert {row["chip"] for row in rows} == {"ascend-910c-die"}
+    assert {row["chip"] for row in rows} == {"ascend-910c-9391-die"}
     for row in rows:
         assert (row["clock_mhz"], row["temperature_c"], row["busy"]) == ("1500.0", "60.0", "0.9")
         assert "1800 MHz" in row["throttle"]
