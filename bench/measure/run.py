@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 import pyperf
 
 from bench.config.load import Config, Measurement
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.measure.client import WorkerProcess
 from bench.measure.crew import Crew
 from bench.measure.environment import identity, new_run_id
@@ -69,10 +69,12 @@ class Recording:
         else:
             self.file = ResultFile.create(request.path, force=request.force)
         try:
-            self.samples = SamplesFile(samples_path(request.path), keep=request.resume)
-            self.journal = Journal(journal_path(request.path), columns, keep=request.resume)
+            resume, force = request.resume, request.force
+            self.samples = SamplesFile(samples_path(request.path), keep=resume, force=force)
+            self.journal = Journal(journal_path(request.path), columns, keep=resume)
+            self._restore_samples()
         except BaseException:
-            self.file.close()
+            self.file.abandon()
             raise
 
     def record_visit(self, job: Job, started_at: str, outcome: Outcome) -> None:
@@ -90,24 +92,58 @@ class Recording:
         What was interrupted or lost its device is visited again.
         """
         kept: dict[Key, tuple[str, list[Outcome]]] = {}
-        for entry in self.journal.entries:
-            if entry["outcome"]["status"] in RUN_AGAIN:
+        for number, entry in enumerate(self.journal.entries, 2):
+            try:
+                outcome = outcome_from_json(entry["outcome"])
+                case_id, device, implementation = entry["job"]
+                started_at = str(entry["started_at"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{self.journal.path}: line {number} is not a visit of this version of bench "
+                    f"({error!r}); remove the file to measure the cases without a row anew"
+                ) from None
+            if outcome.status in RUN_AGAIN:
                 continue
-            case_id, device, implementation = entry["job"]
-            _, outcomes = kept.setdefault(
-                (case_id, device, implementation), (entry["started_at"], [])
-            )
-            outcomes.append(outcome_from_json(entry["outcome"]))
+            _, outcomes = kept.setdefault((case_id, device, implementation), (started_at, []))
+            outcomes.append(outcome)
         return kept
+
+    def _restore_samples(self) -> None:
+        """Take the samples of finished rows from the journal where they are not in their file.
+
+        A run that was killed, or had no room on the disk, may have written a row and not its samples.
+        """
+        visits = self.visits()
+        missing = 0
+        for row in self.file.rows:
+            if row["status"] != "ok" or row["stage"] is not None or self.samples.has(row):
+                continue
+            case_id, device = str(row["case_id"]), int(str(row["device_index"]))
+            for implementation in (str(row["implementation"]), "best"):
+                _, outcomes = visits.get((case_id, device, implementation), ("", []))
+                if outcomes and case_id in self._labels:
+                    self._add_samples(row, outcomes)
+                    break
+            else:
+                missing += 1
+        if missing:
+            rows = "1 row is" if missing == 1 else f"{missing} rows are"
+            self.file.notes.append(
+                f"{self.samples.path}: the samples behind {rows} missing; the rows themselves are "
+                "complete"
+            )
 
     def record(self, row: Row, outcomes: Sequence[Outcome]) -> None:
         """Keep a row on disk; then the samples, if there are any."""
-        self.file.append(row)
         self.samples.begin()
+        self.file.append(row)
         if row["status"] == "ok" and outcomes:
-            name = self._name(row)
-            self.samples.add(name, [pyperf_run(name, row, outcome) for outcome in outcomes])
+            self._add_samples(row, outcomes)
             self._write_samples(due_only=True)
+
+    def _add_samples(self, row: Row, outcomes: Sequence[Outcome]) -> None:
+        name = self._name(row)
+        self.samples.add(name, [pyperf_run(name, row, outcome) for outcome in outcomes])
 
     def _write_samples(self, *, due_only: bool = False) -> None:
         try:
@@ -138,11 +174,14 @@ class Recording:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        written = False
         try:
             if not isinstance(error, BenchError):
                 self._write_samples()
+                written = error is None
         finally:
-            self.journal.close(remove=error is None and not self.interrupted)
+            # The journal goes last: until then it has whatever the other two files lack.
+            self.journal.close(remove=written and not self.interrupted)
             self.file.close()
 
 
@@ -156,6 +195,7 @@ def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
             "name": name,
             "case_id": str(row["case_id"]),
             "implementation": str(row["implementation"]),
+            "device_index": int(str(row["device_index"])),
         },
         collect_metadata=False,
     )

@@ -12,7 +12,8 @@ from bench.errors import UsageError
 def write_all(files: Mapping[Path, bytes], *, force: bool) -> None:
     """Write the files, and folders that they need. Raises UsageError, with nothing written.
 
-    A file that is there already is replaced only by `force`, and only when all others are ready.
+    A file that is there already is replaced only by `force`, and only when all others are ready; a pipe or a
+    device is never replaced.
     """
     there = [str(path) for path in files if os.path.lexists(path)]
     if there and not force:
@@ -22,11 +23,13 @@ def write_all(files: Mapping[Path, bytes], *, force: bool) -> None:
     try:
         for path, data in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(0, "is a folder", str(path))
+            if path.exists() and not path.is_file():
+                raise OSError(0, "is a folder, a pipe or a device", str(path))
             part = path.with_name(f"{path.name}.part")
-            partial.append(part)
-            part.write_bytes(data)
+            part.unlink(missing_ok=True)  # a run that was killed may have left one
+            with part.open("xb") as file:
+                partial.append(part)
+                file.write(data)
         for path, part in zip(files, partial, strict=True):
             part.replace(path)
     except OSError as error:

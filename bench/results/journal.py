@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError
+from bench.results.sidecar import read_sidecar, remove_leftover, replace_sidecar, write_all
 
 KIND = "accelerator-bench journal"
 VERSION = 1
@@ -43,10 +43,8 @@ class Journal:
             _line({"kind": KIND, "version": VERSION, "identity": dict(identity)})
         ]
         self._descriptor: int | None = None
-        try:
-            content = _read(path)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; name another file with -o") from None
+        content = read_sidecar(path)
+        remove_leftover(path)
         if content is None:
             return
         whole = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
@@ -64,25 +62,12 @@ class Journal:
         line = _line(entry)
         try:
             if self._descriptor is None:
-                self._descriptor = self._begun()
-            _write(self._descriptor, line)
+                self._descriptor = replace_sidecar(self.path, b"".join(self._lines))
+            write_all(self._descriptor, line)
         except OSError as error:
             raise BenchError(
                 f"{self.path}: cannot write: {error.strerror}; make room, then go on with --resume"
             ) from None
-
-    def _begun(self) -> int:
-        """Write what the journal holds so far to a new file in the place of the old one."""
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-        try:
-            _write(descriptor, b"".join(self._lines))
-            partial.replace(self.path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        return descriptor
 
     def close(self, *, remove: bool) -> None:
         """Close the journal; `remove` it where every case has its row."""
@@ -95,24 +80,6 @@ class Journal:
 
 def _line(entry: Mapping[str, object]) -> bytes:
     return json.dumps(entry).encode() + b"\n"
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-    os.fsync(descriptor)
-
-
-def _read(path: Path) -> bytes | None:
-    """Return a file's content, None where there is none; no link is followed, no pipe waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "not a regular file")
-        return file.read()
 
 
 def _is_journal(content: bytes, lines: list[bytes]) -> bool:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyperf
 
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.results.columns import NAMES, Row
 from bench.results.reader import Problem, read_rows
-from bench.results.samples import SamplesFile, samples_path
+from bench.results.samples import SamplesFile, read_benchmarks, samples_path
 from bench.results.schema import KEY
 from bench.results.writer import ResultFile
 
@@ -105,20 +105,30 @@ def merge_files(paths: Sequence[Path], target: Path, *, force: bool) -> Merged:
         raise UsageError("the files have no rows: there is nothing to merge")
     samples = []
     for path, name, (_, rows) in zip(paths, _short_names(paths), files, strict=True):
-        beside = samples_path(path)
-        if beside.exists():
-            samples.append((name, _read_samples(beside)))
+        beside = read_benchmarks(path)
+        if beside is not None:
+            samples.append((name, beside))
         elif any(row["status"] == "ok" for row in rows):
-            notes.append(f"{path}: no samples beside it, {beside.name} is missing")
+            notes.append(f"{path}: no samples beside it, {samples_path(path).name} is missing")
     benchmarks = merge_samples(samples)
 
     with ResultFile.create(target, force=force) as result:
+        try:
+            kept = SamplesFile(samples_target, keep=False, force=force)
+        except BaseException:
+            result.abandon()
+            raise
+        kept.begin()
         result.extend(merged.rows)
-    kept = SamplesFile(samples_target, keep=False)
-    kept.begin()
-    for benchmark in benchmarks:
-        kept.add(benchmark.get_name(), benchmark.get_runs())
-    kept.write()
+        for benchmark in benchmarks:
+            kept.add(benchmark.get_name(), benchmark.get_runs())
+        try:
+            kept.write()
+        except OSError as error:
+            raise BenchError(
+                f"{samples_target}: cannot write: {error.strerror}; {target} has its rows already: make "
+                "room, then merge again with --force"
+            ) from None
     merged.notes = notes + merged.notes
     return merged
 
@@ -134,13 +144,3 @@ def _read_rows(path: Path, notes: list[str]) -> list[Row]:
         notes.append(f"{path}: {problem}")
 
     return read_rows(path, notice)
-
-
-def _read_samples(path: Path) -> list[pyperf.Benchmark]:
-    try:
-        return list(pyperf.BenchmarkSuite.load(str(path)).get_benchmarks())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path}: not a file of samples ({type(error).__name__}: {error}); take it away to merge "
-            "the rows alone"
-        ) from None

@@ -46,6 +46,7 @@ class ResultFile:
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self._descriptor = descriptor
+        self._created = False
         self._line_end = CRLF
         # The file has `_size` bytes; the next record goes to `_end`, and what is behind goes away.
         self._size = os.fstat(descriptor).st_size
@@ -72,6 +73,7 @@ class ResultFile:
                 ) from None
             return cls._locked(path, open_regular(path, 0))._to_be_replaced()
         file = cls._locked(path, descriptor)
+        file._created = True
         try:
             file._write(record(NAMES), 0)
             sync_folder(path.parent)
@@ -191,6 +193,12 @@ class ResultFile:
             count, f"{count} rows are safe"
         )
         return f"{rows}; go on with --resume"
+
+    def abandon(self) -> None:
+        """Close a file that is not to be used after all; one that was created for it is removed."""
+        if self._created and not self.rows:
+            self.path.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Close the file and give the lock back; may be called twice."""

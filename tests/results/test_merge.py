@@ -27,7 +27,9 @@ def write(path, *rows):
 
 def write_samples(path, **values):
     runs = {
-        name: pyperf.Run([value] * 3, metadata={"name": name}, collect_metadata=False)
+        name: pyperf.Run(
+            [value] * 3, metadata={"name": name, "case_id": name}, collect_metadata=False
+        )
         for name, value in values.items()
     }
     suite = pyperf.BenchmarkSuite([pyperf.Benchmark([run]) for run in runs.values()])
