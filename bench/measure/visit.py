@@ -113,7 +113,7 @@ class Visit:
             timing=prepared.timing,
         )
         if not check.passed:
-            return replace(outcome, status="wrong_result", error=_wrong_result(check))
+            return replace(outcome, status="wrong_result", error=check.explanation)
         if prepared.timing not in TIMINGS:
             known = ", ".join(TIMINGS)
             error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
@@ -335,10 +335,3 @@ def check_host_memory(kernel: Kernel) -> None:
         raise OutOfMemory(
             f"inputs take {needed / 2**30:.1f} GiB on the host, {free / 2**30:.1f} GiB are free"
         )
-
-
-def _wrong_result(check: Verification) -> str:
-    return (
-        f"relative error {check.rel_error:.2g} of {check.compared}; rounding explains "
-        f"{check.tolerance:.2g} at most"
-    )
