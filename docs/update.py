@@ -33,7 +33,8 @@ def _rendered(found: re.Match[str]) -> str:
     printed = subprocess.run(
         [sys.executable, *module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100"},
+        # Small products are faster in one thread.
+        env={**os.environ, "COLUMNS": "100", "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES, FloatArray
 from bench.kernels.inputs import generator, tensor
+from bench.kernels.signed_sums import COLUMNS_PER_SUM, product, signed_sums, signs
 from bench.kernels.verification import (
     RANDOM_WALK,
     ErrorBound,
@@ -20,9 +22,11 @@ from bench.kernels.verification import (
     worst_of,
 )
 
-# Products up to this size are verified in full, larger ones in this many random rows and columns.
+# Products up to this size are verified element by element, larger ones by sums of columns and of rows. No
+# more than so many sums of either: they are products, too.
 WHOLE_FLOPS = 1 << 31
-SAMPLED = 32
+SUMS_OF_COLUMNS = 256
+SUMS_OF_ROWS = 32
 
 
 class Matmul(Kernel):
@@ -91,30 +95,47 @@ class Matmul(Kernel):
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `c` [batch, m, n] with float64 products: in full, or in random rows and columns."""
+        """Compare `c` [batch, m, n] with float64 products: every element, or sums of them.
+
+        The sums of rows find a column whose scale is wrong, which sums of columns would hide.
+        """
         a, b, c = inputs["a"].array, inputs["b"].array, outputs["c"]
         a = a if self.layout[0] == "n" else a.swapaxes(1, 2)
         b = b if self.layout[1] == "n" else b.swapaxes(1, 2)
         if c.shape != (self.batch, self.m, self.n) or self.work(seed).flops <= WHOLE_FLOPS:
-            return compare(c, _product(a, b), self.tolerance(), "every element")
+            return compare(c, _product(a, b), self.tolerance(), "every element", independent=True)
         random = generator(seed, "matmul/verify")
-        batch = int(random.integers(self.batch))
-        rows = np.sort(random.choice(self.m, min(SAMPLED, self.m), replace=False))
-        columns = np.sort(random.choice(self.n, min(SAMPLED, self.n), replace=False))
-        compared = f"{len(rows)} random rows and {len(columns)} random columns of product {batch}"
-        across = compare(
-            c[batch, rows], _product(a[batch, rows], b[batch]), self.tolerance(), compared
-        )
-        down = compare(
-            c[batch][:, columns].T,
-            _product(a[batch], b[batch][:, columns]).T,
+        columns = max(COLUMNS_PER_SUM, -(-self.n * self.batch // SUMS_OF_COLUMNS))
+        rows = -(-self.m * self.batch // SUMS_OF_ROWS)
+        checks = []
+        for one_a, one_b, one_c in zip(a, b, c, strict=True):
+            checks.append(self._compare_sums(one_a, one_b, one_c, columns, random, "columns"))
+            checks.append(self._compare_sums(one_b.T, one_a.T, one_c.T, rows, random, "rows"))
+        worst = worst_of(checks)
+        compared = f"every element, in sums of {columns} columns and of {rows} rows"
+        return replace(worst, compared=compared)
+
+    def _compare_sums(
+        self,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        c: NDArray[Any],
+        per_sum: int,
+        random: np.random.Generator,
+        what: str,
+    ) -> Verification:
+        """Compare the signed sums of the columns of c = a · b."""
+        sign = signs(c.shape[1], random)
+        sums = signed_sums(b, sign, per_sum)
+        return compare(
+            signed_sums(c, sign, per_sum),
+            product(a, sums),
             self.tolerance(),
-            compared,
+            f"sums of {per_sum} {what}",
+            independent=True,
         )
-        return worst_of([across, down])
 
 
 def _product(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
     """Return a · b in float64."""
-    product: FloatArray = np.matmul(a.astype(np.float64), b.astype(np.float64))
-    return product
+    return np.asarray(np.matmul(a.astype(np.float64), b.astype(np.float64)))

@@ -18,8 +18,9 @@ from bench.kernels.dtypes import DTYPES, FloatArray, accumulate_roundoff
 # always; a tolerance is this many times the expected error.
 SAFETY = 2.0
 
-# One wrong row in thousands hardly changes the norm of the whole, so each row is checked as well.
-ROW_FACTOR = 8.0
+# Deviations up to this many times the expected one occur among the millions of values that are judged one
+# by one: elements, rows, and the terms of sums.
+MOST_DEVIATIONS = 8.0
 
 RANDOM_WALK = "Higham & Mary 2019, SIAM J. Sci. Comput. 41(5)"
 
@@ -43,13 +44,22 @@ class Verification:
     """The result of comparing outputs with the reference.
 
     `rel_error` is ‖out − ref‖ / ‖ref‖ over everything compared, and `compared` says what that was.
-    `passed` requires `rel_error` ≤ `tolerance`, and each row within ROW_FACTOR times as much.
+    `fault` says what is wrong where the error of the whole does not.
     """
 
     rel_error: float
     tolerance: float
     passed: bool
     compared: str
+    fault: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """What is wrong with outputs that have not passed."""
+        return self.fault or (
+            f"relative error {self.rel_error:.2g} of {self.compared}; rounding explains "
+            f"{self.tolerance:.2g} at most"
+        )
 
 
 def compare(
@@ -58,28 +68,81 @@ def compare(
     tolerance: float,
     compared: str,
     scale: float | None = None,
+    *,
+    independent: bool = False,
 ) -> Verification:
-    """Compare `out` with `ref`, both [..., rows, columns], in the Frobenius norm.
+    """Compare `out` with `ref`, both [..., rows, columns]: as a whole, by row and by element.
 
-    Errors are relative to `scale`, by default ‖ref‖. Pass a larger one where `ref` is a difference of
-    larger terms, whose rounding error it inherits.
+    The error of the whole, ‖out − ref‖, is relative to `scale`, by default ‖ref‖. Pass a larger one where
+    `ref` is a difference of larger terms, whose rounding error it inherits. Where each element is computed
+    from the operands alone, so that rounding errors are `independent`, rows and columns that are scaled
+    wrongly stand out, too.
     """
     if out.shape != ref.shape:
-        return Verification(
-            float("inf"), tolerance, False, f"shape {out.shape} instead of {ref.shape}"
-        )
+        return failed(tolerance, compared, f"shape {out.shape} instead of {ref.shape}")
     difference = out.astype(np.float64) - ref
     if not np.isfinite(difference).all():
-        return Verification(float("inf"), tolerance, False, f"{compared}: not all values finite")
-    scale = float(np.linalg.norm(ref)) if scale is None else scale
+        return failed(tolerance, compared, f"{compared}: not all values finite")
+    size = float(np.linalg.norm(ref)) if scale is None else scale
     error = float(np.linalg.norm(difference))
-    rel_error = error / scale if scale else (0.0 if error == 0 else float("inf"))
-    # Relative to the typical row, as a row of its own may be zero: no expert served the token.
-    rows = difference.reshape(-1, difference.shape[-1])
-    worst = float(np.linalg.norm(rows, axis=1).max())
-    typical = scale / float(np.sqrt(len(rows)))
-    passed = rel_error <= tolerance and worst <= ROW_FACTOR * tolerance * typical
-    return Verification(rel_error, tolerance, passed, compared)
+    rel_error = error / size if size else (0.0 if error == 0 else float("inf"))
+    fault = ""
+    if error and rel_error <= tolerance:
+        table = (-1, ref.shape[-1] if ref.ndim else 1)
+        fault = _local_fault(
+            difference.reshape(table), ref.reshape(table), tolerance, size, independent
+        )
+        fault = fault and f"{compared}: {fault}"
+    return Verification(rel_error, tolerance, rel_error <= tolerance and not fault, compared, fault)
+
+
+def failed(tolerance: float, compared: str, fault: str) -> Verification:
+    """Return the verification of outputs that cannot be compared with a reference."""
+    return Verification(float("inf"), tolerance, False, compared, fault)
+
+
+def _local_fault(
+    difference: FloatArray, ref: FloatArray, tolerance: float, size: float, independent: bool
+) -> str:
+    """Describe an error of a row, column or element that the norm of the whole hides; "" if none.
+
+    A row or an element may be off by MOST_DEVIATIONS times what is typical. Where errors are independent,
+    that of a row along itself averages out over its elements, and that of a column: one that is scaled
+    wrongly differs from one that is rounded.
+    """
+    rms = size / float(np.sqrt(ref.size))
+    most = MOST_DEVIATIONS * tolerance
+    width = ref.shape[1]
+    row_rms = np.maximum(np.sqrt(np.einsum("ij,ij->i", ref, ref) / width), rms)
+    errors = np.sqrt(np.einsum("ij,ij->i", difference, difference) / width) / row_rms
+    wrong = np.flatnonzero(errors > most)
+    if len(wrong):
+        return (
+            f"row {wrong[0]} is off by {errors[wrong[0]]:.2g}; rounding explains {most:.2g} at most"
+        )
+    allowed = np.maximum(np.abs(ref), row_rms[:, None])
+    allowed *= most
+    np.abs(difference, out=(magnitude := np.empty_like(difference)))
+    if (magnitude > allowed).any():
+        row, column = np.argwhere(magnitude > allowed)[0]
+        expected, value = ref[row, column], ref[row, column] + difference[row, column]
+        return f"row {row}, column {column} is {value:.6g} instead of {expected:.6g}"
+    if not independent:
+        return ""
+    for axis, line in (("ij,ij->i", "row"), ("ij,ij->j", "column")):
+        along = np.einsum(axis, difference, ref)
+        own = np.einsum(axis, ref, ref)
+        length = ref.size // len(own)
+        if length == 1:
+            continue
+        spread = np.maximum(np.sqrt(own / length), rms) * np.sqrt(own)
+        wrong = np.flatnonzero(
+            np.abs(along) > tolerance * (own + MOST_DEVIATIONS / SAFETY * spread)
+        )
+        if len(wrong):
+            first = wrong[0]
+            return f"{line} {first} is off by {along[first] / own[first]:+.2%} as a whole"
+    return ""
 
 
 def product_tolerance(dtype: str, k: int) -> float:
@@ -93,5 +156,5 @@ def product_tolerance(dtype: str, k: int) -> float:
 
 
 def worst_of(checks: list[Verification]) -> Verification:
-    """Return the check that failed, or the one with the largest error."""
+    """Return a check that failed, or the one with the largest error."""
     return max(checks, key=lambda check: (not check.passed, check.rel_error))

@@ -118,7 +118,7 @@ class Visit:
             timing=prepared.timing,
         )
         if not check.passed:
-            return replace(outcome, status="wrong_result", error=_wrong_result(check))
+            return replace(outcome, status="wrong_result", error=check.explanation)
         if prepared.timing not in TIMINGS:
             known = ", ".join(TIMINGS)
             error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
@@ -330,10 +330,3 @@ def find_device(devices: list[Device], index: int) -> Device:
         if device.index == index:
             return device
     raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")
-
-
-def _wrong_result(check: Verification) -> str:
-    return (
-        f"relative error {check.rel_error:.2g} of {check.compared}; rounding explains "
-        f"{check.tolerance:.2g} at most"
-    )

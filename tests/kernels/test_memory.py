@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.kernels.memory import TRIAD_SCALE, Memory
+from bench.kernels.dtypes import DTYPES
+from bench.kernels.memory import PARTS, TRIAD_SCALE, Memory
 
 MIB = 1 << 20
 
@@ -19,7 +20,7 @@ def test_work(operation, arrays, dtype):
 def truth(case, inputs):
     a = inputs["a"].array.astype(np.float64)
     if case.operation == "read":
-        return np.array([a.sum()])
+        return a.reshape(PARTS, -1).sum(axis=1)
     return a + TRIAD_SCALE * inputs["b"].array if case.operation == "triad" else a
 
 
@@ -39,3 +40,23 @@ def test_one_wrong_element_of_a_copy_is_found():
     y = truth(case, inputs)
     y[123456] = np.nextafter(y[123456], 9)
     assert not case.verify(inputs, {"y": y}, 0).passed
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("where", ["in one place", "at the end", "all over"])
+def test_a_thousandth_of_the_array_that_is_not_read_is_found(dtype, where):
+    case = Memory(operation="read", dtype=dtype, size_mib=16)
+    inputs = case.make_inputs(0)
+    a = inputs["a"].array.astype(np.float64)
+    few = case.elements // 1000
+    skipped = {
+        "in one place": slice(12345, 12345 + few),
+        "at the end": slice(case.elements - few, case.elements),
+        "all over": slice(0, None, 1000),
+    }
+    rounded = 1 + DTYPES[dtype].output_roundoff * np.resize([1, -1], PARTS)
+    read = a.reshape(PARTS, -1).sum(axis=1) * rounded
+    assert case.verify(inputs, {"y": read}, 0).passed
+    a[skipped[where]] = 0
+    read = a.reshape(PARTS, -1).sum(axis=1) * rounded
+    assert not case.verify(inputs, {"y": read}, 0).passed

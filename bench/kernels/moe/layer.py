@@ -20,24 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.kernels.base import Operand, Work
-from bench.kernels.dtypes import DTYPES, FloatArray, accumulate_roundoff
+from bench.kernels.dtypes import DTYPES, accumulate_roundoff
 from bench.kernels.inputs import generator, tensor
-from bench.kernels.moe.reference import Part, forward, gradients
 from bench.kernels.moe.shape import SCALED, LayerShape
 from bench.kernels.moe.stages import stage_work
+from bench.kernels.moe.verify import verify
 from bench.kernels.verification import (
     RANDOM_WALK,
     SAFETY,
     ErrorBound,
     Verification,
-    compare,
 )
-
-# Layers up to this size are verified for every token, larger ones for this many random tokens and the
-# gradients of this many random experts.
-WHOLE_FLOPS = 1 << 31
-SAMPLED_TOKENS = 32
-SAMPLED_EXPERTS = 2
 
 # Relative rounding error of quantized rows, before both products. int8: the largest value of a token,
 # about four standard deviations, becomes 127, and rounding to steps of that size is an error of
@@ -214,45 +207,5 @@ class MoeLayer(LayerShape):
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `y` [tokens, hidden] and every gradient `d_NAME` with the reference.
-
-        Small layers are compared in full; in large ones random tokens, and the gradients of the
-        matrices of random experts.
-        """
-        part = self._part(seed)
-        checks = []
-        tokens = part.tokens
-        expected: dict[str, tuple[FloatArray, float | None]] = {
-            "y": (forward(self, inputs, tokens, seed), None)
-        }
-        if self.backward:
-            expected |= gradients(self, inputs, part, seed)
-        for name, (ref, scale) in expected.items():
-            if name not in outputs:
-                return Verification(float("inf"), self.tolerance(), False, f"{name} is missing")
-            out = outputs[name]
-            if name in ("y", "d_x") and len(out) == self.tokens:
-                out = out[tokens]
-            elif name in ("d_up", "d_gate", "d_down") and len(out) == self.local_experts:
-                out = out[part.experts]
-            checks.append(compare(out, ref, self.tolerance(), name, scale))
-        worst = max(checks, key=lambda check: check.rel_error)
-        compared = part.described if worst.passed else f"{part.described}; {worst.compared}"
-        return Verification(
-            worst.rel_error, worst.tolerance, all(check.passed for check in checks), compared
-        )
-
-    def _part(self, seed: int) -> Part:
-        """Return the part of the outputs that is compared."""
-        if self.work(seed).flops <= WHOLE_FLOPS:
-            every = "every token" + (" and every gradient" if self.backward else "")
-            return Part(np.arange(self.tokens), np.arange(self.local_experts), True, every)
-        random = generator(seed, "moe_layer/verify")
-        count = min(SAMPLED_TOKENS, self.tokens)
-        tokens = np.sort(random.choice(self.tokens, count, replace=False))
-        few = min(SAMPLED_EXPERTS, self.local_experts)
-        experts = np.sort(random.choice(self.local_experts, few, replace=False))
-        described = f"{count} random tokens"
-        if self.backward:
-            described += f" and their gradients, the matrices' of {few} random experts"
-        return Part(tokens, experts, False, described)
+        """Compare `y` [tokens, hidden] and every gradient `d_NAME` with the reference."""
+        return verify(self, inputs, outputs, seed)

