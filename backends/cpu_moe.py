@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import arrivals
 from backends.torch.moe.gate import choose
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
@@ -86,7 +87,7 @@ class Packed:
             for name in ("latent_in", "latent_out")
             if case.latent
         ]
-        names = ("x", "router", "planted", "correction_bias")
+        names = ("x", "router", "planted", "correction_bias", "arrivals", "arrived_experts")
         kept = {name: operands[name] for name in names if name in operands}
         return _step(case, kept, experts, shared, latent, mark)
 
@@ -105,18 +106,19 @@ def _step(
     mark: Mark,
 ) -> Step:
     x = kept["x"]
-    gathered = torch.empty((case.tokens * case.top_k, case.width), dtype=x.dtype)
+    received = len(kept["arrivals"]) if case.ragged else case.tokens * case.top_k
+    gathered = torch.empty((received, case.width), dtype=x.dtype)
     served = torch.empty_like(gathered)
 
     def step() -> Tensors:
         weight, chosen = choose(case, kept)
         mark("gate")
         z = latent[0](x) if case.latent else x
-        local = chosen % case.local_experts
-        order = sort_by_expert(local, case.capacity)
+        arrived = arrivals(case, kept, weight, chosen)
+        order = sort_by_expert(arrived.local, case.capacity)
         counts = torch.bincount(order.owners, minlength=case.local_experts).tolist()
         rows = gathered[: len(order.owners)]
-        torch.index_select(z, 0, order.assignments // case.top_k, out=rows)
+        torch.index_select(z, 0, arrived.tokens(order.assignments), out=rows)
         mark("dispatch")
         for expert, mine, out in zip(
             experts, rows.split(counts), served[: len(rows)].split(counts), strict=True
@@ -124,7 +126,8 @@ def _step(
             if len(mine):
                 out.copy_(expert(mine, mark))
                 mark("experts")
-        y = weighted_sum(served, kept_weight(weight, local, case.capacity), order.places)
+        weight = kept_weight(arrived.weight, arrived.local, case.capacity)
+        y = arrived.add_up(weighted_sum(served, weight, order.places), case.tokens, z)
         if case.latent:
             y = latent[1](y)
         mark("combine")

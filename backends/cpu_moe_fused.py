@@ -19,6 +19,7 @@ from backends.cpu_moe import Linear
 from backends.cpu_native import native_library, native_missing
 from backends.cpu_topology import cpu_topology
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import arrivals
 from backends.torch.moe.gate import choose
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import kept_weight, sort_by_expert, weighted_sum
@@ -113,11 +114,11 @@ class Fused:
         """Return the layer; the weights are kept as the kernel reads them."""
         kept = {
             name: operands[name]
-            for name in ("x", "router", "planted", "correction_bias")
+            for name in ("x", "router", "planted", "correction_bias", "arrivals", "arrived_experts")
             if name in operands
         }
         x = kept["x"]
-        rows = case.tokens * case.top_k
+        rows = len(kept["arrivals"]) if case.ragged else case.tokens * case.top_k
         experts = Mlps(case, operands["up"], operands["down"], operands.get("gate"), rows)
         shared = None
         if case.shared_width:
@@ -139,15 +140,16 @@ class Fused:
             weight, chosen = choose(case, kept)
             mark("gate")
             z = latent[0](x) if case.latent else x
-            local = chosen % case.local_experts
-            order = sort_by_expert(local, case.capacity)
+            arrived = arrivals(case, kept, weight, chosen)
+            order = sort_by_expert(arrived.local, case.capacity)
             starts = torch.searchsorted(order.owners, bounds)
             mine = gathered[: len(order.owners)]
-            torch.index_select(z, 0, order.assignments // case.top_k, out=mine)
+            torch.index_select(z, 0, arrived.tokens(order.assignments), out=mine)
             mark("dispatch")
             experts(mine, starts, served)
             mark("experts")
-            y = weighted_sum(served, kept_weight(weight, local, case.capacity), order.places)
+            weight = kept_weight(arrived.weight, arrived.local, case.capacity)
+            y = arrived.add_up(weighted_sum(served, weight, order.places), case.tokens, z)
             if case.latent:
                 y = latent[1](y)
             mark("combine")
