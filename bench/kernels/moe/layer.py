@@ -53,9 +53,10 @@ class MoeLayer(LayerShape):
     """A mixture-of-experts layer, forward or with its gradients.
 
     `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
-    `shared_experts` together (by default `shared_experts` · `intermediate`). `expert_hidden` is the
-    input and output width of routed experts if it differs from the model's (latent experts: one
-    projection before dispatch, one after combine).
+    `shared_experts` together (by default `shared_experts` · `intermediate`); they are computed as one
+    MLP, so one expert of twice the width is the same case as two. `expert_hidden` is the input and
+    output width of routed experts if it differs from the model's (latent experts: one projection before
+    dispatch, one after combine).
 
     `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
     tokens, router and all matrices of experts, as one training step does, without recomputation.

@@ -129,6 +129,14 @@ class MovingKernel(RoutedKernel):
 
     expert_hidden: Size | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, given: Any) -> Any:
+        """Leave out the experts' width where it is the model's, so that equal work has one case_id."""
+        if isinstance(given, dict) and given.get("expert_hidden") == given.get("hidden"):
+            return {**given, "expert_hidden": None}
+        return given
+
     @model_validator(mode="after")
     def _plausible(self) -> MovingKernel:
         _floating(self)
