@@ -27,7 +27,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,8 +89,7 @@ def timed(step: Callable[[], object]) -> Subject:
 
 def bare_products(case: MoeLayer, weights: dict[str, Tensor], seed: int) -> dict[str, Subject]:
     """Return the products of routed and shared experts alone, gate and up as one, in two ways."""
-    local = case.chosen(seed).ravel() % case.local_experts
-    counts = np.bincount(local, minlength=case.local_experts).tolist()
+    counts = case.load(seed)[0].tolist()
     pairs = [
         (rows, torch.cat([weights["gate"][e], weights["up"][e]]), weights["down"][e])
         for e, rows in enumerate(counts)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from backends.ascend.matmul import fractal_nz
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.gate import choose
 from backends.torch.moe.layer import FloatLayer, joined_first, split_first
 from backends.torch.moe.loop import activate
@@ -47,7 +48,7 @@ class Routed:
     places: Tensor
     counts: Tensor
     scales: Tensor
-    weight: Tensor  # [tokens, top_k]
+    weight: Tensor  # [rows of the table, slots]
 
 
 class NpuLayer(FloatLayer[Routed]):
@@ -68,9 +69,9 @@ class FusedLayer(NpuLayer):
         self._second = lay_out(operands["down"].transpose(1, 2))
         self._add_up = add_up
 
-    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Routed:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> Routed:
         """Sort and gather by one operator."""
-        return route(self.case, z, weight, local)
+        return route(self.case, z, arrived)
 
     def experts(self, dispatched: Routed, mark: Mark) -> Tensor:
         """Launch two grouped products and the activation between them."""
@@ -162,16 +163,14 @@ def gate(case: MoeLayer, operands: Tensors) -> tuple[Tensor, Tensor]:
     return weight, chosen
 
 
-def route(
-    case: MoeLayer, z: Tensor, weight: Tensor, local: Tensor, quant_mode: int = NOT_QUANTIZED
-) -> Routed:
-    """Sort the rows of z by the experts `local` [tokens, top_k], and quantize them if asked to."""
+def route(case: MoeLayer, z: Tensor, arrived: Arrivals, quant_mode: int = NOT_QUANTIZED) -> Routed:
+    """Sort the rows of z by the experts at which they arrived, and quantize them if asked to."""
     import torch_npu
 
     rows, places, counts, scales = torch_npu.npu_moe_init_routing_v2(
-        z,
-        local.to(torch.int32),
-        active_num=case.tokens * case.top_k,
+        arrived.rows(z),
+        arrived.local.to(torch.int32),
+        active_num=arrived.local.numel(),
         expert_num=case.local_experts,
         expert_tokens_num_type=1,
         expert_tokens_num_flag=True,
@@ -179,7 +178,7 @@ def route(
         quant_mode=quant_mode,
         row_idx_type=0,
     )
-    return Routed(rows, places, counts, scales, weight)
+    return Routed(rows, places, counts, scales, arrived.weight)
 
 
 def unpermuted(rows: Tensor, places: Tensor, weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from backends.ascend.matmul import fractal_nz
 from backends.ascend.moe import NO_CAPACITY, SPLIT_ROWS, NpuLayer, Routed, route, swiglu, unpermuted
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import joined_first
 from bench.kernels.moe.layer import MoeLayer
 
@@ -43,9 +44,9 @@ class Int8Layer(NpuLayer):
         if case.shared_width:
             self._shared = SharedMlp(case, operands)
 
-    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Routed:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> Routed:
         """Sort, gather and quantize by one operator."""
-        return route(self.case, z, weight, local, QUANTIZE_ROWS)
+        return route(self.case, z, arrived, QUANTIZE_ROWS)
 
     def experts(self, dispatched: Routed, mark: Mark) -> Tensor:
         """Launch two grouped products; activate and quantize between them."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import FloatLayer, joined_first, split_first
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, kept_weight, sort_by_expert, weighted_sum
@@ -55,15 +56,14 @@ class PackedMlp:
 class SortedRows:
     """The experts' inputs, `rows` [assignments, width] in `order`.
 
-    Expert e has the rows from `starts[e]` to `starts[e + 1]`, int64. `weight` and `local` [tokens, top_k] are
-    those that dispatch was given.
+    Expert e has the rows from `starts[e]` to `starts[e + 1]`, int64. `arrived` is the table that dispatch
+    was given.
     """
 
     rows: Tensor
     starts: Tensor
     order: Order
-    weight: Tensor
-    local: Tensor
+    arrived: Arrivals
 
 
 class ProcessorLayer(FloatLayer[SortedRows]):
@@ -74,11 +74,10 @@ class ProcessorLayer(FloatLayer[SortedRows]):
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
         """Keep what the gate reads; subclasses keep the experts' weights in layouts of their own."""
-        gate = ("x", "router", "planted", "correction_bias")
-        super().__init__(case, {name: operands[name] for name in gate if name in operands})
-        self.outputs = torch.zeros(
-            (case.tokens * case.top_k, case.width), dtype=operands["x"].dtype
-        )
+        kept = ("x", "router", "planted", "correction_bias", "arrivals", "arrived_experts")
+        super().__init__(case, {name: operands[name] for name in kept if name in operands})
+        received = len(operands["arrivals"]) if case.ragged else case.tokens * case.top_k
+        self.outputs = torch.zeros((received, case.width), dtype=operands["x"].dtype)
         self._gathered = torch.empty_like(self.outputs)
         self._bounds = torch.arange(case.local_experts + 1)
         if case.latent:
@@ -86,17 +85,18 @@ class ProcessorLayer(FloatLayer[SortedRows]):
                 PackedLinear(operands[name], case.tokens) for name in ("latent_in", "latent_out")
             )
 
-    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> SortedRows:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> SortedRows:
         """Sort assignments by expert and gather their rows."""
-        order = sort_by_expert(local, self.case.capacity)
+        order = sort_by_expert(arrived.local, self.case.capacity)
         starts = torch.searchsorted(order.owners, self._bounds)
         rows = self._gathered[: len(order.owners)]
-        torch.index_select(z, 0, order.assignments // self.case.top_k, out=rows)
-        return SortedRows(rows, starts, order, weight, local)
+        torch.index_select(z, 0, arrived.tokens(order.assignments), out=rows)
+        return SortedRows(rows, starts, order, arrived)
 
     def combine(self, rows: Tensor, dispatched: SortedRows) -> Tensor:
         """Weigh and add in one pass, dropped assignments with a weight of zero."""
-        weight = kept_weight(dispatched.weight, dispatched.local, self.case.capacity)
+        arrived = dispatched.arrived
+        weight = kept_weight(arrived.weight, arrived.local, self.case.capacity)
         return weighted_sum(rows, weight, dispatched.order.places)
 
     def latent_in(self, tokens: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class PackedLayer(ProcessorLayer):
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
         super().__init__(case, operands)
-        rows = -(-case.tokens * case.top_k // case.local_experts)
+        rows = -(-len(self.outputs) // case.local_experts)
         names = [name for name in ("gate", "up", "down") if name in operands]
         experts = (
             {name: operands[name][expert] for name in names} for expert in range(case.local_experts)

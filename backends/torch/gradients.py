@@ -9,8 +9,8 @@ from torch import Tensor
 
 from backends.torch.implementation import Step, Tensors
 
-# Not trained: the logits that steer the gate, its correction bias, and the upstream gradient.
-FIXED = ("planted", "correction_bias", "dy")
+# Not trained: the logits that steer the gate, its correction bias, the upstream gradient, and routing.
+FIXED = ("planted", "correction_bias", "dy", "arrivals", "arrived_experts")
 
 
 def with_gradients(operands: Tensors, forward: Callable[[Tensors], Tensor]) -> Step:

@@ -127,8 +127,8 @@ class Kernel(BaseModel, ABC):
         return self.model_dump(mode="json", by_alias=True)
 
     def identity(self) -> dict[str, Any]:
-        """Return the parameters that identify the case: those that differ from their defaults."""
-        exclude = set(self.known_by_content)
+        """Return the parameters that identify the case: those with an effect, and not at their defaults."""
+        exclude = {*self.known_by_content, *self.idle_parameters()}
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=exclude)
 
     def idle_parameters(self) -> dict[str, str]:

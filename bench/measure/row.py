@@ -96,6 +96,7 @@ def _work_columns(case: Case, work: Work | None) -> Row:
         "params": canonical_json(parameters),
         **{name: parameters.get(name) for name in REPEATED},
         "phase": getattr(case.kernel, "phase", None),
+        "expert_device": getattr(case.kernel, "named_device", None),
         **(_load_columns(work.load) if work else {}),
         **(_size_columns(work) if work else {}),
     }
@@ -119,6 +120,7 @@ def _load_columns(load: Load | None) -> Row:
         "imbalance_cv": load.imbalance_cv,
         "experts_unused": load.experts_unused,
         "assignments_dropped": load.dropped,
+        "device_load": load.device_load,
     }
 
 

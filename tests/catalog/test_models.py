@@ -192,7 +192,7 @@ def test_every_model_makes_a_case():
         ("deepseek-v3", "moe_layer-bf16-8abad4cedc"),
         ("pangu-ultra-moe", "moe_layer-bf16-e61864fc48"),
         ("kimi-k3", "moe_layer-bf16-7271426893"),
-        ("nemotron-3-super-120b-a12b", "moe_layer-bf16-51d88c1795"),
+        ("nemotron-3-super-120b-a12b", "moe_layer-bf16-1d2afba6ba"),
         ("gpt-oss-120b", "moe_layer-bf16-e96b78662d"),
     ],
 )

@@ -110,11 +110,11 @@ def test_a_load_is_told_by_what_is_wanted():
     assert (load.experts_unused, load.dropped) == (2, 3)
 
 
-@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=30))
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=90))
 def test_places_count_up_within_each_expert(local):
     places = places_within_experts(np.array(local))
     seen: dict[int, int] = {}
-    for expert, place in zip(np.ravel(local), places.ravel(), strict=True):
+    for expert, place in zip(local, places, strict=True):
         assert place == seen.get(expert, 0)
         seen[expert] = place + 1
 

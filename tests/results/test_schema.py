@@ -13,7 +13,8 @@ ORDER = """
     backend chip device_name device_index driver runtime torch python threads
     devices_together simulated
     kernel implementation model dtype params m n k batch layout hidden intermediate experts top_k
-    shared_experts tokens expert_parallel operation size_mib pass phase stage routing routing_sha256
+    shared_experts tokens expert_parallel expert_device device_load operation size_mib pass phase
+    stage routing routing_sha256
     imbalance imbalance_cv experts_unused assignments_dropped
     flops bytes weight_bytes arithmetic_intensity inputs
     status error verified rel_error tolerance compared

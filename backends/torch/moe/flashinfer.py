@@ -33,9 +33,11 @@ class FlashInfer(LibraryExperts):
         fused_moe = import_module("flashinfer.fused_moe").cutlass_fused_moe
         autotune = import_module("flashinfer").autotune
         first = torch.cat([up, gate], dim=1)
-        y = torch.empty((case.tokens, case.width), dtype=up.dtype, device=up.device)
+        y: Tensor | None = None
 
         def call(z: Tensor, weight: Tensor, local: Tensor) -> Tensor:
+            nonlocal y
+            y = torch.empty_like(z) if y is None else y
             with nullcontext() if self._tuned else autotune(True):
                 fused_moe(z, local, weight, first, down, z.dtype, quant_scales=[], output=y)
             self._tuned = True

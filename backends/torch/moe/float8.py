@@ -18,6 +18,7 @@ from torch import Tensor
 from backends.torch.grouped_matmul import launched_at_once
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.matmul import has_kernel
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.grouped import group_ends, sum_by_token
 from backends.torch.moe.layer import joined_first, split_first
 from backends.torch.moe.loop import activate
@@ -103,7 +104,7 @@ class Dispatched:
     scales: Tensor
     ends: Tensor
     order: Order
-    weight: Tensor  # [tokens, top_k]
+    weight: Tensor  # [rows of the table, slots]
 
 
 class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
@@ -114,15 +115,15 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
         self._first = joined_first(case, operands), joined_first(case, operands, suffix="_scale")
         self._down = operands["down"], operands["down_scale"]
 
-    def dispatch(self, z: Scaled, weight: Tensor, local: Tensor) -> Dispatched:
+    def dispatch(self, z: Scaled, arrived: Arrivals) -> Dispatched:
         """Sort assignments by expert, and gather their rows and scales."""
         values, scale = z
-        order = sort_by_expert(local, None)
+        order = sort_by_expert(arrived.local, None)
         ends = group_ends(self.case, order)
-        tokens = order.assignments // self.case.top_k
+        tokens = arrived.tokens(order.assignments)
         # Rows are moved as bytes: not every operator that moves them knows float8.
         rows = values.view(torch.uint8).index_select(0, tokens).view(values.dtype)
-        return Dispatched(rows, scale.index_select(0, tokens), ends, order, weight)
+        return Dispatched(rows, scale.index_select(0, tokens), ends, order, arrived.weight)
 
     def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
         """Launch two grouped products; activate and quantize between them."""
@@ -137,7 +138,7 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
 
     def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
         """Weigh and add by one batched product."""
-        return sum_by_token(self.case, rows, dispatched.weight, dispatched.order)
+        return sum_by_token(rows, dispatched.weight, dispatched.order)
 
 
 def grouped_product(

@@ -17,6 +17,7 @@ from torch import Tensor
 from backends.torch.gradients import with_gradients
 from backends.torch.grouped_matmul import grouped_mm, grouped_mm_unsupported
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import FloatLayer, joined_first, split_first
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, sort_by_expert
@@ -67,17 +68,17 @@ class Dispatched:
     rows: Tensor
     ends: Tensor
     order: Order
-    weight: Tensor  # [tokens, top_k]
+    weight: Tensor  # [rows of the table, slots]
 
 
 class GroupedLayer(FloatLayer[Dispatched]):
     """The layer with gate and up matrices joined as the operand `first`."""
 
-    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Dispatched:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> Dispatched:
         """Sort assignments by expert and gather their rows."""
-        order = sort_by_expert(local, None)
+        order = sort_by_expert(arrived.local, None)
         ends = group_ends(self.case, order)
-        return Dispatched(z[order.assignments // self.case.top_k], ends, order, weight)
+        return Dispatched(z[arrived.tokens(order.assignments)], ends, order, arrived.weight)
 
     def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
         """Launch two grouped products and the activation between them."""
@@ -92,7 +93,7 @@ class GroupedLayer(FloatLayer[Dispatched]):
 
     def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
         """Weigh and add by one batched product."""
-        return sum_by_token(self.case, rows, dispatched.weight, dispatched.order)
+        return sum_by_token(rows, dispatched.weight, dispatched.order)
 
 
 def group_ends(case: MoeLayer, order: Order) -> Tensor:
@@ -101,10 +102,10 @@ def group_ends(case: MoeLayer, order: Order) -> Tensor:
     return torch.searchsorted(order.owners, experts, right=True).to(torch.int32)
 
 
-def sum_by_token(case: MoeLayer, rows: Tensor, weight: Tensor, order: Order) -> Tensor:
+def sum_by_token(rows: Tensor, weight: Tensor, order: Order) -> Tensor:
     """Add up each token's weighted rows: [tokens, width].
 
     Back in the order of tokens, a token's top_k rows are a matrix, and the sum a product.
     """
-    by_token = rows[order.places.flatten()].view(case.tokens, case.top_k, case.width)
+    by_token = rows[order.places.flatten()].view(*weight.shape, rows.shape[1])
     return torch.bmm(weight.to(rows.dtype)[:, None, :], by_token)[:, 0]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from backends.torch.implementation import Mark, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals, arrivals
 from backends.torch.moe.gate import choose
 from backends.torch.moe.loop import shared_mlp
 from bench.kernels.moe.layer import MoeLayer
@@ -41,11 +42,13 @@ class Layer(ABC, Generic[T, D]):
         mark("gate")
         tokens = self.tokens(x)
         z = self.latent_in(tokens) if case.latent else tokens
-        dispatched = self.dispatch(z, weight, chosen % case.local_experts)
+        arrived = arrivals(case, self.operands, weight, chosen)
+        dispatched = self.dispatch(z, arrived)
         mark("dispatch")
         rows = self.experts(dispatched, mark)
         mark("experts")
-        y = self.combine(rows, dispatched)
+        returned = self.floating(z) if case.zero_experts else None
+        y = arrived.add_up(self.combine(rows, dispatched), case.tokens, returned)
         if case.latent:
             y = self.latent_out(y)
         if self.combines or case.latent:
@@ -56,12 +59,8 @@ class Layer(ABC, Generic[T, D]):
         return y.to(x.dtype)
 
     @abstractmethod
-    def dispatch(self, z: T, weight: Tensor, local: Tensor) -> D:
-        """Bring the tokens z to their experts.
-
-        `weight` [tokens, top_k] are the gate's, `local` [tokens, top_k] int64 the experts by their number on
-        this device.
-        """
+    def dispatch(self, z: T, arrived: Arrivals) -> D:
+        """Bring the tokens z to the experts at which they arrived."""
 
     @abstractmethod
     def experts(self, dispatched: D, mark: Mark) -> Tensor:
@@ -69,11 +68,15 @@ class Layer(ABC, Generic[T, D]):
 
     @abstractmethod
     def combine(self, rows: Tensor, dispatched: D) -> Tensor:
-        """Add up each token's rows by the gate's weights: [tokens, width]."""
+        """Add up the rows of each row of the table by the gate's weights: [rows of the table, width]."""
 
     @abstractmethod
     def tokens(self, x: Tensor) -> T:
         """Convert x [tokens, hidden] to what is sent to the experts."""
+
+    @abstractmethod
+    def floating(self, z: T) -> Tensor:
+        """Convert what is sent to the experts back to a tensor [tokens, width]."""
 
     @abstractmethod
     def latent_in(self, tokens: T) -> T:
@@ -98,6 +101,10 @@ class FloatLayer(Layer[Tensor, D]):
     def tokens(self, x: Tensor) -> Tensor:
         """Send x as it is."""
         return x
+
+    def floating(self, z: Tensor) -> Tensor:
+        """Leave it as it is."""
+        return z
 
     def latent_in(self, tokens: Tensor) -> Tensor:
         """Multiply by the matrix [width, hidden]."""

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import FloatLayer
 from bench.kernels.moe.layer import MoeLayer
 
-# From rows [tokens, width], weights [tokens, top_k] float32 and numbers of local experts [tokens, top_k]
-# int32 to the weighted sums of the experts' outputs [tokens, width].
+# From rows [rows, width], weights [rows, slots] float32 and numbers of local experts [rows, slots] int32
+# to the weighted sums of the experts' outputs [rows, width]; rows are tokens, or single assignments.
 Experts = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -66,7 +67,7 @@ class LibraryExperts(ABC):
         return lambda: {"y": layer(mark)}
 
 
-# z [tokens, width], weights [tokens, top_k], and numbers of local experts [tokens, top_k] int32.
+# What `Experts` takes.
 Dispatched = tuple[Tensor, Tensor, Tensor]
 
 
@@ -79,9 +80,9 @@ class LibraryLayer(FloatLayer[Dispatched]):
         super().__init__(case, operands)
         self._experts = experts
 
-    def dispatch(self, z: Tensor, weight: Tensor, local: Tensor) -> Dispatched:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> Dispatched:
         """Convert the experts' numbers to int32; the library sorts by itself."""
-        return z, weight, local.to(torch.int32)
+        return arrived.rows(z), arrived.weight, arrived.local.to(torch.int32)
 
     def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
         """Call the library: the tokens' sums [tokens, width]."""

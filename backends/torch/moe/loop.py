@@ -10,6 +10,7 @@ from torch import Tensor
 
 from backends.torch.gradients import with_gradients
 from backends.torch.implementation import Mark, Step, Tensors, reads_back, unmarked
+from backends.torch.moe.arrivals import arrivals
 from backends.torch.moe.gate import choose, sum_dtype
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import SWIGLUOAI_ALPHA, SWIGLUOAI_LIMIT
@@ -56,16 +57,17 @@ def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
     matrices = [operands[name].unbind() for name in ("up", "down")]
     gates = operands["gate"].unbind() if case.gated else [None] * case.local_experts
     weight, chosen = choose(case, operands)
-    local = chosen % case.local_experts
+    arrived = arrivals(case, operands, weight, chosen)
     mark("gate")
     z = x @ operands["latent_in"].T if case.latent else x
     sums = torch.zeros((case.tokens, case.width), dtype=sum_dtype(x), device=x.device)
     for e, (up, down, gate) in enumerate(zip(*matrices, gates, strict=True)):
-        rows, slots = torch.nonzero(local == e, as_tuple=True)
+        rows, slots = torch.nonzero(arrived.local == e, as_tuple=True)
         if case.capacity is not None:
             rows, slots = rows[: case.capacity], slots[: case.capacity]
         if len(rows):
-            inputs = z[rows]
+            tokens = rows if arrived.token is None else arrived.token[rows]
+            inputs = z[tokens]
             mark("dispatch")
             first, second = inputs @ up.T, None if gate is None else inputs @ gate.T
             mark("experts")
@@ -73,8 +75,10 @@ def loop(case: MoeLayer, operands: Tensors, mark: Mark) -> Tensor:
             mark("activation")
             out = activated @ down.T
             mark("experts")
-            sums = sums.index_add_(0, rows, out * weight[rows, slots, None])
+            sums = sums.index_add_(0, tokens, out * arrived.weight[rows, slots, None])
             mark("combine")
+    if arrived.unchanged is not None:
+        sums = sums + z * arrived.unchanged
     y = sums.to(x.dtype)
     if case.latent:
         y = y @ operands["latent_out"].T

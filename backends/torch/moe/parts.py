@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backends.torch.implementation import Step, Tensors
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.gate import choose
+from bench.kernels.moe.base import RoutedKernel
 from bench.kernels.moe.parts import MoeCombine, MoeDispatch, MoeGate
 
 
@@ -75,6 +77,12 @@ class TorchGate:
         return step
 
 
+def moved(case: RoutedKernel, operands: Tensors, weight: Tensor, local: Tensor) -> Arrivals:
+    """Make the table of a kernel that moves rows, whose operands have its shape already."""
+    token = operands["arrivals"] // case.top_k if case.ragged else None
+    return Arrivals(weight, local, token)
+
+
 class TorchDispatch:
     """A stable sort by expert, and one gather of rows."""
 
@@ -85,6 +93,7 @@ class TorchDispatch:
     def build(self, case: MoeDispatch, operands: Tensors) -> Step:
         """Compute rows [assignments, width], counts [experts] and places [tokens, top_k]."""
         x, chosen = operands["x"], operands["chosen"]
+        table = moved(case, operands, chosen, chosen)
         edges = torch.arange(case.local_experts + 1, device=x.device, dtype=chosen.dtype)
 
         def step() -> Tensors:
@@ -92,7 +101,7 @@ class TorchDispatch:
             # bincount would make the host wait for the largest value.
             ends = torch.searchsorted(order.owners, edges)
             return {
-                "rows": x.index_select(0, order.assignments // case.top_k),
+                "rows": x.index_select(0, table.tokens(order.assignments)),
                 "counts": ends[1:] - ends[:-1],
                 "places": order.places,
             }
@@ -111,10 +120,12 @@ class TorchCombine:
         """Compute the sums [tokens, width]."""
         rows, weight, places = operands["rows"], operands["weight"], operands["places"]
         flat = places.flatten().to(torch.int64)
+        table = moved(case, operands, weight, places)
 
         def step() -> Tensors:
-            by_token = rows.index_select(0, flat).view(case.tokens, case.top_k, case.width)
-            return {"y": torch.bmm(weight.to(rows.dtype)[:, None, :], by_token)[:, 0]}
+            by_token = rows.index_select(0, flat).view(*weight.shape, case.width)
+            y = torch.bmm(weight.to(rows.dtype)[:, None, :], by_token)[:, 0]
+            return {"y": table.add_up(y, case.tokens)}
 
         return step
 
@@ -130,8 +141,9 @@ class BagCombine:
         """Compute the sums [tokens, width]."""
         rows, weight = operands["rows"], operands["weight"]
         places = operands["places"].to(torch.int64)
+        table = moved(case, operands, weight, places)
 
         def step() -> Tensors:
-            return {"y": weighted_sum(rows, weight, places)}
+            return {"y": table.add_up(weighted_sum(rows, weight, places), case.tokens)}
 
         return step

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from backends.torch.implementation import Mark, Step, Tensors, reads_back, unmarked
+from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import Layer, joined_first, split_first
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, kept_weight, sort_by_expert, weighted_sum
@@ -92,6 +93,11 @@ class QuantizedLayer(Layer[Scaled, D]):
         """Quantize each token."""
         return quantize(x, self._linear.dtype)
 
+    def floating(self, z: Scaled) -> Tensor:
+        """Multiply by the scales."""
+        values, scale = z
+        return (values.to(torch.float32) * scale).to(self.operands["x"].dtype)
+
     def latent_in(self, tokens: Scaled) -> Scaled:
         """Project, and quantize again."""
         return quantize(self._latent_in(*tokens), self._linear.dtype)
@@ -113,8 +119,7 @@ class Dispatched:
     scales: Tensor
     counts: list[int]
     order: Order
-    weight: Tensor  # [tokens, top_k]
-    local: Tensor  # [tokens, top_k]
+    arrived: Arrivals
 
 
 class ExpertByExpert(QuantizedLayer[Dispatched]):
@@ -135,13 +140,13 @@ class ExpertByExpert(QuantizedLayer[Dispatched]):
             )
         ]
 
-    def dispatch(self, z: Scaled, weight: Tensor, local: Tensor) -> Dispatched:
+    def dispatch(self, z: Scaled, arrived: Arrivals) -> Dispatched:
         """Sort assignments by expert, and gather their rows and scales."""
-        order = sort_by_expert(local, self.case.capacity)
-        tokens = order.assignments // self.case.top_k
+        order = sort_by_expert(arrived.local, self.case.capacity)
+        tokens = arrived.tokens(order.assignments)
         counts = torch.bincount(order.owners, minlength=self.case.local_experts).tolist()
         rows, scales = (part.index_select(0, tokens) for part in z)
-        return Dispatched(rows, scales, counts, order, weight, local)
+        return Dispatched(rows, scales, counts, order, arrived)
 
     def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
         """Compute one expert after the other, those without rows left out."""
@@ -158,7 +163,8 @@ class ExpertByExpert(QuantizedLayer[Dispatched]):
 
     def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
         """Weigh and add in one pass, dropped assignments with a weight of zero."""
-        weight = kept_weight(dispatched.weight, dispatched.local, self.case.capacity)
+        arrived = dispatched.arrived
+        weight = kept_weight(arrived.weight, arrived.local, self.case.capacity)
         return weighted_sum(rows, weight, dispatched.order.places)
 
 

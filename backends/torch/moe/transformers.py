@@ -41,6 +41,8 @@ def unsupported(case: MoeLayer) -> str | None:
         return "transformers' blocks are measured in the forward pass here"
     if case.capacity is not None:
         return "transformers' blocks drop no tokens"
+    if case.ragged:
+        return "transformers' blocks send every token to top_k experts that compute, on one device"
     if case.dtype in ("int8", "float8_e4m3"):
         return f"transformers' blocks have no {case.dtype} path without a quantized checkpoint"
     if not case.gated or case.latent:

@@ -11,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from bench.kernels.base import Kernel, Operand, Size
+from bench.kernels.base import Count, Kernel, Operand, Size
 from bench.kernels.dtypes import FloatArray
 from bench.kernels.inputs import tensor
 from bench.kernels.moe.math import Gate, gate_weights
+from bench.kernels.moe.placement import (
+    Assignments,
+    NamedDevice,
+    arrivals,
+    every_assignment,
+    find_device,
+    loads_of_devices,
+)
 from bench.kernels.moe.traces import read_trace
 from bench.kernels.routing import (
     Load,
@@ -36,6 +44,7 @@ BIAS_SCALE = 0.02
 # Routing is drawn on the host. No layer of a published model comes near these; a typing error may.
 MOST_EXPERTS = 1 << 20
 MOST_ASSIGNMENTS = 1 << 27
+MOST_SCORES = 1 << 32
 
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
@@ -49,14 +58,22 @@ class RoutedKernel(Kernel):
     """Tokens that each go to `top_k` of `experts`.
 
     `routing` sets how unequal the loads of experts are; `trace` is the file for `routing: trace`, of
-    which the first `tokens` are used. With `capacity_factor: c` each expert takes at most
-    ⌈c · tokens · top_k / experts⌉ assignments, in the order of tokens; the rest are dropped (Switch
+    which the first tokens are used. `zero_experts` more experts return their token unchanged: the gate
+    scores and chooses them like the others, and nothing is sent to them (LongCat-Flash, arXiv
+    2509.01322, section 2.1). With `capacity_factor: c` each expert takes at most c times the mean number
+    of assignments per expert, rounded up, in the order of tokens; the rest are dropped (Switch
     Transformers, arXiv 2101.03961, section 2.2).
 
-    `expert_parallel: N` measures one of N devices that share the experts. It holds experts/N of them
-    and computes the tokens · top_k assignments that a device receives on average. Its own tokens stand
-    in for those that peers would send (expert e is served by local expert e mod experts/N), so no
-    communication is measured.
+    `expert_parallel: N` measures one of N devices that share the experts, E/N neighboring ones each.
+    `tokens` are those of this device, so the batch of all devices has N · tokens. The device gates its
+    own tokens, and its experts compute the assignments that reach them from all devices:
+
+        A_d = number of (token, expert) in the routing of N · tokens with d · E/N ≤ expert < (d+1) · E/N
+
+    Balanced routing sends each device the mean, tokens · top_k. Other routings send A_d to device d, and
+    `device` says which d is measured: mean (the default, A_d closest to the mean), median or hottest, on
+    which a step of all devices waits. No communication is measured: the device's own tokens stand in for
+    those of its peers, each for an equal part of the A_d arrivals (`bench.kernels.moe.placement`).
     """
 
     # A trace is identified by its content: a copy of the file elsewhere is the same case.
@@ -74,6 +91,8 @@ class RoutedKernel(Kernel):
     trace_sha256: str | None = None
     capacity_factor: Annotated[float, Field(gt=0, le=1000)] | None = None
     expert_parallel: Size = 1
+    device: NamedDevice | None = None
+    zero_experts: Count = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -87,31 +106,53 @@ class RoutedKernel(Kernel):
             return {**given, "trace_sha256": hashlib.sha256(content).hexdigest()}
         return given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_device(cls, given: Any) -> Any:
+        """Name the device where devices are unequal, so that case_id and row say which one it is."""
+        if isinstance(given, dict) and given.get("device") is None:
+            alike = given.get("routing", "balanced") == "balanced"
+            alone = given.get("expert_parallel", 1) == 1
+            return {**given, "device": None if alike or alone else "mean"}
+        return given
+
     @model_validator(mode="after")
     def _routable(self) -> RoutedKernel:
-        if self.experts > MOST_EXPERTS:
-            raise ValueError(f"experts: expected at most {MOST_EXPERTS}, got {self.experts}")
-        if self.tokens * self.top_k > MOST_ASSIGNMENTS:
+        scored = self.scored_experts
+        for name in ("experts", "zero_experts"):
+            if getattr(self, name) > MOST_EXPERTS:
+                raise ValueError(
+                    f"{name}: expected at most {MOST_EXPERTS}, got {getattr(self, name)}"
+                )
+        shared = f" on each of {self.expert_parallel} devices" if self.unequal_devices else ""
+        if self.drawn_tokens * self.top_k > MOST_ASSIGNMENTS:
             raise ValueError(
-                f"tokens: {self.tokens} times top_k ({self.top_k}) is more than {MOST_ASSIGNMENTS} "
-                "assignments of tokens to experts"
+                f"tokens: {self.tokens}{shared} times top_k ({self.top_k}) is more than "
+                f"{MOST_ASSIGNMENTS} assignments of tokens to experts"
             )
-        if self.top_k > self.experts:
-            raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
-        if self.experts % self.groups:
+        if self.drawn_tokens * scored > MOST_SCORES:
+            raise ValueError(
+                f"tokens: {self.tokens}{shared} times {scored} experts is more than {MOST_SCORES} "
+                "scores of a gate"
+            )
+        if self.top_k > scored:
+            raise ValueError(f"top_k: {self.top_k} is more than experts ({scored})")
+        if self.zero_experts and self.groups > 1:
+            raise ValueError("zero_experts: cannot be combined with groups of experts")
+        if scored % self.groups:
             raise ValueError(f"groups: {self.groups} does not divide experts ({self.experts})")
         if self.topk_groups > self.groups:
             raise ValueError(f"topk_groups: {self.topk_groups} is more than groups ({self.groups})")
-        if self.top_k > self.topk_groups * (self.experts // self.groups):
+        if self.top_k > self.topk_groups * (scored // self.groups):
             raise ValueError(
                 f"top_k: {self.top_k} is more than the experts in {self.topk_groups} of {self.groups} "
-                f"groups of {self.experts // self.groups}"
+                f"groups of {scored // self.groups}"
             )
         if self.experts % self.expert_parallel:
             raise ValueError(
                 f"expert_parallel: {self.expert_parallel} does not divide experts ({self.experts})"
             )
-        touched = groups_touched_when_balanced(self.experts, self.top_k, self.groups)
+        touched = groups_touched_when_balanced(scored, self.top_k, self.groups)
         if self.routing == "balanced" and touched > self.topk_groups:
             raise ValueError(
                 f"routing: balanced needs {touched} groups per token, but topk_groups is "
@@ -124,22 +165,34 @@ class RoutedKernel(Kernel):
         return self
 
     def idle_parameters(self) -> dict[str, str]:
-        """Return the exponent where loads follow no power law."""
-        if self.routing == "power_law":
-            return {}
-        return {"routing_exponent": "it belongs to `routing: power_law`"}
+        """Return the exponent without a power law, the device among equals, and groups without a limit."""
+        idle = {}
+        if self.routing != "power_law":
+            idle["routing_exponent"] = "it belongs to `routing: power_law`"
+        if self.expert_parallel == 1:
+            idle["device"] = "it chooses among devices that share the experts (expert_parallel)"
+        elif not self.unequal_devices:
+            idle["device"] = "balanced routing gives all devices the same load"
+        if self.groups == self.topk_groups > 1:
+            reason = "a token may go to every group, as topk_groups equals groups"
+            idle |= {"groups": reason, "topk_groups": reason}
+        return idle
 
     def load_text(self) -> str:
         """Describe tokens and routing, for a table."""
         skew = f"^{self.routing_exponent:g}" if self.routing == "power_law" else ""
         trace = f" {Path(self.trace).stem}" if self.trace is not None else ""
         full = f" capacity {self.capacity_factor:g}" if self.capacity_factor is not None else ""
-        return f"{self.tokens} tokens {self.routing}{skew}{trace}{full}"
+        device = f" {self.named_device} device" if self.named_device else ""
+        return f"{self.tokens} tokens {self.routing}{skew}{trace}{full}{device}"
 
     def experts_text(self, model: str | None) -> str:
         """Describe experts by the model's name or by their number, and how many devices share them."""
         shared = f"/{self.expert_parallel}" if self.expert_parallel > 1 else ""
-        return f"{model}{shared}" if model else f"{self.experts}{shared} experts top-{self.top_k}"
+        if model:
+            return f"{model}{shared}"
+        zero = f"+{self.zero_experts} zero" if self.zero_experts else ""
+        return f"{self.experts}{zero}{shared} experts top-{self.top_k}"
 
     @property
     def phase(self) -> str:
@@ -152,56 +205,127 @@ class RoutedKernel(Kernel):
         return self.experts // self.expert_parallel
 
     @property
+    def scored_experts(self) -> int:
+        """The number of experts among which the gate chooses."""
+        return self.experts + self.zero_experts
+
+    @property
+    def unequal_devices(self) -> bool:
+        """Whether the devices that share the experts receive unequal loads."""
+        return self.expert_parallel > 1 and self.routing != "balanced"
+
+    @property
+    def named_device(self) -> NamedDevice | None:
+        """Which of the devices is measured, None where all are alike."""
+        return self.device if self.unequal_devices else None
+
+    @property
+    def ragged(self) -> bool:
+        """Whether a token's number of rows on this device differs from `top_k`, and from token to token."""
+        return self.unequal_devices or self.zero_experts > 0
+
+    @property
+    def drawn_tokens(self) -> int:
+        """The number of tokens whose routing decides what reaches this device."""
+        return self.tokens * (self.expert_parallel if self.unequal_devices else 1)
+
+    @property
     def capacity(self) -> int | None:
         """The largest number of assignments that an expert takes, None without a limit."""
         if self.capacity_factor is None:
             return None
-        mean = self.tokens * self.top_k / self.local_experts
+        mean = self.tokens * self.top_k * self.expert_parallel / self.scored_experts
         return int(np.ceil(self.capacity_factor * mean))
 
     def chosen(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each token, of all devices, [tokens, top_k] int32."""
+        """Return the experts of each token of this device, [tokens, top_k] int32."""
+        drawn, device, _ = self._placed(seed)
+        return drawn[device * self.tokens : (device + 1) * self.tokens]
+
+    def assignments(self, seed: int) -> Assignments:
+        """Return the assignments that this device computes, with those that a capacity drops."""
+        drawn, device, _ = self._placed(seed)
+        if self.unequal_devices:
+            return arrivals(
+                drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
+            )
+        return every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
+
+    def received(self, seed: int) -> int:
+        """Return the number of `assignments`."""
+        return len(self.assignments(seed)) if self.ragged else self.tokens * self.top_k
+
+    def _placed(self, seed: int) -> tuple[NDArray[np.int32], int, float | None]:
+        """Return the routing of all devices, the device that is measured, and its load over the mean."""
+        drawn = self._drawn(seed)
+        if not self.unequal_devices:
+            return drawn, 0, 1.0 if self.expert_parallel > 1 else None
+        loads = loads_of_devices(drawn, self.local_experts, self.expert_parallel)
+        assert self.device is not None
+        device = find_device(loads, self.device)
+        return drawn, device, float(loads[device] / max(loads.mean(), 1e-9))
+
+    def _drawn(self, seed: int) -> NDArray[np.int32]:
+        """Return the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
         if self.trace is not None:
             return read_trace(
                 Path(self.trace),
                 sha256=self.trace_sha256,
                 tokens=self.tokens,
+                devices=self.expert_parallel,
                 top_k=self.top_k,
-                experts=self.experts,
+                experts=self.scored_experts,
                 groups=self.groups,
                 topk_groups=self.topk_groups,
             )
         return choose_experts(
-            tokens=self.tokens,
-            experts=self.experts,
+            tokens=self.drawn_tokens,
+            experts=self.scored_experts,
             top_k=self.top_k,
             groups=self.groups,
             topk_groups=self.topk_groups,
             routing=self.routing,
             exponent=self.routing_exponent,
             seed=seed,
+            zero_experts=self.zero_experts,
         )
 
     def routing_bytes(self) -> int:
         """Return the host memory of a drawing."""
-        return drawing_bytes(self.tokens, self.experts, self.top_k, self.routing)
+        return drawing_bytes(self.drawn_tokens, self.scored_experts, self.top_k, self.routing)
 
     def kept(self, seed: int) -> NDArray[np.bool_]:
-        """Return which assignments are within the capacity of their expert, [tokens, top_k]."""
-        local = self.chosen(seed) % self.local_experts
+        """Return which of the `assignments` are within the capacity of their expert."""
+        expert = self.assignments(seed).expert
         if self.capacity is None:
-            return np.ones(local.shape, bool)
-        return places_within_experts(local) < self.capacity
+            return np.ones(len(expert), bool)
+        return places_within_experts(expert) < self.capacity
 
     def load(self, seed: int) -> tuple[NDArray[np.int64], Load]:
         """Return the number of kept assignments per local expert [local_experts], and a summary."""
-        chosen = self.chosen(seed)
-        local = (chosen % self.local_experts)[self.kept(seed)]
-        counts = np.bincount(local, minlength=self.local_experts)
-        assigned = np.bincount(chosen.ravel() % self.local_experts, minlength=self.local_experts)
-        return counts, expert_load(
-            assigned, dropped=chosen.size - local.size, sha256=routing_sha256(chosen)
+        drawn, _, device_load = self._placed(seed)
+        expert = self.assignments(seed).expert
+        kept = expert[self.kept(seed)]
+        return np.bincount(kept, minlength=self.local_experts), expert_load(
+            np.bincount(expert, minlength=self.local_experts),
+            dropped=len(expert) - len(kept),
+            sha256=routing_sha256(drawn),
+            device_load=device_load,
         )
+
+    def arrival_inputs(self, seed: int) -> dict[str, Operand]:
+        """Return, for a `ragged` layer, the assignments that its experts receive, else nothing.
+
+        `arrivals` [A] int64 are token · top_k + slot, ascending by token, where a token's slots are in
+        the order of its experts' numbers; `arrived_experts` [A] int64 are the experts on this device.
+        """
+        if not self.ragged:
+            return {}
+        assigned = self.assignments(seed)
+        return {
+            "arrivals": Operand(assigned.token * self.top_k + assigned.slot, "int64"),
+            "arrived_experts": Operand(assigned.expert, "int64"),
+        }
 
 
 class GatedKernel(RoutedKernel):
@@ -225,7 +349,7 @@ class GatedKernel(RoutedKernel):
         """The shapes and scales of the tokens `x` and the `router`."""
         return {
             "x": ((self.tokens, self.hidden), 1.0),
-            "router": ((self.experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
+            "router": ((self.scored_experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
         }
 
     def input_bytes(self) -> int:
@@ -233,14 +357,19 @@ class GatedKernel(RoutedKernel):
         return super().input_bytes() + 4 * self.tokens * self.experts
 
     def gate_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `planted` [tokens, experts] and, if the gate has one, `correction_bias` [experts]."""
-        planted = np.full((self.tokens, self.experts), -PLANTED, np.float32)
+        """Return `planted` [tokens, experts] and, if the gate has one, `correction_bias` [experts].
+
+        Zero-computation experts are among these experts.
+        """
+        planted = np.full((self.tokens, self.scored_experts), -PLANTED, np.float32)
         np.put_along_axis(planted, self.chosen(seed).astype(np.int64), PLANTED, axis=1)
         operands = {"planted": Operand(planted, "float32")}
         if self.correction_bias:
             # A softmax gives each chosen expert about 1/top_k; the bias must stay well below that.
             scale = BIAS_SCALE / self.top_k
-            bias = tensor((self.experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale)
+            bias = tensor(
+                (self.scored_experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale
+            )
             operands["correction_bias"] = Operand(bias, "float32")
         return operands
 

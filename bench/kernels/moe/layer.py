@@ -47,9 +47,10 @@ class MoeLayer(LayerShape):
     """A mixture-of-experts layer, forward or with its gradients.
 
     `intermediate` is the width of one routed expert, `shared_intermediate` the width of all
-    `shared_experts` together (by default `shared_experts` · `intermediate`). `expert_hidden` is the
-    input and output width of routed experts if it differs from the model's (latent experts: one
-    projection before dispatch, one after combine).
+    `shared_experts` together (by default `shared_experts` · `intermediate`); they are computed as one
+    MLP, so one expert of twice the width is the same case as two. `expert_hidden` is the input and
+    output width of routed experts if it differs from the model's (latent experts: one projection before
+    dispatch, one after combine).
 
     `pass: forward_backward` computes the outputs and, from a given gradient of them, the gradients of
     tokens, router and all matrices of experts, as one training step does, without recomputation.
@@ -75,20 +76,20 @@ class MoeLayer(LayerShape):
     def work(self, seed: int) -> Work:
         """Return the FLOPs and minimum bytes of the layer.
 
-        With T tokens, hidden H, intermediate I, E experts, A assignments (T·top_k minus dropped ones)
-        and S the shared width, the forward pass has 2·T·H·E for the gate, 6·A·H·I for routed experts
-        (three products; 4·A·H·I without a gate matrix), 6·T·H·S for shared experts, and 4·T·H·L for the
-        projections of a latent layer of width L. The report of DeepSeek-V3 and verl's flops_counter
-        count the same; activation, softmax and sums are left out, as they are below 0.1 %. Gradients
-        need two more products for each of these, so forward_backward counts three times as much
-        (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
+        With T tokens, hidden H, intermediate I, E experts (zero-computation experts included), A
+        assignments that the device computes, and S the shared width, the forward pass has 2·T·H·E for
+        the gate, 6·A·H·I for routed experts (three products; 4·A·H·I without a gate matrix), 6·T·H·S for
+        shared experts, and 4·T·H·L for the projections of a latent layer of width L. The report of
+        DeepSeek-V3 and verl's flops_counter count the same; activation, softmax and sums are left out,
+        as they are below 0.1 %. Gradients need two more products for each of these, so forward_backward
+        counts three times as much (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
 
         Bytes are those of tokens in and out, the router, the shared experts, and the weights of routed
         experts with at least one token; twice that with gradients.
         """
         counts, load = self.load(seed)
         one_expert = self.matrices * self.width * self.intermediate
-        router = self.hidden * self.experts
+        router = self.hidden * self.scored_experts
         always = self.matrices * self.hidden * self.shared_width + (
             2 * self.hidden * self.width if self.latent else 0
         )
@@ -114,12 +115,14 @@ class MoeLayer(LayerShape):
         return DTYPES[self.token_dtype].bytes
 
     def memory_bytes(self) -> int:
-        """Return the bytes of weights and tokens, and of the rows between the products of experts."""
+        """Return the bytes of weights and tokens, and of the rows between the products of experts.
+
+        Where devices are unequal, the mean number of rows: drawing them first could be what does not fit.
+        """
         weights = sum(math.prod(shape) for shape, _ in self.weight_shapes.values())
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
-        once = weights * DTYPES[self.dtype].bytes + (
-            (rows + 2 * self.tokens * self.hidden + self.experts * self.hidden) * self._token_bytes
-        )
+        gated = (2 * self.tokens + self.scored_experts) * self.hidden
+        once = weights * DTYPES[self.dtype].bytes + (rows + gated) * self._token_bytes
         return 2 * once if self.backward else once
 
     @cached_property
@@ -178,7 +181,7 @@ class MoeLayer(LayerShape):
                 operands[f"{name}_scale"] = self._channel_scale(name, shape, scale, seed)
         if self.backward:
             add("dy", (self.tokens, self.hidden), 1.0, self.token_dtype)
-        return {**operands, **self.gate_inputs(seed)}
+        return {**operands, **self.gate_inputs(seed), **self.arrival_inputs(seed)}
 
     def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
         """Return the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""

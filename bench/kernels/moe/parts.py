@@ -5,7 +5,6 @@ They have hardly any FLOPs, but a device that is slow here loses the time that i
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -57,6 +56,11 @@ class MoeGate(GatedKernel):
         _floating(self)
         if self.capacity_factor is not None:
             raise ValueError("capacity_factor: tokens are dropped at dispatch, not by the gate")
+        if self.expert_parallel > 1:
+            raise ValueError(
+                "expert_parallel: a gate scores its device's tokens for all experts, however many "
+                "devices share them; leave it out"
+            )
         return self
 
     def shape(self, model: str | None = None) -> str:
@@ -67,10 +71,10 @@ class MoeGate(GatedKernel):
     def work(self, seed: int) -> Work:
         """Return 2 · tokens · hidden · experts, and the bytes of x, router, weights and indices."""
         size = DTYPES[self.dtype].bytes
-        weight_bytes = self.experts * self.hidden * size
+        weight_bytes = self.scored_experts * self.hidden * size
         results = self.tokens * self.top_k * (WEIGHT_BYTES + INDEX_BYTES)
         return Work(
-            flops=2 * self.tokens * self.hidden * self.experts,
+            flops=2 * self.tokens * self.hidden * self.scored_experts,
             bytes=weight_bytes + self.tokens * self.hidden * size + results,
             weight_bytes=weight_bytes,
             tokens=self.tokens,
@@ -79,14 +83,21 @@ class MoeGate(GatedKernel):
 
     def memory_bytes(self) -> int:
         """Return the bytes of tokens, router and logits."""
-        size = DTYPES[self.dtype].bytes
-        return (self.tokens + self.experts) * self.hidden * size + 8 * self.tokens * self.experts
+        size, experts = DTYPES[self.dtype].bytes, self.scored_experts
+        return (self.tokens + experts) * self.hidden * size + 8 * self.tokens * experts
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
         """Return `x` [tokens, hidden], `router` [experts, hidden] and the inputs of the gate."""
         operands = {
             name: Operand(
-                tensor(shape, self.dtype, seed=seed, name=f"moe_gate/{name}", scale=scale),
+                tensor(
+                    shape,
+                    self.dtype,
+                    seed=seed,
+                    name=f"moe_gate/{name}",
+                    scale=scale,
+                    distribution="normal" if name == "router" else self.inputs,
+                ),
                 self.dtype,
             )
             for name, (shape, scale) in self.gate_shapes.items()
@@ -103,16 +114,16 @@ class MoeGate(GatedKernel):
         """Compare `weight` [tokens, top_k] of the experts `chosen` [tokens, top_k], in any order."""
         x, router = (inputs[name].array.astype(np.float64) for name in ("x", "router"))
         chosen = self.chosen(seed)
-        ref = np.zeros((self.tokens, self.experts))
+        ref = np.zeros((self.tokens, self.scored_experts))
         weight = self.weights(x @ router.T + inputs["planted"].array, chosen)
         np.put_along_axis(ref, chosen.astype(np.int64), weight, axis=1)
         weights, picked = outputs["weight"], outputs["chosen"].astype(np.int64)
         out = np.zeros_like(ref)
-        if not np.array_equal(np.sort(picked, axis=-1), chosen):
-            return failed(self.tolerance(), "every weight", "a token's experts are others")
         if weights.shape != chosen.shape:
             fault = f"shape {weights.shape} instead of {chosen.shape}"
             return failed(self.tolerance(), "every weight", fault)
+        if not np.array_equal(np.sort(picked, axis=-1), chosen):
+            return failed(self.tolerance(), "every weight", "a token's experts are others")
         np.put_along_axis(out, picked, weights.astype(np.float64), axis=1)
         return compare(out, ref, self.tolerance(), "every weight")
 
@@ -121,6 +132,14 @@ class MovingKernel(RoutedKernel):
     """What dispatch and combine share: rows of one width in another order."""
 
     expert_hidden: Size | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, given: Any) -> Any:
+        """Leave out the experts' width where it is the model's, so that equal work has one case_id."""
+        if isinstance(given, dict) and given.get("expert_hidden") == given.get("hidden"):
+            return {**given, "expert_hidden": None}
+        return given
 
     @model_validator(mode="after")
     def _plausible(self) -> MovingKernel:
@@ -144,50 +163,58 @@ class MovingKernel(RoutedKernel):
         size = DTYPES[self.dtype].bytes
         return Work(
             flops=0,
-            bytes=(self.tokens + rows) * self.width * size + self._index_bytes(),
+            bytes=(self.tokens + rows) * self.width * size
+            + self.received(seed) * self.assignment_bytes,
             tokens=self.tokens,
             load=load,
         )
 
-    @abstractmethod
-    def _index_bytes(self) -> int:
-        """Return the bytes of indices and weights."""
+    # Bytes of indices and weights per assignment.
+    assignment_bytes: ClassVar[int]
 
     def memory_bytes(self) -> int:
-        """Return the bytes of tokens and rows."""
-        rows = self.tokens * (1 + self.top_k) * self.width * DTYPES[self.dtype].bytes
-        return rows + self._index_bytes()
+        """Return the bytes of tokens and rows, with the mean number of rows where devices are unequal."""
+        received = self.tokens * self.top_k
+        rows = (self.tokens + received) * self.width * DTYPES[self.dtype].bytes
+        return rows + received * self.assignment_bytes
 
     def order(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the assignment (token · top_k + slot) of each row, and the number of rows per expert.
+        """Return the assignment of each row, and the number of rows per expert.
 
         Rows are sorted by local expert, then by token; dropped assignments have no row.
         """
-        local = (self.chosen(seed) % self.local_experts).ravel()
-        ordered = np.argsort(local, kind="stable")
-        ordered = ordered[self.kept(seed).ravel()[ordered]]
-        return ordered, np.bincount(local[ordered], minlength=self.local_experts)
+        expert = self.assignments(seed).expert
+        ordered = np.argsort(expert, kind="stable")
+        ordered = ordered[self.kept(seed)[ordered]]
+        return ordered, np.bincount(expert[ordered], minlength=self.local_experts)
+
+    def table(self, assigned: NDArray[Any]) -> NDArray[Any]:
+        """Shape one value per assignment: [tokens, top_k], or [A, 1] where `ragged`."""
+        return assigned.reshape(-1, 1 if self.ragged else self.top_k)
 
 
 class MoeDispatch(MovingKernel):
     """Tokens sorted by expert: `rows` [assignments, width], `counts` [experts], `places`.
 
     The experts of each token are given, as the gate returns them; sorting them is part of the kernel.
-    `places` [tokens, top_k] is the row of each assignment, which combine needs.
+    `places` [tokens, top_k] is the row of each assignment, which combine needs. Where tokens have
+    unequal numbers of rows (`ragged`), A assignments are given as [A, 1], with the token of each.
     """
 
     name: ClassVar[str] = "moe_dispatch"
     error_bound = ErrorBound("0", "nothing: rows are copied", "copies are exact")
-
-    def _index_bytes(self) -> int:
-        return 2 * self.tokens * self.top_k * INDEX_BYTES
+    assignment_bytes: ClassVar[int] = 2 * INDEX_BYTES
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `x` [tokens, width] and the local experts `chosen` [tokens, top_k] int32."""
-        local = self.chosen(seed) % self.local_experts
+        """Return `x` [tokens, width], the local experts `chosen` [tokens, top_k] int32, and arrivals."""
+        local = self.table(self.assignments(seed).expert).astype(np.int32)
         shape = (self.tokens, self.width)
         x = tensor(shape, self.dtype, seed=seed, name="moe_dispatch/x", distribution=self.inputs)
-        return {"x": Operand(x, self.dtype), "chosen": Operand(local.astype(np.int32), "int32")}
+        return {
+            "x": Operand(x, self.dtype),
+            "chosen": Operand(local, "int32"),
+            **self.arrival_inputs(seed),
+        }
 
     def tolerance(self) -> float:
         """Return 0: rows are copied."""
@@ -198,12 +225,12 @@ class MoeDispatch(MovingKernel):
     ) -> Verification:
         """Compare rows, counts and the places of kept assignments, all of which must be exact."""
         order, counts = self.order(seed)
-        ref = inputs["x"].array[order // self.top_k].astype(np.float64)
+        ref = inputs["x"].array[self.assignments(seed).token[order]].astype(np.float64)
         check = compare(outputs["rows"], ref, self.tolerance(), "every row")
         places = outputs["places"].reshape(-1)
         right = (
             np.array_equal(outputs["counts"], counts)
-            and places.size == self.tokens * self.top_k
+            and places.size == self.received(seed)
             and np.array_equal(places[order], np.arange(len(order)))
         )
         if right:
@@ -215,7 +242,8 @@ class MoeCombine(MovingKernel):
     """The weighted sum of each token's rows, back in the order of tokens.
 
     `rows` [assignments, width], `weight` [tokens, top_k] and `places` [tokens, top_k] are given; a
-    dropped assignment has weight zero.
+    dropped assignment has weight zero. Where tokens have unequal numbers of rows (`ragged`), weights
+    and places are [A, 1].
     """
 
     name: ClassVar[str] = "moe_combine"
@@ -225,16 +253,17 @@ class MoeCombine(MovingKernel):
         RANDOM_WALK,
     )
 
-    def _index_bytes(self) -> int:
-        return self.tokens * self.top_k * (INDEX_BYTES + WEIGHT_BYTES)
+    assignment_bytes: ClassVar[int] = INDEX_BYTES + WEIGHT_BYTES
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `rows`, `weight` float32 (of sum one) and `places` int32."""
+        """Return `rows`, `weight` float32 (a token's have the sum one), `places` int32, and arrivals."""
         order, _ = self.order(seed)
-        places = np.zeros(self.tokens * self.top_k, np.int32)
+        assigned, kept = self.assignments(seed), self.kept(seed)
+        places = np.zeros(len(assigned), np.int32)
         places[order] = np.arange(len(order))
-        weight = generator(seed, "moe_combine/weight").uniform(0.5, 1.5, self.kept(seed).shape)
-        weight = np.where(self.kept(seed), weight / weight.sum(axis=1, keepdims=True), 0.0)
+        weight = generator(seed, "moe_combine/weight").uniform(0.5, 1.5, len(assigned))
+        total = np.bincount(assigned.token, weight, minlength=self.tokens)
+        weight = np.where(kept, weight / total[assigned.token], 0.0)
         rows = tensor(
             (len(order), self.width),
             self.dtype,
@@ -244,8 +273,9 @@ class MoeCombine(MovingKernel):
         )
         return {
             "rows": Operand(rows, self.dtype),
-            "weight": Operand(weight.astype(np.float32), "float32"),
-            "places": Operand(places.reshape(weight.shape), "int32"),
+            "weight": Operand(self.table(weight.astype(np.float32)), "float32"),
+            "places": Operand(self.table(places), "int32"),
+            **self.arrival_inputs(seed),
         }
 
     def tolerance(self) -> float:
@@ -258,23 +288,27 @@ class MoeCombine(MovingKernel):
     ) -> Verification:
         """Compare `y` [tokens, width] with float64 sums, and look for each row in the sum of its token."""
         rows, weight, places = (inputs[name].array for name in ("rows", "weight", "places"))
+        token = self.table(self.assignments(seed).token)
         ref = np.zeros((self.tokens, self.width))
-        for slot in range(self.top_k):
-            ref += rows[places[:, slot]].astype(np.float64) * weight[:, slot, None]
+        for slot in range(token.shape[1]):
+            shares = rows[places[:, slot]].astype(np.float64) * weight[:, slot, None]
+            np.add.at(ref, token[:, slot], shares)
         check = compare(outputs["y"], ref, self.tolerance(), "every token")
         if not check.passed:
             return check
-        difference, every = outputs["y"].astype(np.float64) - ref, np.arange(self.tokens)
+        difference = outputs["y"].astype(np.float64) - ref
         bound = TermBound(
             rounding=self.tolerance() / SAFETY,
             coherent=SAFETY * max(DTYPES[self.dtype].output_roundoff, 2.0**-24),
             inner=self.width,
             spread=self.inputs == "normal",
         )
-        for slot in range(self.top_k):
-            vectors = rows[places[:, slot]] * weight[:, slot, None]
+        for slot in range(token.shape[1]):
             terms = Terms(
-                vectors, every, every, (f"row {slot} of token", f"rows {slot} of all tokens")
+                rows[places[:, slot]] * weight[:, slot, None],
+                token[:, slot],
+                np.arange(len(token)),
+                (f"row {slot} of token", f"rows {slot} of all tokens"),
             )
             if fault := missing_term(difference, ref, terms, bound):
                 return replace(check, passed=False, fault=fault)

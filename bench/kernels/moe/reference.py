@@ -102,6 +102,12 @@ class Served:
         # Only their direction and length count: float32 will do.
         self._vectors.append(outputs.astype(np.float32))
 
+    def add_unchanged(self, expert: int, weight: FloatArray, tokens: FloatArray) -> None:
+        """Add the tokens that experts return unchanged, weight [tokens, top_k], as one expert's share."""
+        total = weight.sum(axis=1)
+        rows = np.flatnonzero(total)
+        self.add(expert, rows, total[rows, None] * tokens[rows])
+
     def terms(self, mixing: FloatArray | None) -> Terms:
         """Return the terms, which `mixing` projects before they are added."""
         if not self._rows:
@@ -112,14 +118,19 @@ class Served:
 
 
 class Layer:
-    """The operands of a case in float64, and the experts of its tokens."""
+    """The operands of a case in float64, and the experts of its tokens.
+
+    `token` and `expert` [assignments] are those of the assignments that are not dropped.
+    """
 
     def __init__(self, case: LayerShape, inputs: Mapping[str, Operand], seed: int) -> None:
         self.case = case
         self._inputs = inputs
         self.chosen = case.chosen(seed)
-        self.local = self.chosen % case.local_experts
-        self.kept = case.kept(seed)
+        assigned, kept = case.assignments(seed), case.kept(seed)
+        self.token, self._slot, self.expert = (
+            each[kept] for each in (assigned.token, assigned.slot, assigned.expert)
+        )
 
     def operand(self, name: str, part: Any = ...) -> FloatArray:
         """Return an input, or a part of it along the first axis, times its scales."""
@@ -147,9 +158,8 @@ class Layer:
         return np.asarray(x @ self.operand("router").T + self.operand("planted", tokens))
 
     def weight(self, tokens: NDArray[Any]) -> FloatArray:
-        """Return the weights of the chosen experts [len(tokens), top_k], zero where dropped."""
-        weight = self.case.weights(self.logits(tokens), self.chosen[tokens])
-        return np.where(self.kept[tokens], weight, 0.0)
+        """Return the weights of the chosen experts [len(tokens), top_k]."""
+        return np.asarray(self.case.weights(self.logits(tokens), self.chosen[tokens]))
 
     def dispatched(self, tokens: NDArray[Any]) -> FloatArray:
         """Return the inputs of routed experts: the tokens, or their projections in a latent layer."""
@@ -157,14 +167,24 @@ class Layer:
         return np.asarray(x @ self.operand("latent_in").T) if self.case.latent else x
 
     def assignments(self, tokens: NDArray[Any], expert: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the rows of `tokens` and the slots assigned to a local expert, without dropped ones."""
-        rows, slots = np.nonzero((self.local[tokens] == expert) & self.kept[tokens])
-        return rows, slots
+        """Return what a local expert computes, dropped ones left out: indices into `tokens`, and slots.
+
+        `tokens` are ascending.
+        """
+        computed = np.flatnonzero(self.expert == expert)
+        computed = computed[np.isin(self.token[computed], tokens)]
+        return np.searchsorted(tokens, self.token[computed]), self._slot[computed]
+
+    def unchanged(self, tokens: NDArray[Any]) -> FloatArray:
+        """Return where a chosen expert returns its token unchanged, 1 or 0 [len(tokens), top_k]."""
+        return np.asarray(self.chosen[tokens] >= self.case.experts, np.float64)
 
     def served(self, tokens: NDArray[Any]) -> Served:
         """Return the weighted sums of the routed experts, [len(tokens), width]."""
         z, weight = self.dispatched(tokens), self.weight(tokens)
         served = Served(len(tokens), self.case.width)
+        if self.case.zero_experts:
+            served.add_unchanged(self.case.experts, weight * self.unchanged(tokens), z)
         for expert in range(self.case.local_experts):
             rows, slots = self.assignments(tokens, expert)
             if len(rows):
@@ -238,14 +258,19 @@ def _token_gradients(layer: Layer, part: Part) -> dict[str, Expected]:
     x, dy = layer.operand("x", tokens), layer.operand("dy", tokens)
     z, weight, d_served = layer.dispatched(tokens), layer.weight(tokens), layer.d_served(tokens)
     d_z = Served(*z.shape)
-    d_weight, products = np.zeros_like(weight), np.zeros_like(weight)
+    unchanged = layer.unchanged(tokens)
+    if case.zero_experts:
+        d_z.add_unchanged(case.experts, weight * unchanged, d_served)
+    # The gradient of a weight is a sum over rows; their magnitudes bound its rounding error.
+    d_weight = unchanged * (d_served * z).sum(axis=1, keepdims=True)
+    products = unchanged * np.linalg.norm(d_served * z, axis=1, keepdims=True)
     for expert in range(case.local_experts):
         rows, slots = layer.assignments(tokens, expert)
         if len(rows):
             mlp = layer.mlp("", expert)
             product = d_served[rows] * mlp.forward(z[rows])
-            d_weight[rows, slots] = product.sum(axis=1)
-            products[rows, slots] = np.linalg.norm(product, axis=1)
+            np.add.at(d_weight, (rows, slots), product.sum(axis=1))
+            np.add.at(products, (rows, slots), np.linalg.norm(product, axis=1))
             d_out = d_served[rows] * weight[rows, slots][:, None]
             d_z.add(expert, rows, mlp.backward(z[rows], d_out)["x"])
     d_logits, cancelling = gate_backward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,29 @@ class LayerShape(GatedKernel):
     gated: bool = True
     activation: Literal["silu", "gelu", "relu2", "swigluoai"] = "silu"
     pass_: Literal["forward", "forward_backward"] = Field("forward", alias="pass")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, given: Any) -> Any:
+        """Spell equal shared experts and equal widths in one way, so that equal layers have one case_id.
+
+        Shared experts are one MLP of their total width. It is named as that many experts of `intermediate`
+        where the width is a multiple of it, else as one.
+        """
+        if not isinstance(given, dict):
+            return given
+        inner, count, total = (
+            given.get(name) for name in ("intermediate", "shared_experts", "shared_intermediate")
+        )
+        given = {**given}
+        if given.get("expert_hidden") == given.get("hidden"):
+            given["expert_hidden"] = None
+        if _is_size(inner) and inner and (count is None or _is_size(count)):
+            total = inner * (count or 0) if total is None else total
+            if _is_size(total):
+                whole = total // inner if total % inner == 0 else 1
+                given |= {"shared_experts": whole, "shared_intermediate": total}
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> LayerShape:
@@ -53,9 +76,7 @@ class LayerShape(GatedKernel):
     @property
     def shared_width(self) -> int:
         """The intermediate width of all shared experts together."""
-        if self.shared_intermediate is not None:
-            return self.shared_intermediate
-        return self.shared_experts * self.intermediate
+        return self.shared_intermediate or 0
 
     @property
     def matrices(self) -> int:
@@ -66,3 +87,7 @@ class LayerShape(GatedKernel):
     def token_dtype(self) -> str:
         """The number format of tokens, gate and results: the case's, or bfloat16 with quantized weights."""
         return "bfloat16" if self.dtype in SCALED else self.dtype
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

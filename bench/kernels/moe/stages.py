@@ -26,9 +26,10 @@ def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
     rows, reached = int(counts.sum()), int(np.count_nonzero(counts))
     size, weight_size = DTYPES[case.token_dtype].bytes, DTYPES[case.dtype].bytes
     tokens, hidden, width, inner = case.tokens, case.hidden, case.width, case.intermediate
-    indices = tokens * case.top_k * ASSIGNMENT_BYTES
+    chosen = tokens * case.top_k * ASSIGNMENT_BYTES
+    received = case.received(seed) * ASSIGNMENT_BYTES
     one_expert = case.matrices * width * inner
-    router = case.experts * hidden * size
+    router = case.scored_experts * hidden * size
     latent = hidden * width if case.latent else 0
     first, shared = (case.matrices - 1) * inner, case.matrices * hidden * case.shared_width
 
@@ -36,10 +37,12 @@ def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
         return Work(flops=flops, bytes=moved + weights, weight_bytes=weights or None)
 
     stages = {
-        "gate": work(2 * tokens * hidden * case.experts, tokens * hidden * size + indices, router),
+        "gate": work(
+            2 * tokens * hidden * case.scored_experts, tokens * hidden * size + chosen, router
+        ),
         "dispatch": work(
             2 * tokens * latent,
-            (tokens * hidden + rows * width) * size + indices,
+            (tokens * hidden + rows * width) * size + received,
             latent * weight_size,
         ),
         "experts": work(
@@ -50,7 +53,7 @@ def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
         "activation": work(0, rows * (first + inner) * size, 0),
         "combine": work(
             2 * tokens * latent,
-            (rows * width + tokens * hidden) * size + indices,
+            (rows * width + tokens * hidden) * size + received,
             latent * weight_size,
         ),
     }

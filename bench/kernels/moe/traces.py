@@ -28,19 +28,21 @@ def read_trace(
     *,
     sha256: str | None,
     tokens: int,
+    devices: int,
     top_k: int,
     experts: int,
     groups: int,
     topk_groups: int,
 ) -> NDArray[np.int32]:
-    """Return the experts of the first `tokens` tokens, [tokens, top_k] int32, ascending per token.
+    """Return the experts of the first devices · tokens tokens, [.., top_k] int32, ascending per token.
 
     Raises ValueError, with the offending parameter first, for a trace that cannot be read, that has
     changed since the case was created, or that does not fit the layer.
     """
-    chosen = np.sort(_load(path, sha256)[:tokens], axis=1)
-    if len(chosen) < tokens:
-        raise ValueError(f"tokens: {tokens} is more than the {len(chosen)} tokens in {path}")
+    chosen = np.sort(_load(path, sha256)[: devices * tokens], axis=1)
+    if len(chosen) < devices * tokens:
+        each = f" on each of {devices} devices" if devices > 1 else ""
+        raise ValueError(f"tokens: {tokens}{each} is more than the {len(chosen)} tokens in {path}")
     if chosen.shape[1] != top_k:
         raise ValueError(f"top_k: {path} has {chosen.shape[1]} experts per token, not {top_k}")
     if chosen.min() < 0 or chosen.max() >= experts:

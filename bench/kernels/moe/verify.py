@@ -89,7 +89,7 @@ def part_to_compare(case: LayerShape, layer: Layer, seed: int) -> Part:
         np.sort(random.choice(width, min(SAMPLED_NEURONS, width), replace=False))
         for width in (case.intermediate, case.shared_width)
     )
-    tokens = sample_tokens(layer.local, layer.kept, random)
+    tokens = sample_tokens(layer.token, layer.expert, case.tokens, random)
     described = f"{len(tokens)} random tokens"
     if case.backward:
         described += f" and the gradients of {len(neurons)} random neurons of each expert"
@@ -97,22 +97,24 @@ def part_to_compare(case: LayerShape, layer: Layer, seed: int) -> Part:
 
 
 def sample_tokens(
-    local: NDArray[Any], kept: NDArray[Any], random: np.random.Generator
+    token: NDArray[Any], expert: NDArray[Any], tokens: int, random: np.random.Generator
 ) -> NDArray[Any]:
-    """Return random tokens, ascending, with at least one of each expert that serves any.
+    """Return random tokens out of `tokens`, ascending, with at least one of each expert that serves any.
 
-    `local` are the experts of each token [tokens, top_k], and `kept` the assignments that are not dropped.
+    `token` and `expert` [assignments] are those of the assignments that are computed.
     """
-    order = random.permutation(len(local))
-    tokens = list(order[:SAMPLED_TOKENS])
-    reached = set(local[tokens][kept[tokens]])
-    places = np.flatnonzero(kept[order])
-    experts, first = np.unique(local[order].ravel()[places], return_index=True)
-    for expert, place in zip(experts, places[first] // local.shape[1], strict=True):
-        if expert not in reached:
-            tokens.append(order[place])
-            reached.update(local[order[place]][kept[order[place]]])
-    return np.sort(tokens)
+    order = random.permutation(tokens)
+    sample = list(order[:SAMPLED_TOKENS])
+    reached = set(expert[np.isin(token, sample)])
+    place = np.empty(tokens, np.int64)
+    place[order] = np.arange(tokens)
+    by_place = np.argsort(place[token], kind="stable")
+    experts, first = np.unique(expert[by_place], return_index=True)
+    for missing, one in zip(experts, token[by_place[first]], strict=True):
+        if missing not in reached:
+            sample.append(one)
+            reached.update(expert[token == one])
+    return np.sort(sample)
 
 
 def compared_part(

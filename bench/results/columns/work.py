@@ -24,8 +24,24 @@ WORK = group(
     size("experts", "routed experts, over all devices"),
     size("top_k", "moe_layer: routed experts a token"),
     size("shared_experts", "moe_layer: experts that serve every token", minimum=0),
-    size("tokens", "moe_layer: tokens on this device"),
+    size(
+        "tokens", "moe_layer: tokens on this device; all devices have expert_parallel times as many"
+    ),
     size("expert_parallel", "moe_layer: devices that share the routed experts"),
+    Column(
+        "expert_device",
+        "text",
+        "which of them was measured, by its load; empty where loads are equal",
+        choices=("mean", "median", "hottest"),
+        late=True,
+    ),
+    Column(
+        "device_load",
+        "number",
+        "assignments to the experts on this device over the mean of all devices",
+        minimum=0,
+        late=True,
+    ),
     option("operation", "memory: copy, read or triad"),
     size("size_mib", "memory: size of each array", unit="MiB"),
     option("pass", "moe_layer: forward or forward_backward"),

@@ -99,6 +99,8 @@ def test_memory(operation, dtype):
     group_size=st.integers(1, 6),
     topk_groups=st.integers(1, 4),
     devices=st.sampled_from([1, 2, 3]),
+    device=st.sampled_from(["mean", "median", "hottest"]),
+    zero_experts=st.sampled_from([0, 0, 5]),
     top_k=st.integers(1, 24),
     shared_experts=st.integers(0, 2),
     expert_hidden=st.sampled_from([None, 19, 32]),
@@ -113,10 +115,21 @@ def test_memory(operation, dtype):
     seed=st.integers(0, 99),
 )
 def test_layers(
-    groups, group_size, topk_groups, devices, top_k, gated, activation, backward, seed, **more
+    groups,
+    group_size,
+    topk_groups,
+    devices,
+    zero_experts,
+    top_k,
+    gated,
+    activation,
+    backward,
+    seed,
+    **more,
 ):
     experts = groups * group_size * devices
-    assume(topk_groups <= groups and top_k <= topk_groups * (experts // groups))
+    zero_experts = zero_experts if groups == 1 else 0
+    assume(topk_groups <= groups and top_k <= topk_groups * ((experts + zero_experts) // groups))
     assume(gated or activation != "swigluoai")
     case = MoeLayer(
         experts=experts,
@@ -124,6 +137,7 @@ def test_layers(
         topk_groups=topk_groups,
         top_k=top_k,
         expert_parallel=devices,
+        zero_experts=zero_experts,
         gated=gated,
         activation=activation,
         **more,
@@ -147,13 +161,31 @@ def test_a_gradient_of_the_gate_that_cancels(more, seed):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"gated": False},
+        {"expert_hidden": 64, "shared_experts": 1},
+        {"expert_parallel": 2, "device": "hottest", "zero_experts": 2},
+    ],
+)
 def test_gradients_by_every_implementation(dtype, more):
     shape = {"hidden": 96, "intermediate": 64, "experts": 8, "top_k": 3, "tokens": 50}
     case = MoeLayer(dtype=dtype, routing="uniform", **{**shape, **more, "pass": "forward_backward"})
     found = run_all(case)
     assert all(check.passed for check in found.values()), found
     assert set(found) == ({"loop", "grouped"} if dtype == "bfloat16" else {"loop"})
+
+
+@pytest.mark.parametrize(
+    "more", [{"expert_parallel": 4, "device": "hottest"}, {"zero_experts": 4}, {"top_k": 1}]
+)
+def test_unequal_numbers_of_rows_by_every_implementation(more):
+    shape = {"hidden": 96, "intermediate": 64, "experts": 8, "top_k": 3, "tokens": 50}
+    case = MoeLayer(dtype="bfloat16", routing="power_law", **{**shape, **more})
+    assert {"loop", "grouped"} <= set(run_all(case))
+    assert_all_right(case)
 
 
 @settings(max_examples=30)
@@ -167,6 +199,8 @@ def test_gradients_by_every_implementation(dtype, more):
     gated=st.booleans(),
     routing=st.sampled_from(["balanced", "uniform", "power_law"]),
     capacity_factor=st.sampled_from([None, 0.5]),
+    expert_parallel=st.sampled_from([1, 2]),
+    zero_experts=st.sampled_from([0, 3]),
     seed=st.integers(0, 99),
 )
 def test_layers_in_int8(seed, **parameters):
@@ -184,6 +218,8 @@ def test_layers_in_int8(seed, **parameters):
     gated=st.booleans(),
     routing=st.sampled_from(["balanced", "uniform", "power_law"]),
     capacity_factor=st.sampled_from([None, 0.5]),
+    expert_parallel=st.sampled_from([1, 2]),
+    zero_experts=st.sampled_from([0, 3]),
     seed=st.integers(0, 99),
 )
 def test_layers_in_float8(seed, **parameters):
@@ -203,7 +239,15 @@ def grouped_product_in_float32(rows, scales, weights, weight_scales, ends):
     return product.to(torch.bfloat16)
 
 
-@pytest.mark.parametrize("more", [{}, {"gated": False}, {"expert_hidden": 64, "shared_experts": 1}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"gated": False},
+        {"expert_hidden": 64, "shared_experts": 1},
+        {"expert_parallel": 2, "device": "hottest", "zero_experts": 2},
+    ],
+)
 def test_the_grouped_float8_layer_around_its_product(monkeypatch, more):
     """Processors have no such product: it is emulated, and all around it is what runs on a GPU."""
     monkeypatch.setattr(float8, "grouped_product", grouped_product_in_float32)
@@ -274,13 +318,14 @@ def test_grouped_products_that_torch_groups():
     tokens=st.integers(1, 50),
     experts=st.sampled_from([4, 12]),
     top_k=st.integers(1, 4),
+    zero_experts=st.sampled_from([0, 3]),
     expert_parallel=st.sampled_from([1, 2]),
     capacity=st.sampled_from([None, 0.5]),
     routing=st.sampled_from(["balanced", "uniform", "power_law"]),
 )
-def test_what_moves_tokens(kernel, capacity, **parameters):
+def test_what_moves_tokens(kernel, capacity, expert_parallel, **parameters):
     if kernel is not MoeGate:
-        parameters["capacity_factor"] = capacity
+        parameters |= {"capacity_factor": capacity, "expert_parallel": expert_parallel}
     assert_all_right(kernel(**parameters))
 
 

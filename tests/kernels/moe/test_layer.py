@@ -12,6 +12,7 @@ from bench.kernels.base import Operand
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.math import gate_weights
 from bench.kernels.moe.reference import Part, forward, gradients
+from bench.kernels.routing import choose_experts
 from bench.results.columns import STAGES
 
 SMALL = {
@@ -77,6 +78,41 @@ def test_impossible_layers_are_refused(change, message):
         MoeLayer(**{**SMALL, **change})
 
 
+def computed_here(case, seed):
+    """Slot and local expert of what each token stands for, in plain Python, without a capacity."""
+    devices, local = case.expert_parallel, case.local_experts
+    if devices == 1 or case.routing == "balanced":
+        return [
+            [(slot, int(e) % local) for slot, e in enumerate(row) if e < case.experts]
+            for row in case.chosen(seed)
+        ]
+    drawn = choose_experts(
+        tokens=case.tokens * devices,
+        experts=case.experts + case.zero_experts,
+        top_k=case.top_k,
+        groups=case.groups,
+        topk_groups=case.topk_groups,
+        routing=case.routing,
+        exponent=case.routing_exponent,
+        seed=seed,
+    )
+    reached = [[int(e) for e in drawn.ravel() if e // local == d] for d in range(devices)]
+    mean = sum(map(len, reached)) / devices
+    busy = [d for d in range(devices) if reached[d]] or [0]
+    ascending = sorted(busy, key=lambda d: (len(reached[d]), d))
+    device = {
+        "hottest": max(busy, key=lambda d: (len(reached[d]), -d)),
+        "mean": min(busy, key=lambda d: (abs(len(reached[d]) - mean), d)),
+        "median": ascending[len(ascending) // 2],
+    }[case.device]
+    assert (case.chosen(seed) == drawn[device * case.tokens :][: case.tokens]).all()
+    received = [[] for _ in range(case.tokens)]
+    for number, e in enumerate(reached[device]):
+        here = received[number * case.tokens // len(reached[device])]
+        here.append((len(here) % case.top_k, e % local))
+    return received
+
+
 def scalar_layer(case, inputs, seed):
     """The layer in plain Python, one token and one number at a time."""
     arrays = {name: operand.array.astype(float) for name, operand in inputs.items()}
@@ -110,18 +146,30 @@ def scalar_layer(case, inputs, seed):
             return 1 / (1 + math.exp(-logit))
         return math.sqrt(math.log(1 + math.exp(logit)))
 
+    received = computed_here(case, seed)
     y = []
     for t, x in enumerate(arrays["x"]):
         logits = [
-            sum(arrays["router"][e] * x) + arrays["planted"][t, e] for e in range(case.experts)
+            sum(arrays["router"][e] * x) + arrays["planted"][t, e]
+            for e in range(case.experts + case.zero_experts)
         ]
         scores = [score(logit, logits) for logit in logits]
-        chosen = sorted(range(case.experts), key=lambda e: -scores[e])[: case.top_k]
+        chosen = sorted(range(len(scores)), key=lambda e: -scores[e])[: case.top_k]
         assert sorted(chosen) == list(case.chosen(seed)[t]), "the gate finds the planted experts"
         total = sum(scores[e] for e in chosen) if case.normalize else 1.0
         z = arrays["latent_in"] @ x if case.latent else x
+        weights = [case.scaling * scores[e] / total for e in sorted(chosen)]
         served = sum(
-            case.scaling * scores[e] / total * expert(z, "", e % case.local_experts) for e in chosen
+            (weights[slot] * expert(z, "", e) for slot, e in received[t]), np.zeros(case.width)
+        )
+        served = (
+            served
+            + sum(
+                weight
+                for weight, e in zip(weights, sorted(chosen), strict=True)
+                if e >= case.experts
+            )
+            * z
         )
         out = arrays["latent_out"] @ served if case.latent else served
         y.append(out + expert(x, "shared_") if case.shared_width else out)
@@ -148,15 +196,25 @@ LAYERS = {
     parameters=st.fixed_dictionaries(LAYERS),
     local=st.integers(1, 4),
     devices=st.integers(1, 3),
+    device=st.sampled_from(["mean", "median", "hottest"]),
+    zero_experts=st.sampled_from([0, 0, 3]),
     top_k=st.integers(1, 12),
     seed=st.integers(0, 1000),
 )
-def test_the_reference_equals_a_scalar_computation(parameters, local, devices, top_k, seed):
+def test_the_reference_equals_a_scalar_computation(
+    parameters, local, devices, device, zero_experts, top_k, seed
+):
     experts = local * devices
-    assume(top_k <= experts)
+    assume(top_k <= experts + zero_experts)
     assume(parameters["gated"] or parameters["activation"] != "swigluoai")
     case = MoeLayer(
-        dtype="float64", experts=experts, top_k=top_k, expert_parallel=devices, **parameters
+        dtype="float64",
+        experts=experts,
+        zero_experts=zero_experts,
+        top_k=top_k,
+        expert_parallel=devices,
+        device=device,
+        **parameters,
     )
     inputs = case.make_inputs(seed)
     reference = forward(case, inputs, np.arange(case.tokens), seed).value
@@ -192,10 +250,14 @@ def test_stages_add_up_to_the_flops_of_the_layer():
 @given(
     parameters=st.fixed_dictionaries(LAYERS),
     capacity=st.sampled_from([None, 0.6]),
+    devices=st.sampled_from([1, 2]),
+    zero_experts=st.sampled_from([0, 0, 3]),
     top_k=st.integers(1, 6),
     seed=st.integers(0, 1000),
 )
-def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, seed):
+def test_gradients_are_those_of_finite_differences(
+    parameters, capacity, devices, zero_experts, top_k, seed
+):
     """The directional derivative of Σ dy ∘ y along a random direction, for every operand at once."""
     assume(parameters["gated"] or parameters["activation"] != "swigluoai")
     case = MoeLayer(
@@ -203,6 +265,8 @@ def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, 
         experts=6,
         top_k=top_k,
         capacity_factor=capacity,
+        expert_parallel=devices,
+        zero_experts=zero_experts,
         **{**parameters, "pass": "forward_backward"},
     )
     inputs = {
@@ -217,7 +281,9 @@ def test_gradients_are_those_of_finite_differences(parameters, capacity, top_k, 
         return (y * inputs["dy"].array).sum()
 
     assert set(expected) == {
-        f"d_{name}" for name in inputs if name not in ("planted", "correction_bias", "dy")
+        f"d_{name}"
+        for name in inputs
+        if name not in ("planted", "correction_bias", "dy", "arrivals", "arrived_experts")
     }
     for name, one in expected.items():
         operand = inputs[name.removeprefix("d_")]

@@ -19,27 +19,40 @@ def plain_outputs(case, seed=0):
         raised = np.exp(np.take_along_axis(logits, chosen.astype(int), axis=1))
         return {"weight": raised / raised.sum(axis=1, keepdims=True), "chosen": chosen}
     if case.name == "moe_combine":
-        pairs = zip(inputs["places"], inputs["weight"], strict=True)
-        y = [sum(inputs["rows"][p] * w for p, w in zip(*pair, strict=True)) for pair in pairs]
-        return {"y": np.array(y)}
-    rows, counts, places = [], [0] * case.local_experts, np.zeros(chosen.shape, int)
+        y = np.zeros((case.tokens, case.width))
+        for row, (places, weights) in enumerate(
+            zip(inputs["places"], inputs["weight"], strict=True)
+        ):
+            token = inputs["arrivals"][row] // case.top_k if case.ragged else row
+            y[token] += sum(inputs["rows"][p] * w for p, w in zip(places, weights, strict=True))
+        return {"y": y}
+    rows, counts, places = [], [0] * case.local_experts, np.zeros(inputs["chosen"].shape, int)
     for expert in range(case.local_experts):
-        for token in range(case.tokens):
-            for slot in range(case.top_k):
-                full = case.capacity is not None and counts[expert] >= case.capacity
-                if inputs["chosen"][token, slot] == expert and not full:
-                    places[token, slot] = len(rows)
-                    rows.append(inputs["x"][token])
-                    counts[expert] += 1
+        for (row, slot), chosen_expert in np.ndenumerate(inputs["chosen"]):
+            token = inputs["arrivals"][row] // case.top_k if case.ragged else row
+            full = case.capacity is not None and counts[expert] >= case.capacity
+            if chosen_expert == expert and not full:
+                places[row, slot] = len(rows)
+                rows.append(inputs["x"][token])
+                counts[expert] += 1
     return {"rows": np.array(rows), "counts": np.array(counts), "places": places}
 
 
-@pytest.mark.parametrize("more", [{}, {"expert_parallel": 2}, {"capacity_factor": 0.7}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"expert_parallel": 2},
+        {"expert_parallel": 2, "device": "hottest", "capacity_factor": 0.7},
+        {"capacity_factor": 0.7},
+        {"zero_experts": 4},
+    ],
+)
 @pytest.mark.parametrize("routing", ["balanced", "uniform", "power_law"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_loop_over_tokens_passes_and_a_damaged_one_does_not(kernel, routing, more):
     if kernel is MoeGate:
-        more = {name: value for name, value in more.items() if name != "capacity_factor"}
+        more = {name: value for name, value in more.items() if name == "zero_experts"}
     case = kernel(**SMALL, routing=routing, **more)
     inputs, outputs = case.make_inputs(0), plain_outputs(case)
     assert case.verify(inputs, outputs, 0).passed
@@ -69,5 +82,7 @@ def test_what_is_dropped_is_not_moved():
 def test_the_gate_drops_nothing_and_integers_do_not_move():
     with pytest.raises(ValidationError, match="dropped at dispatch"):
         MoeGate(**SMALL, capacity_factor=1.0)
+    with pytest.raises(ValidationError, match="for all experts, however many devices"):
+        MoeGate(**SMALL, expert_parallel=2)
     with pytest.raises(ValidationError, match="moe_combine has no int8 form"):
         MoeCombine(**{**SMALL, "dtype": "int8"})

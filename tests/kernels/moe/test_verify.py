@@ -98,7 +98,8 @@ def test_the_sample_has_a_token_of_every_expert_that_serves_any(routing, capacit
         routing=routing,
         capacity_factor=capacity,
     )
-    local, kept = case.chosen(0) % case.local_experts, case.kept(0)
-    tokens = verify.sample_tokens(local, kept, np.random.default_rng(0))
+    assigned, kept = case.assignments(0), case.kept(0)
+    token, expert = assigned.token[kept], assigned.expert[kept]
+    tokens = verify.sample_tokens(token, expert, case.tokens, np.random.default_rng(0))
     assert len(set(tokens)) == len(tokens) < 200
-    assert set(local[tokens][kept[tokens]]) == set(local[kept])
+    assert set(expert[np.isin(token, tokens)]) == set(expert)
