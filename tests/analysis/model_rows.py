@@ -26,6 +26,7 @@ def product(tflops, **changes):
 
 
 def layer(tokens, time_s, **changes):
-    shape = {"kernel": "moe_experts", "model": MODEL, "routing": "balanced", "expert_parallel": 1}
+    """A row of experts that 32 chips share, which is what DeepSeek-V3 in bfloat16 takes of an H100."""
+    shape = {"kernel": "moe_experts", "model": MODEL, "routing": "balanced", "expert_parallel": 32}
     times = {"time_median_s": time_s, "ci_low_s": None, "ci_high_s": None}
     return {**product(500.0), **shape, **times, "tokens": tokens, **changes}

@@ -46,10 +46,10 @@ def test_published_rents_are_the_default_and_named():
 def test_of_several_models_the_cheapest_of_each_phase():
     rows = [layer(1, 1e-3), layer(16, 1e-3), layer(1024, 1e-2), layer(4096, 2e-2)]
     plain = price_rows(rows, TWO).tokens
-    assert [(cost.tokens, cost.phase) for cost in plain] == [(4096, None)]
-    phases = price_rows(rows, TWO, context=1000).tokens
-    assert [(cost.tokens, cost.phase) for cost in phases] == [(16, "decode"), (4096, "prefill")]
-    for before, after in zip(plain, phases[1:], strict=True):
+    assert [(cost.tokens, cost.phase) for cost in plain] == [(16, "decode"), (4096, "prefill")]
+    behind = price_rows(rows, TWO, context=1000).tokens
+    assert [(cost.tokens, cost.phase) for cost in behind] == [(16, "decode"), (4096, "prefill")]
+    for before, after in zip(plain, behind, strict=True):
         assert before.usd_per_million_tokens.value < after.usd_per_million_tokens.value
 
 
@@ -58,6 +58,41 @@ def test_of_one_model_every_number_of_tokens_and_no_products():
     costs = price_rows(rows, TWO, model=MODEL)
     assert costs.products == ()
     assert [cost.tokens for cost in costs.tokens] == [1, 16]
+    assert {cost.measured.expert_parallel for cost in costs.tokens} == {32}
+
+
+def test_models_that_the_chips_do_not_hold_are_not_priced():
+    rows = [product(500.0), layer(16, 1e-3, expert_parallel=1)]
+    costs = price_rows(rows, TWO)
+    assert costs.products and costs.tokens == ()
+    (left,) = costs.not_priced
+    assert left.reason.startswith("1 chip has 80 GB for 1308 GB of routed experts")
+    assert "expert_parallel: 32, pass: forward, tokens: [16]" in left.remedy
+    with pytest.raises(UsageError, match="no cost of deepseek-v3 on h100-sxm in bfloat16: 1 chip"):
+        price_rows(rows, TWO, model=MODEL)
+
+
+def test_keys_and_values_that_have_no_room_are_not_priced():
+    rows = [layer(16, 1e-3), layer(64, 1e-3), layer(128, 2e-3)]
+    costs = price_rows(rows, TWO, model=MODEL, context=4096)
+    assert [cost.tokens for cost in costs.tokens] == [16]
+    (left,) = costs.not_priced
+    assert left.reason.startswith("at 64, 128 tokens each of 32 chips has 80 GB for")
+    assert "18.42 GB of keys and values" in left.reason
+    assert "expert_parallel: 256, pass: forward, tokens: [64, 128]" in left.remedy
+
+
+def test_the_memory_of_a_chip_that_no_table_has_is_not_checked():
+    rows = [layer(16, 1e-3, expert_parallel=1, chip="my chip")]
+    (cost,) = price_rows(rows, {"my chip": exactly(2.0)}).tokens
+    assert cost.measured.expert_parallel == 1
+
+
+def test_rows_that_lack_a_rate_cost_only_their_own_model():
+    rows = [layer(16, 1e-3), layer(16, 1e-3, model="qwen3-30b-a3b", achieved_gbps=None)]
+    costs = price_rows(rows, TWO)
+    assert {cost.model for cost in costs.tokens} == {MODEL}
+    assert [left.model for left in costs.not_priced] == ["qwen3-30b-a3b"]
 
 
 @pytest.mark.parametrize(
