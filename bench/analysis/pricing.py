@@ -1,4 +1,4 @@
-"""What result rows cost: $ per exaFLOP of products, $ per million tokens of models with measured layers."""
+"""Prices of result rows: $ per exaFLOP of products, $ per million tokens of models with measured layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.analysis.projection import step
 from bench.analysis.rents import market_rent
 from bench.analysis.row_estimates import row_estimate
 from bench.catalog.chips import load_chips
-from bench.catalog.models import Model, assumed_shapes, load_models
+from bench.catalog.models import Model, assumed_shapes, get_model, load_models
 from bench.catalog.prices import rent_sources
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
@@ -35,6 +35,9 @@ Row = Mapping[str, object]
 
 # Shares of the peak for which the cost of a product is computed, besides the measured one.
 UTILIZATIONS = (0.3, 0.5, 0.8)
+
+# Tokens per chip that a suggested measurement takes, from decode to prefill.
+SUGGESTED_TOKENS = (16, 64, 256, 1024, 4096, 16384)
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,7 @@ def price_rows(
     products = [] if model else _products(rows, prices)
     tokens, not_priced = _tokens(rows, prices, model, context)
     if model and not tokens:
-        problems = [str(each) for each in not_priced]
-        raise UsageError("\n".join(problems) or f"no row of a layer of {model}")
+        raise UsageError("\n".join(map(str, not_priced)) or _not_measured(model, hours[0].chip))
     return Costs(
         tuple(products),
         tuple(tokens),
@@ -153,6 +155,19 @@ class Prices:
         if self.usd_per_kwh is None or not isinstance(power, (int, float)):
             return price
         return with_energy(price, power, self.usd_per_kwh)
+
+
+def _not_measured(model: str, chip: str) -> str:
+    """Return that a model has no rows, and how to measure some on a chip."""
+    deployment = Deployment(model, get_model(model), "bfloat16", chip, _memory_gb(chip))
+    sharing = deployment.smallest_sharing() or deployment.model.experts
+    return f"no row of a layer of {model}; {measure_text(deployment, SUGGESTED_TOKENS, sharing)}"
+
+
+def _memory_gb(chip: str) -> float | None:
+    """Return the memory of a chip; None if no table has it."""
+    known = load_chips().get(chip)
+    return known.memory_gb if known else None
 
 
 def _hour_prices(rows: Iterable[Row], given: Mapping[str, Estimate]) -> list[HourPrice]:
@@ -196,8 +211,7 @@ def _tokens(
         shape = load_models().get(name)
         if (model and name != model) or shape is None:
             continue
-        known = load_chips().get(chip)
-        deployment = Deployment(name, shape, dtype, chip, known.memory_gb if known else None)
+        deployment = Deployment(name, shape, dtype, chip, _memory_gb(chip))
         try:
             every, problems = _costs_of_model(rows, deployment, prices, context)
         except UsageError as error:  # the rows lack a rate that the rest of the model needs

@@ -1,8 +1,8 @@
-"""What a model needs: training days and chip-hours, inference rates, memory; all with intervals.
+"""The formulas of projections: the rate of a training run, and the time of a step of inference.
 
-Training FLOPs a token are 6·N for N active parameters: two a parameter forward and four backward
-(Kaplan et al. 2020, arXiv 2001.08361, section 2.1). Attention adds three times what it does forward
-(bench.analysis.attention). Work that is done twice to save memory does not count.
+Training takes 6·N FLOPs per token for N active parameters: two per parameter forward and four backward
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1). Attention adds three times its forward FLOPs
+(bench.analysis.attention). Recomputation to save memory does not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.analysis.layers import Layers
 from bench.catalog.model_size import active_parameters
 from bench.catalog.models import Model
 
-SECONDS_A_DAY = 86400.0
+SECONDS_PER_DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Training:
         """Days for all tokens."""
         if self.tokens is None:
             return None
-        return exactly(self.tokens) / self.tokens_per_s / exactly(SECONDS_A_DAY)
+        return exactly(self.tokens) / self.tokens_per_s / exactly(SECONDS_PER_DAY)
 
     @property
     def chip_hours(self) -> Estimate | None:
@@ -66,7 +66,7 @@ def train(
 
 @dataclass(frozen=True)
 class Step:
-    """One pass of some tokens through all layers on one chip."""
+    """One pass of `tokens` through all layers on one chip."""
 
     tokens: int
     layers_s: Estimate
@@ -75,20 +75,20 @@ class Step:
 
     @property
     def time_s(self) -> Estimate:
-        """All of it, one after the other."""
+        """The sum: nothing overlaps."""
         return self.layers_s + self.rest_s + self.attention_s
 
     @property
     def tokens_per_s(self) -> Estimate:
-        """Tokens a second and chip."""
+        """Tokens per second and chip."""
         return exactly(self.tokens) / self.time_s
 
 
 def step(layers: Layers, model: Model, tokens: int, attention: AttentionWork | None = None) -> Step:
     """Return the time of all mixture-of-experts layers, and of the rest of the model by a roofline.
 
-    The rest are the active parameters outside of what was measured: two FLOPs each a token, and each
-    read once a step. `attention` is what the step does beyond parameters.
+    The rest are the active parameters outside of the measured layers: two FLOPs per parameter and token,
+    and each is read once per step. `attention` is the work beyond parameters.
     """
     rest = rest_parameters(layers, model)
     work = attention or AttentionWork()

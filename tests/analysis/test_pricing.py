@@ -112,3 +112,8 @@ def test_rows_that_lack_a_rate_cost_only_their_own_model():
 def test_rows_that_cannot_be_priced(rows, options, message):
     with pytest.raises(UsageError, match=message):
         price_rows(rows, {}, **options)
+
+
+def test_a_rate_that_no_chip_has_ends_in_a_sentence():
+    with pytest.raises(UsageError, match="check the inputs"):
+        price_rows([product(1e-320)], TWO)

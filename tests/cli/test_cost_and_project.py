@@ -80,13 +80,13 @@ def test_chips_that_share_the_experts_are_said_to(invoke):
 
 
 def test_a_folder_that_holds_other_tables_too(invoke):
-    folder = invoke.folder / "mine"
+    folder = invoke.folder / "results"
     folder.mkdir()
     shutil.copy(H100, folder)
     (folder / "prices.csv").write_text("chip,usd\nh100,2\n")
     with pytest.warns(InputWarning, match="prices.csv: not a result file; left out"):
-        shown = invoke("cost", folder)
-    assert shown == invoke("cost", H100)
+        text = invoke("cost", folder)
+    assert text == invoke("cost", H100)
 
 
 def test_electricity_is_added_where_power_is_known(invoke):
@@ -113,7 +113,7 @@ def test_electricity_is_added_where_power_is_known(invoke):
         ((H100, "--energy-price", "0"), "--energy-price: expected a number from 0.0001"),
         ((H100, "--model", "deepseek-v33"), "did you mean 'deepseek-v3'"),
         ((H100, "--context", "0"), "0 is not in the range"),
-        ((H100, "--model", "gpt-oss-20b"), "no row of a layer of gpt-oss-20b"),
+        ((H100, "--model", "gpt-oss-20b"), "no row of a layer of gpt-oss-20b; measure it on one"),
         ((H100, "--model", "deepseek-v3"), "1 chip has 80 GB for 1308 GB of routed"),
         ((H100, "--model", "deepseek-v3"), "bench run layers.yaml -o layers.csv"),
         (("simulated.csv",), "1 of 1 rows are of a simulated device"),
@@ -167,17 +167,17 @@ RUN = ("project", "deepseek-v3", "--chip", "h800-sxm", "--chips", "2048")
 
 def test_training_with_every_assumption(invoke):
     arguments = ("--tokens", "14.8e12", "--utilization", "0.25..0.35", "--days", "60")
-    shown = invoke(*RUN, *arguments, "--published", "chip-hours=2.664e6")
-    assert "3,076,059 [2,636,622, 3,691,271]" in shown
-    assert "chips for 60 days" in shown
-    assert "1.15 [0.990, 1.39]" in shown
-    for text in (
+    text = invoke(*RUN, *arguments, "--published", "chip-hours=2.664e6")
+    assert "3,076,059 [2,636,622, 3,691,271]" in text
+    assert "chips for 60 days" in text
+    assert "1.15 [0.990, 1.39]" in text
+    for part in (
         "6 × 37 billion",
         "peak 989",
         "utilization 30 % [25 %, 35 %], as given",
         "efficiency 100 %",
     ):
-        assert text in plain(shown)
+        assert part in plain(text)
 
 
 def test_training_by_the_measured_layer(invoke):
@@ -205,20 +205,20 @@ def test_inference_and_its_memory(invoke):
 
 def test_attention_in_training_is_that_of_the_shape_or_as_given(invoke):
     at = ("--utilization", "0.3", "--sequence", "4096")
-    shown = invoke(*RUN, *at)
-    assert "causal attention over sequences of 4096 tokens, by the model's shape" in shown
+    text = invoke(*RUN, *at)
+    assert "causal attention over sequences of 4096 tokens, by the model's shape" in text
     width = invoke(*RUN, *at, "--attention-width", str(128 * 320))
     assert "width 40960, as given" in width
-    figure = line_of(shown, "GFLOP per token")[1]
+    figure = line_of(text, "GFLOP per token")[1]
     assert f" {figure} GFLOP per token" in width, "DeepSeek-V3's layers are all alike"
     full = invoke(*RUN, *at, "--attention", "full")
     assert f" {figure} GFLOP per token" not in full
 
 
 def test_sizes_that_are_not_published_are_counted_and_said_to_be(invoke):
-    shown = invoke("project", "kimi-k3", *RUN[2:], "--utilization", "0.3")
-    assert "6 × 105.4 billion active parameters" in shown
-    assert "not published: counted from the shape" in shown
+    text = invoke("project", "kimi-k3", *RUN[2:], "--utilization", "0.3")
+    assert "6 × 105.4 billion active parameters" in text
+    assert "not published: counted from the shape" in text
 
 
 QWEN = ("project", "qwen3-30b-a3b", "--chip", "h100-sxm", "--chips", "8")
@@ -341,6 +341,6 @@ def test_the_refusal_that_the_documentation_quotes(invoke):
 
 @pytest.mark.parametrize("command", [("cost", "missing.csv"), ("project", "x", *RUN[2:])])
 def test_mistakes_end_in_a_sentence_and_exit_code_2(bench, command):
-    said = bench(*command, status=2).stderr
-    assert said.startswith("bench: ")
-    assert "Traceback" not in said
+    stderr = bench(*command, status=2).stderr
+    assert stderr.startswith("bench: ")
+    assert "Traceback" not in stderr
