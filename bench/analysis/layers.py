@@ -44,14 +44,16 @@ class LayerKind:
             kernel = f"{self.kernel} (routed experts only)"
         if self.expert_parallel == 1:
             return f"{kernel}, {self.routing} routing, all experts on one chip"
-        if self.device is not None:
-            which = f"the {self.device} of {self.expert_parallel} chips that share the experts"
+        sharing = f"{self.expert_parallel} chips that share the experts"
+        if self.routing == "balanced":
+            which = f"one of {sharing}, all with the same load, which no router quite reaches"
+        elif self.device == "hottest":
+            which = f"the hottest of {sharing}"
         else:
             which = (
-                f"one of {self.expert_parallel} chips that share the experts, with their mean load"
+                f"the {self.device or 'mean'} of {sharing}; the hottest of them takes longer, and a step "
+                "waits for it"
             )
-        if self.routing != "balanced" and self.device != "hottest":
-            which += "; the hottest of them takes longer, and a step waits for it"
         return f"{kernel}, {self.routing} routing, {which}"
 
 

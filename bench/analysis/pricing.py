@@ -262,8 +262,15 @@ def _without_room(
     model = deployment.model
     memory = deployment.memory(sharing, _cache_bytes(model, too_many[0], context))
     reason = f"at {', '.join(map(str, too_many))} tokens {no_room(sharing, memory)}"
-    enough = deployment.smallest_sharing(_cache_bytes(model, too_many[-1], context))
-    remedy = measure_text(deployment, too_many, enough) if enough else "use a shorter context"
+    shared = {
+        tokens: deployment.smallest_sharing(_cache_bytes(model, tokens, context))
+        for tokens in too_many
+    }
+    enough = [count for count in shared.values() if count is not None]
+    remedy = "use a shorter context"
+    if enough:
+        possible = [tokens for tokens in too_many if shared[tokens] is not None]
+        remedy = measure_text(deployment, possible, max(enough))
     return [NotPriced(deployment.model_id, deployment.chip, deployment.dtype, reason, remedy)]
 
 

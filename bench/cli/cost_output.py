@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.analysis.estimate import Estimate
-from bench.analysis.pricing import UTILIZATIONS, Costs, ProductCost, TokenCost
+from bench.analysis.pricing import UTILIZATIONS, Costs, NotPriced, ProductCost, TokenCost
 from bench.catalog.prices import api_prices
 from bench.cli.assumptions import assumption_table
 from bench.kernels.dtypes import short_dtype
@@ -97,9 +97,17 @@ def _blocks(costs: Costs) -> Iterator[Block]:
             ],
             [[each.model, each.chip, each.dtype, each.reason] for each in costs.not_priced],
         )
+        yield Lines(_remedies(costs.not_priced))
         yield BLANK
     yield Heading("Assumptions")
     yield assumption_table(list(_assumptions(costs)))
+
+
+def _remedies(not_priced: Sequence[NotPriced]) -> list[str]:
+    """Return how to measure what was not priced: commands for one model, for several where they are."""
+    if len({each.model for each in not_priced}) > 1:
+        return ["--model NAME says how to measure what the chips hold"]
+    return [line for each in not_priced for line in each.remedy.splitlines()]
 
 
 def _products(products: Sequence[ProductCost]) -> Table:

@@ -110,7 +110,10 @@ def test_rows_without_the_rates_that_the_rest_needs():
     [
         (LayerKind("moe_layer", "balanced", None, 1), "all experts on one chip"),
         (LayerKind("moe_layer", "power_law", "hottest", 8), "the hottest of 8 chips that share"),
-        (LayerKind("moe_experts", "balanced", None, 8), "one of 8 chips that share the experts"),
+        (
+            LayerKind("moe_experts", "balanced", None, 8),
+            "one of 8 chips that share the experts, all",
+        ),
     ],
 )
 def test_a_kind_in_words(kind, text):
@@ -121,4 +124,5 @@ def test_a_kind_in_words(kind, text):
 @pytest.mark.parametrize("device", [None, "mean", "median"])
 def test_a_device_that_others_wait_for_is_said_to_be_none(device):
     kind = LayerKind("moe_layer", "power_law", device, 8)
+    assert f"the {device or 'mean'} of 8 chips" in kind.layer_text
     assert "the hottest of them takes longer, and a step waits for it" in kind.layer_text

@@ -82,6 +82,15 @@ def test_keys_and_values_that_have_no_room_are_not_priced():
     assert "expert_parallel: 256, pass: forward, tokens: [64, 128]" in left.remedy
 
 
+def test_what_more_chips_hold_can_be_measured_and_the_rest_needs_a_shorter_context():
+    rows = [layer(tokens, 1e-3) for tokens in (16, 64, 256)]
+    (left,) = price_rows(rows, TWO, model=MODEL, context=4096).not_priced
+    assert "64, 256 tokens" in left.reason
+    assert "expert_parallel: 64, pass: forward, tokens: [64]" in left.remedy
+    with pytest.raises(UsageError, match="use a shorter context"):
+        price_rows(rows, TWO, model=MODEL, context=10**6)
+
+
 def test_the_memory_of_a_chip_that_no_table_has_is_not_checked():
     rows = [layer(16, 1e-3, expert_parallel=1, chip="my chip")]
     (cost,) = price_rows(rows, {"my chip": exactly(2.0)}).tokens

@@ -61,6 +61,9 @@ def test_models_that_no_chip_holds_are_listed_with_the_reason(invoke):
     text = invoke("cost", H100)
     assert "deepseek-v3 on" not in text
     assert "1 chip has 80 GB for 1308 GB of routed experts" in plain(text)
+    assert "--model NAME says how to measure what the chips hold" in text
+    one = invoke("cost", H100, "--model", "qwen3-30b-a3b", "--context", "4096")
+    assert "bench run layers.yaml -o layers.csv" in one
 
 
 def test_rents_are_the_default_and_named(invoke):
@@ -76,7 +79,7 @@ def test_chips_that_share_the_experts_are_said_to(invoke):
     write(invoke, "shared.csv", make_row(**shape, tokens=64, expert_parallel=4))
     text = invoke("cost", "shared.csv")
     assert "qwen3-30b-a3b on 4 × h100-sxm, bf16, 64 sequences" in text
-    assert "one of 4 chips that share the experts" in plain(text)
+    assert "of 4 chips that share the experts" in plain(text)
 
 
 def test_a_folder_that_holds_other_tables_too(invoke):
