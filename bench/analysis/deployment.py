@@ -106,11 +106,13 @@ class Deployment:
         return f"{self.model_id} on {several}{self.chip} in {self.dtype}"
 
 
-def why_none_fits(layers: Sequence[Layers], deployment: Deployment) -> str:
+def why_none_fits(
+    layers: Sequence[Layers], deployment: Deployment, cache_bytes: float = 0.0
+) -> str:
     """Return why none of the measured layers, of which there are some, is of a deployment."""
     shared = sorted({each.kind.expert_parallel for each in layers})
     for count in shared:
-        memory = deployment.memory(count)
+        memory = deployment.memory(count, cache_bytes)
         if memory.fits is False:
             return no_room(count, memory)
     counts = ", ".join(map(str, shared))
@@ -123,18 +125,26 @@ def no_room(sharing: int, memory: ChipMemory) -> str:
     return f"{who} has {memory.chip_gb:g} GB for {memory}"
 
 
-def refusal(layers: Sequence[Layers], deployment: Deployment) -> str:
+def refusal(layers: Sequence[Layers], deployment: Deployment, cache_bytes: float = 0.0) -> str:
     """Return that no measured layer is of a deployment, and why."""
     if not layers:
         return f"no row of {deployment}"
-    reason = why_none_fits(layers, deployment)
+    reason = why_none_fits(layers, deployment, cache_bytes)
     return f"no row of {deployment} fits: as measured, {reason}"
 
 
 def measure_text(
-    deployment: Deployment, tokens: Iterable[int], expert_parallel: int, passes: str = "forward"
+    deployment: Deployment,
+    tokens: Iterable[int],
+    expert_parallel: int | None,
+    passes: str = "forward",
 ) -> str:
-    """Return how to measure layers of a deployment: a command, or why there is none."""
+    """Return how to measure layers of a deployment: a command, or why there is none.
+
+    `expert_parallel` is None if no number of chips holds the model.
+    """
+    if expert_parallel is None:
+        return "no number of these chips holds it"
     case = (
         f"kernels: [{{kernel: moe_layer, model: {deployment.model_id}, dtype: {deployment.dtype}, "
         f"expert_parallel: {expert_parallel}, pass: {passes}, "

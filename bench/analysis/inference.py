@@ -148,12 +148,13 @@ def _layers(
     covering = [each for each in fitting if all(each.covers(count) for count in tokens)]
     if covering:
         return covering[0]
+    sharing: int | None
     if fitting:
         sharing = fitting[0].kind.expert_parallel
         reason = next(fitting[0].outside(n) for n in tokens if not fitting[0].covers(n))
     else:
-        sharing = deployment.smallest_sharing(cache_bytes) or 1
-        reason = refusal(layers, deployment)
+        sharing = deployment.smallest_sharing(cache_bytes)
+        reason = refusal(layers, deployment, cache_bytes)
     raise UsageError(f"{reason}; {measure_text(deployment, tokens, sharing)}")
 
 

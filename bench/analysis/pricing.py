@@ -160,8 +160,8 @@ class Prices:
 def _not_measured(model: str, chip: str) -> str:
     """Return that a model has no rows, and how to measure some on a chip."""
     deployment = Deployment(model, get_model(model), "bfloat16", chip, _memory_gb(chip))
-    sharing = deployment.smallest_sharing() or deployment.model.experts
-    return f"no row of a layer of {model}; {measure_text(deployment, SUGGESTED_TOKENS, sharing)}"
+    remedy = measure_text(deployment, SUGGESTED_TOKENS, deployment.smallest_sharing())
+    return f"no row of a layer of {model}; {remedy}"
 
 
 def _memory_gb(chip: str) -> float | None:
@@ -235,7 +235,7 @@ def _costs_of_model(
     if not fitting:
         reason, sharing = why_none_fits(layers, deployment), deployment.smallest_sharing()
         measured = {tokens for each in layers for tokens in each.rows}
-        remedy = measure_text(deployment, measured, sharing or deployment.model.experts)
+        remedy = measure_text(deployment, measured, sharing)
         return [], [NotPriced(name, chip, dtype, reason, remedy)]
     chosen = fitting[0]
     costs, too_many = [], []

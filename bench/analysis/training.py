@@ -207,13 +207,12 @@ def _trains(layers: Layers, deployment: Deployment) -> bool:
 
 def _how_to(deployment: Deployment) -> str:
     """Return how to measure layers that train, with gradients where the format has some."""
-    sharing = deployment.smallest_sharing()
-    if sharing is None:
-        sharing = math.gcd(deployment.chips or 1, deployment.model.experts)
-    quantized = deployment.dtype in SCALED
-    return measure_text(
-        deployment, MEASURED_TOKENS, sharing, "forward" if quantized else "forward_backward"
-    )
+    experts = deployment.model.experts
+    sharing = deployment.smallest_sharing() or math.gcd(deployment.chips or experts, experts)
+    if sharing == 1 and not deployment.fits(1):
+        return f"a number of chips that has a divisor in common with {experts} experts"
+    passes = "forward" if deployment.dtype in SCALED else "forward_backward"
+    return measure_text(deployment, MEASURED_TOKENS, sharing, passes)
 
 
 def _over_published(quantities: dict[str, Estimate | None], plan: TrainingPlan) -> Estimate | None:

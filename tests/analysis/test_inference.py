@@ -106,6 +106,14 @@ def test_plans_that_cannot_be_projected(plan, message):
         project(**{"chips": 32, **plan})
 
 
+def test_rows_of_chips_without_room_for_the_cache_are_refused():
+    with pytest.raises(UsageError) as caught:
+        project(chips=64, decode=64, context=4096)
+    assert "as measured, each of 32 chips has 80 GB for 40.87 GB" in str(caught.value)
+    assert "18.42 GB of keys and values; measure" in str(caught.value)
+    assert "expert_parallel: 64, pass: forward, tokens: [64]" in str(caught.value)
+
+
 def test_rows_of_another_deployment_are_refused_with_the_command():
     with pytest.raises(UsageError) as caught:
         project(rows=[layer(16, 1e-3, expert_parallel=1)], chips=64, decode=16, context=4096)

@@ -91,6 +91,14 @@ def test_what_more_chips_hold_can_be_measured_and_the_rest_needs_a_shorter_conte
         price_rows(rows, TWO, model=MODEL, context=10**6)
 
 
+def test_a_model_that_no_number_of_chips_holds():
+    (left,) = price_rows([layer(16, 1e-3, chip="t4")], {"t4": exactly(1.0)}).not_priced
+    assert left.reason.startswith("each of 32 chips has 16 GB for")
+    assert left.remedy == "no number of these chips holds it"
+    with pytest.raises(UsageError, match="no row of a layer of kimi-k2; no number of these chips"):
+        price_rows([product(1.0, chip="t4")], {"t4": exactly(1.0)}, model="kimi-k2")
+
+
 def test_the_memory_of_a_chip_that_no_table_has_is_not_checked():
     rows = [layer(16, 1e-3, expert_parallel=1, chip="my chip")]
     (cost,) = price_rows(rows, {"my chip": exactly(2.0)}).tokens

@@ -69,6 +69,7 @@ def test_layers_with_gradients_go_before_forward_passes():
         ({**GIVEN, "chips": 16}, "expected at least 17"),
         ({"chips": 32}, f"no row of {MODEL}"),
         ({"chips": 32}, r"expert_parallel: 32, pass: forward_backward, tokens: \[4096, 16384\]"),
+        ({"chips": 17}, "give --utilization, or a number of chips that has a divisor in common"),
         ({"chips": 32, "dtype": "float8_e4m3"}, "expert_parallel: 16, pass: forward, tokens"),
     ],
 )
