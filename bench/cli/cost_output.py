@@ -26,8 +26,6 @@ WIDE = 100
 # What the tokens of a phase are to a user, and the list price that they are comparable with.
 PHASES = {"prefill": ("prompt tokens", "input"), "decode": ("generated tokens", "output")}
 
-BLANK = Lines([""])
-
 # What the JSON output has of the row of a product.
 ROW_COLUMNS = ("case_id", "implementation", "utilization", "source", "file")
 
@@ -79,13 +77,11 @@ def _blocks(costs: Costs) -> Iterator[Block]:
     if costs.products:
         yield Heading("Fastest product of each chip and dtype, in $ per exaFLOP")
         yield _products(costs.products)
-        yield BLANK
     for phase, (what, list_price) in PHASES.items():
         of_phase = [cost for cost in costs.tokens if cost.phase == phase]
         if of_phase:
             yield Heading(f"$ per million {what} (█) beside list prices of {list_price} tokens (░)")
             yield _beside_list_prices(of_phase, list_price)
-            yield BLANK
     if costs.not_priced:
         yield Heading("Not priced: the chips do not hold the model as measured")
         yield Table(
@@ -98,7 +94,6 @@ def _blocks(costs: Costs) -> Iterator[Block]:
             [[each.model, each.chip, each.dtype, each.reason] for each in costs.not_priced],
         )
         yield Lines(_remedies(costs.not_priced))
-        yield BLANK
     yield Heading("Assumptions")
     yield assumption_table(list(_assumptions(costs)))
 

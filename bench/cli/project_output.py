@@ -11,7 +11,7 @@ from bench.analysis.training import TrainingPlan, TrainingProjection
 from bench.catalog.chips import get_chip
 from bench.catalog.models import Model, assumed_shapes, get_model
 from bench.cli.assumptions import assumption_table
-from bench.text.document import Column, Document, Heading, Lines, Table
+from bench.text.document import Column, Document, Heading, Table
 from bench.text.format import percent_with_interval, with_interval
 
 Assumptions = Iterator[tuple[str, str]]
@@ -30,13 +30,12 @@ def projection_document(projection: TrainingProjection | InferenceProjection) ->
     else:
         title, quantities = f"Inference of {on}", _inference_quantities(projection)
         about = _inference_assumptions(projection, model)
-    assumptions = [*_shape_assumptions(projection.model, model), *about]
+    assumptions = [*shape_assumptions(projection.model, model), *about]
     columns = [Column("quantity", "left"), Column("value", "left", wraps=True)]
     return Document(
         blocks=[
             Heading(title),
             Table(columns, quantities),
-            Lines([""]),
             Heading("Assumptions"),
             assumption_table(assumptions),
         ],
@@ -197,7 +196,7 @@ def _keys_and_values(projection: InferenceProjection) -> str:
     )
 
 
-def _shape_assumptions(model_id: str, model: Model) -> Assumptions:
+def shape_assumptions(model_id: str, model: Model) -> Assumptions:
     """Yield what is not published of a model: its shape, its size."""
     for sentence in assumed_shapes([model_id]):
         yield "shape", sentence

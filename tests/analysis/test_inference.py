@@ -5,18 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bench.analysis.inference import InferencePlan, project_inference
-from bench.catalog.chips import get_chip
 from bench.catalog.models import get_model
 from bench.errors import UsageError
-from tests.analysis.model_rows import MODEL, layer
+from tests.analysis.model_rows import H100, MODEL, layer
 
 ROWS = [layer(16, 1e-3), layer(1024, 4e-3, source="a paper")]
 
 
-def project(chip=None, rows=ROWS, **plan):
-    return project_inference(
-        MODEL, get_model(MODEL), chip or get_chip("h100-sxm"), InferencePlan(**plan), rows
-    )
+def project(chip=H100, rows=ROWS, **plan):
+    return project_inference(MODEL, get_model(MODEL), chip, InferencePlan(**plan), rows)
 
 
 def test_the_phases_that_were_asked_for():
@@ -56,7 +53,7 @@ def test_prompts_of_a_step_are_in_memory_whole():
 
 
 def test_a_chip_of_unknown_memory_neither_fits_nor_does_not():
-    chip = get_chip("h100-sxm").model_copy(update={"memory_gb": None})
+    chip = H100.model_copy(update={"memory_gb": None})
     assert project(chip, chips=32, decode=16).fits is None
 
 

@@ -6,18 +6,15 @@ import pytest
 
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.training import QUANTITIES, TrainingPlan, project_training
-from bench.catalog.chips import get_chip
 from bench.catalog.models import get_model
 from bench.errors import UsageError
-from tests.analysis.model_rows import MODEL, layer
+from tests.analysis.model_rows import H100, MODEL, layer
 
 GIVEN = {"chips": 32, "utilization": exactly(0.5)}
 
 
 def project(rows=(), **plan):
-    return project_training(
-        MODEL, get_model(MODEL), get_chip("h100-sxm"), TrainingPlan(**plan), rows
-    )
+    return project_training(MODEL, get_model(MODEL), H100, TrainingPlan(**plan), rows)
 
 
 def test_a_rate_is_chips_times_peak_times_utilization_times_efficiency():
