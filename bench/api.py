@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
@@ -15,7 +14,19 @@ from bench.analysis.evidence import rows_of_frame
 from bench.analysis.inference import InferencePlan, InferenceProjection, project_inference
 from bench.analysis.pairing import COLUMNS
 from bench.analysis.pricing import Costs, price_rows
-from bench.analysis.rents import parse_estimate
+from bench.analysis.quantities import (
+    CHIPS,
+    PUBLISHED,
+    SHARE,
+    SIZE,
+    TOKENS,
+    USD_PER_HOUR,
+    USD_PER_KWH,
+    Range,
+    check_count,
+    check_range,
+    parse_estimate,
+)
 from bench.analysis.training import TrainingPlan, TrainingProjection, project_training
 from bench.catalog.chips import get_chip
 from bench.catalog.models import get_model
@@ -75,14 +86,19 @@ def cost(
     every number of tokens, `context` counts attention over so many tokens. Raises UsageError for chips
     without a price, for rows of simulated devices, and where no row fits.
     """
-    _check_counts(context=context)
+    _check_counts(SIZE, context=context)
     if model is not None:
         get_model(model)
     _checked(rows, "rows", NAMES)
     return price_rows(
         rows_of_frame(rows, "rows"),
-        {chip: _estimate(price, f"prices[{chip!r}]") for chip, price in (prices or {}).items()},
-        usd_per_kwh=None if energy_price is None else _estimate(energy_price, "energy_price"),
+        {
+            chip: _estimate(price, f"prices[{chip!r}]", USD_PER_HOUR)
+            for chip, price in (prices or {}).items()
+        },
+        usd_per_kwh=(
+            None if energy_price is None else _estimate(energy_price, "energy_price", USD_PER_KWH)
+        ),
         model=model,
         context=context,
     )
@@ -114,7 +130,10 @@ def project(
     are the options of the command (docs/cost.md). Raises UsageError for what cannot be projected.
     """
     counts = {"sequence": sequence, "attention_width": attention_width, "prefill": prefill}
-    _check_counts(chips=chips, decode=decode, context=context, kv_bytes=kv_bytes, **counts)
+    _check_counts(CHIPS, chips=chips)
+    _check_counts(SIZE, decode=decode, context=context, kv_bytes=kv_bytes, **counts)
+    if tokens is not None:
+        check_range(tokens, "tokens", TOKENS)
     shape, device = get_model(model), get_chip(chip)
     if rows is None:
         evidence = published_rows({device.id})
@@ -126,29 +145,31 @@ def project(
     training = TrainingPlan(
         chips=chips,
         dtype=dtype,
-        tokens=None if tokens is None else _estimate(tokens, "tokens").value,
-        utilization=None if utilization is None else _estimate(utilization, "utilization", 1.0),
-        efficiency=_estimate(efficiency, "efficiency", 1.0),
+        tokens=tokens,
+        utilization=None if utilization is None else _estimate(utilization, "utilization", SHARE),
+        efficiency=_estimate(efficiency, "efficiency", SHARE),
         deadline_days=days,
         sequence=sequence,
         attention_width=attention_width,
         causal=causal,
-        published=published and (published[0], _estimate(published[1], "published")),
+        published=published and (published[0], _estimate(published[1], "published", PUBLISHED)),
     )
     return project_training(model, shape, device, training, evidence)
 
 
-def _estimate(value: Quantity, name: str, most: float = math.inf) -> Estimate:
+def _estimate(value: Quantity, name: str, allowed: Range) -> Estimate:
     """Return a number or its bounds as the estimate that an option with this text would be."""
     bounds = value if isinstance(value, tuple) else (value,)
-    return parse_estimate("..".join(map(str, bounds)), name, most)
+    for bound in bounds:
+        check_range(bound, name, allowed)
+    return parse_estimate("..".join(map(str, bounds)), name, allowed)
 
 
-def _check_counts(**counts: int | None) -> None:
-    """Raise UsageError for a count below one."""
+def _check_counts(allowed: Range, **counts: int | None) -> None:
+    """Raise UsageError for what is no whole number within a range."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name}: expected at least 1, got {count}")
+        if count is not None:
+            check_count(count, name, allowed)
 
 
 def _checked(frame: pd.DataFrame, name: str, columns: Collection[str] = COLUMNS) -> pd.DataFrame:

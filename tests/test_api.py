@@ -152,14 +152,14 @@ def test_costs_are_those_of_the_command(published, bench):
 
 
 def test_electricity_and_one_model_by_frames(published):
-    plain = bench.cost(published, prices={"h100-sxm": 1.0}, model="deepseek-v3")
+    plain = bench.cost(published, prices={"h100-sxm": 1.0}, model="qwen3-30b-a3b")
     assert not plain.products
-    assert {cost.model for cost in plain.tokens} == {"deepseek-v3"}
+    assert {cost.model for cost in plain.tokens} == {"qwen3-30b-a3b"}
     powered = bench.cost(
         published.assign(power_w=1000.0),
         prices={"h100-sxm": 1.0},
         energy_price=1.0,
-        model="deepseek-v3",
+        model="qwen3-30b-a3b",
     )
     for cost, more in zip(plain.tokens, powered.tokens, strict=True):
         ratio = more.usd_per_million_tokens.value / cost.usd_per_million_tokens.value
@@ -179,14 +179,13 @@ def test_projections_of_training_and_inference(published):
     assert run.chip_hours.value == pytest.approx(3_076_059, abs=1)
     assert run.over_published.value == pytest.approx(run.chip_hours.value / 2.664e6)
     assert run.chips_for_deadline.value == pytest.approx(run.days.value * 2048 / 60)
-    where = {"chip": "h100-sxm", "chips": 32, "decode": 256}
-    served = bench.project("deepseek-v3", **where, context=4096)
-    assert served == bench.project("deepseek-v3", **where, context=4096, rows=published)
-    assert served.fits is False
-    assert bench.project("deepseek-v3", **where).fits is True
+    where = {"chip": "h100-sxm", "chips": 8, "decode": 16, "context": 4096}
+    served = bench.project("qwen3-30b-a3b", **where)
+    assert served == bench.project("qwen3-30b-a3b", **where, rows=published)
+    assert served.fits is True
 
 
-ON_H100 = {"model": "deepseek-v3", "chip": "h100-sxm", "chips": 8}
+ON_H100 = {"model": "deepseek-v3", "chip": "h100-sxm", "chips": 32}
 
 
 @pytest.mark.parametrize(
@@ -194,11 +193,14 @@ ON_H100 = {"model": "deepseek-v3", "chip": "h100-sxm", "chips": 8}
     [
         (
             lambda rows: bench.cost(rows, prices={"h100-sxm": -1}),
-            r"prices\['h100-sxm'\]: expected more",
+            r"prices\['h100-sxm'\]: expected a number from",
         ),
         (lambda rows: bench.cost(rows, energy_price=(2, 1)), "energy_price: expected LOW..HIGH"),
         (lambda rows: bench.cost(rows, model="deepseek-v33"), "did you mean 'deepseek-v3'"),
-        (lambda rows: bench.cost(rows, context=0), "context: expected at least 1, got 0"),
+        (
+            lambda rows: bench.cost(rows, context=0),
+            "context: expected a whole number from 1 to 1000000000, got '0'",
+        ),
         (lambda rows: bench.cost("a.csv"), r"rows: expected a frame from bench\.load"),
         (lambda rows: bench.cost(rows[["chip"]]), "rows: lacks"),
         (lambda rows: bench.cost(rows[rows["m"] == -1]), "no row with a measurement"),
@@ -208,15 +210,22 @@ ON_H100 = {"model": "deepseek-v3", "chip": "h100-sxm", "chips": 8}
         ),
         (
             lambda rows: bench.project(**{**ON_H100, "chips": 0}),
-            "chips: expected at least 1, got 0",
+            "chips: expected a whole number from 1 to 10000000, got '0'",
         ),
         (
             lambda rows: bench.project(**ON_H100, utilization=1.5),
-            "utilization: expected more than 0",
+            "utilization: expected a number from",
         ),
         (
-            lambda rows: bench.project(**ON_H100, published=("hours", 1)),
+            lambda rows: bench.project(**ON_H100, utilization=0.3, published=("hours", 1)),
             "published: unknown quantity 'hours'",
+        ),
+        (lambda rows: bench.project(**ON_H100, tokens=float("nan")), "tokens: expected a number"),
+        (lambda rows: bench.project(**ON_H100, decode=1.5), "decode: expected a whole number"),
+        (lambda rows: bench.project(**ON_H100, decode=10**400), "decode: expected a whole number"),
+        (
+            lambda rows: bench.project(**ON_H100, utilization=0.3, tokens=1e12, days=1e-300),
+            "--days: expected a number from",
         ),
         (
             lambda rows: bench.project(**ON_H100, rows=rows[rows["kernel"] == "matmul"]),

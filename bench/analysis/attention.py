@@ -1,13 +1,13 @@
-"""What attention over a context costs a model: memory for keys and values, bytes read, FLOPs.
+"""The work of attention over a context: memory for keys and values, bytes read, FLOPs.
 
-Everything follows from the attention shape in models.yaml (bench.catalog.attention_kinds), with two FLOPs a
-multiplication. Training and prefill do 2·L·W·keys a token forward, for L layers and W = heads × (width
-of a query + width of a value): over a sequence of S tokens L·S·W when causal, twice that with all
-positions (PaLM, arXiv 2204.02311, appendix B: 12·L·H·Q·S forward and backward). Windows, chosen and
-compressed keys count as what they are, and an indexer compares all of its keys. Decoding latent
+Everything follows from the attention shape in models.yaml (bench.catalog.attention_kinds), with two FLOPs
+per multiplication. Training and prefill take 2·L·W·keys FLOPs per token forward, for L layers and
+W = heads × (width of a query + width of a value): over a sequence of S tokens L·S·W when causal, twice that
+with all positions (PaLM, arXiv 2204.02311, appendix B: 12·L·H·Q·S forward and backward). Windows, selected
+and compressed keys count as what they are, and an indexer compares all of its keys. Decoding latent
 attention works on the latent vectors themselves (DeepSeek-V2, arXiv 2405.04434, section 2.1). Linear
-attention and state-space layers do the same work a token whatever the length, little beside their
-projections; it counts as nothing here.
+attention and state-space layers do the same work per token at any length, little beside their projections;
+it counts as nothing here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def decode_attention(
 ) -> AttentionWork:
     """Return the work of the next token of each sequence behind `context` tokens.
 
-    `kv_bytes` a token are read instead of what the model's shape says.
+    `kv_bytes` per token are read instead of what the model's shape says.
     """
     flops = 2 * sum(kind.layers * kind.decode_work(context) for kind in model.attention)
     if kv_bytes is None:

@@ -1,7 +1,7 @@
-"""Numbers with an interval, and the arithmetic that carries the interval along.
+"""Numbers with an interval, and arithmetic that propagates it.
 
-Interval arithmetic (Moore 1966): the result holds every value that the operands can give together.
-It never promises too much; where one quantity occurs twice, it promises too little.
+Interval arithmetic (Moore 1966): the result contains every value that the operands can give together.
+Where one quantity occurs twice, the interval is wider than it has to be, never narrower.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bench.errors import UsageError
+
 # A result beyond this is a mistake in a formula, not a quantity.
 LARGEST = 1e100
 
 
-class Impossible(ValueError):
+class Impossible(UsageError, ValueError):
     """An operation without a result, such as a division by what may be zero."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, and the bounds between which it may lie; both are the value where none are known."""
+    """A value and its bounds, which equal the value where no interval is known."""
 
     value: float
     low: float
@@ -28,7 +30,9 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if not all(abs(bound) < LARGEST for bound in (self.low, self.value, self.high)):
-            raise Impossible(f"the result {self.value:g} is no finite number of a sensible size")
+            raise Impossible(
+                f"a result of {self.value:g} is outside of ±{LARGEST:g}: check the inputs"
+            )
 
     @property
     def exact(self) -> bool:
@@ -85,15 +89,15 @@ def exactly(value: float) -> Estimate:
 
 def smallest(estimates: Iterable[Estimate]) -> Estimate:
     """Return the minimum."""
-    found = list(estimates)
+    every = list(estimates)
     return Estimate(
-        min(e.value for e in found), min(e.low for e in found), min(e.high for e in found)
+        min(e.value for e in every), min(e.low for e in every), min(e.high for e in every)
     )
 
 
 def largest(estimates: Iterable[Estimate]) -> Estimate:
     """Return the maximum."""
-    found = list(estimates)
+    every = list(estimates)
     return Estimate(
-        max(e.value for e in found), max(e.low for e in found), max(e.high for e in found)
+        max(e.value for e in every), max(e.low for e in every), max(e.high for e in every)
     )

@@ -1,9 +1,10 @@
-"""Projects the inference of a model: tokens a second of prefill and decode, and whether it fits."""
+"""Projects the inference of a model: tokens per second of prefill and decode, on chips that hold it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from bench.analysis.attention import (
@@ -12,15 +13,10 @@ from bench.analysis.attention import (
     kept_bytes,
     prefill_attention,
 )
-from bench.analysis.estimate import Estimate
-from bench.analysis.projection import (
-    Row,
-    bytes_each,
-    measured_layers,
-    rest_parameters,
-    step,
-    total_size,
-)
+from bench.analysis.deployment import Deployment, measure_text, refusal
+from bench.analysis.estimate import Estimate, exactly
+from bench.analysis.layers import LayerKind, Layers, Row, measured_layers
+from bench.analysis.projection import rest_parameters, step
 from bench.catalog.chip_table import Chip
 from bench.catalog.models import Model
 from bench.errors import UsageError
@@ -30,7 +26,7 @@ Phase = Literal["prefill", "decode"]
 
 @dataclass(frozen=True)
 class InferencePlan:
-    """What is asked: tokens per chip and step of prefill, sequences per chip that decode at once.
+    """A plan to serve a model: tokens per chip and step of prefill, sequences per chip that decode at once.
 
     Attention counts with a `context` in tokens: of a prompt, or before the next token. `kv_bytes` are the
     bytes of keys and values per token, by default those of the model's shape.
@@ -55,12 +51,10 @@ class PhaseProjection:
 
 
 @dataclass(frozen=True)
-class MeasuredLayers:
+class MeasuredLayers(LayerKind):
     """The layers that a projection rests on, and the rates that the rest of the model runs at."""
 
-    kernel: str
     tokens: tuple[int, ...]
-    expert_parallel: int
     sources: tuple[str, ...]
     matmul_tflops: float
     memory_gbps: float
@@ -68,68 +62,119 @@ class MeasuredLayers:
 
 @dataclass(frozen=True)
 class InferenceProjection:
-    """Projected inference. Memory is per chip, in GB; `fits` is None where the chip's is not known."""
+    """Projected inference. Memory is per chip, in GB; `fits` is None where the chip's is not known.
+
+    `weights_gb` has the routed experts of one chip, `experts_gb`, and all other weights.
+    """
 
     model: str
     chip: str
     plan: InferencePlan
     phases: tuple[PhaseProjection, ...]
     weights_gb: float
+    experts_gb: float
     cache_gb: float
     memory_gb: float | None
+    fits: bool | None
     cache_bytes_per_sequence: float
     rest_parameters: float
     measured: MeasuredLayers
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether weights, keys and values fit into a chip's memory."""
-        if self.memory_gb is None:
-            return None
-        return self.weights_gb + self.cache_gb <= self.memory_gb
 
 
 def project_inference(
     model_id: str, model: Model, chip: Chip, plan: InferencePlan, rows: Sequence[Row]
 ) -> InferenceProjection:
-    """Return the projection from the measured layers in `rows`. Raises UsageError where there are none."""
+    """Return the projection from the measured layers in `rows`.
+
+    Raises UsageError where the chips do not hold the model, and where no row is of such a deployment.
+    """
     if plan.kv_bytes is not None and plan.context is None:
         raise UsageError("--kv-bytes: needs --context")
-    layers = measured_layers(rows, model_id, chip.id, plan.dtype)
-    phases = []
-    asked: tuple[tuple[Phase, int | None], ...] = (
-        ("prefill", plan.prefill),
-        ("decode", plan.decode),
-    )
-    for phase, tokens in asked:
-        if tokens is None:
-            continue
-        one = step(layers, model, tokens, _attention(model, plan, phase, tokens))
-        attention = one.attention_s / one.time_s if plan.context is not None else None
-        share = one.layers_s / one.time_s
-        phases.append(PhaseProjection(phase, one.tokens_per_s, share, attention))
-    row = next(iter(layers.rows.values()))
-    sources = sorted({str(each["source"] or each["file"]) for each in layers.rows.values()})
-    cache = _cache_bytes(model, plan)
+    deployment = Deployment(model_id, model, plan.dtype, chip.id, chip.memory_gb, plan.chips)
+    sequence_bytes = _sequence_bytes(model, plan)
+    deployment.check_memory(_sequences(plan), sequence_bytes)
+    cache_bytes = _sequences(plan) * sequence_bytes
+    layers = _layers(deployment, plan, cache_bytes, rows)
+    memory = deployment.memory(layers.kind.expert_parallel, cache_bytes)
+    phases = [_project_phase(layers, model, plan, phase) for phase in _tokens(plan)]
+    sources = sorted({str(row["source"] or row["file"]) for row in layers.rows.values()})
     return InferenceProjection(
         model=model_id,
         chip=chip.id,
         plan=plan,
         phases=tuple(phases),
-        weights_gb=total_size(model) * bytes_each(plan.dtype) / plan.chips / 1e9,
-        cache_gb=cache * (plan.decode or 1) / 1e9,
-        memory_gb=chip.memory_gb,
-        cache_bytes_per_sequence=cache,
+        weights_gb=memory.weights_gb,
+        experts_gb=memory.experts_gb,
+        cache_gb=memory.cache_gb,
+        memory_gb=memory.chip_gb,
+        fits=memory.fits,
+        cache_bytes_per_sequence=sequence_bytes,
         rest_parameters=rest_parameters(layers, model),
         measured=MeasuredLayers(
-            kernel=str(row["kernel"]),
+            **asdict(layers.kind),
             tokens=tuple(sorted(layers.rows)),
-            expert_parallel=int(str(row["expert_parallel"] or 1)),
             sources=tuple(sources),
             matmul_tflops=layers.matmul_tflops,
             memory_gbps=layers.memory_gbps,
         ),
     )
+
+
+def prompts_of(tokens: int, context: int) -> int:
+    """Return the prompts of `context` tokens that a step of prefill works on, the last one cut."""
+    return math.ceil(tokens / context)
+
+
+def _tokens(plan: InferencePlan) -> dict[Phase, int]:
+    """Return the tokens of a step of each phase that was asked for."""
+    asked: dict[Phase, int | None] = {"prefill": plan.prefill, "decode": plan.decode}
+    return {phase: tokens for phase, tokens in asked.items() if tokens is not None}
+
+
+def _sequences(plan: InferencePlan) -> int:
+    """Return the sequences whose keys and values a chip holds at the same time, in either phase."""
+    if plan.context is None:
+        return 0
+    return max(plan.decode or 0, prompts_of(plan.prefill or 0, plan.context))
+
+
+def _layers(
+    deployment: Deployment, plan: InferencePlan, cache_bytes: float, rows: Sequence[Row]
+) -> Layers:
+    """Return the preferred layers that are of the deployment and cover the plan's tokens."""
+    tokens = _tokens(plan).values()
+    layers = measured_layers(rows, deployment.model_id, deployment.chip, plan.dtype)
+    fitting = [each for each in layers if deployment.fits(each.kind.expert_parallel, cache_bytes)]
+    covering = [each for each in fitting if all(each.covers(count) for count in tokens)]
+    if covering:
+        return covering[0]
+    sharing: int | None
+    if fitting:
+        sharing = fitting[0].kind.expert_parallel
+        reason = next(fitting[0].outside(n) for n in tokens if not fitting[0].covers(n))
+    else:
+        sharing = deployment.smallest_sharing(cache_bytes)
+        reason = refusal(layers, deployment, cache_bytes)
+    raise UsageError(f"{reason}; {measure_text(deployment, tokens, sharing)}")
+
+
+def _project_phase(
+    layers: Layers, model: Model, plan: InferencePlan, phase: Phase
+) -> PhaseProjection:
+    tokens = _tokens(plan)[phase]
+    one = step(layers, model, tokens, _attention(model, plan, phase, tokens))
+    layers_share = _share(one.layers_s, one.rest_s + one.attention_s)
+    attention_share = None
+    if plan.context is not None:
+        attention_share = _share(one.attention_s, one.rest_s + one.layers_s)
+    return PhaseProjection(phase, one.tokens_per_s, layers_share, attention_share)
+
+
+def _share(part: Estimate, others: Estimate) -> Estimate:
+    """Return part / (part + others), with each interval used once."""
+    if part.value == 0:
+        return exactly(0)
+    return exactly(1) / (exactly(1) + others / part)
 
 
 def _attention(model: Model, plan: InferencePlan, phase: Phase, tokens: int) -> AttentionWork:
@@ -141,7 +186,7 @@ def _attention(model: Model, plan: InferencePlan, phase: Phase, tokens: int) -> 
     return decode_attention(model, tokens, plan.context, plan.kv_bytes)
 
 
-def _cache_bytes(model: Model, plan: InferencePlan) -> float:
+def _sequence_bytes(model: Model, plan: InferencePlan) -> float:
     """Return the bytes of keys and values of one sequence."""
     if plan.context is None:
         return 0.0

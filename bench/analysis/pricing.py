@@ -1,24 +1,32 @@
-"""What result rows cost: $ per exaFLOP of products, $ per million tokens of models with measured layers."""
+"""Prices of result rows: $ per exaFLOP of products, $ per million tokens of models with measured layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
-from typing import Literal
 
-from bench.analysis.attention import AttentionWork, decode_attention, prefill_attention
+from bench.analysis.attention import (
+    AttentionWork,
+    decode_attention,
+    kept_bytes,
+    prefill_attention,
+)
 from bench.analysis.cost import (
     fastest_by_chip,
     usd_per_exaflop,
     usd_per_million_tokens,
     with_energy,
 )
+from bench.analysis.deployment import Deployment, measure_text, no_room, why_none_fits
 from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.projection import LAYER_KERNELS, measured_layers, step
+from bench.analysis.inference import Phase, prompts_of
+from bench.analysis.layers import LAYER_KERNELS, LayerKind, Layers, measured_layers
+from bench.analysis.projection import step
 from bench.analysis.rents import market_rent
 from bench.analysis.row_estimates import row_estimate
-from bench.catalog.models import Model, assumed_shapes, load_models
+from bench.catalog.chips import load_chips
+from bench.catalog.models import Model, assumed_shapes, get_model, load_models
 from bench.catalog.prices import rent_sources
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
@@ -27,6 +35,9 @@ Row = Mapping[str, object]
 
 # Shares of the peak for which the cost of a product is computed, besides the measured one.
 UTILIZATIONS = (0.3, 0.5, 0.8)
+
+# Tokens per chip that a suggested measurement takes, from decode to prefill.
+SUGGESTED_TOKENS = (16, 64, 256, 1024, 4096, 16384)
 
 
 @dataclass(frozen=True)
@@ -52,14 +63,38 @@ class ProductCost:
 
 @dataclass(frozen=True)
 class TokenCost:
-    """What tokens of a model cost at so many tokens a step; without a context, phases are alike."""
+    """What tokens of a model cost at so many tokens per step.
+
+    Few tokens per step are decoded, one of each sequence; many are those of prompts. `measured` is how
+    the layers were run: as many chips as share the experts hold the model.
+    """
 
     model: str
     chip: str
     dtype: str
     tokens: int
-    phase: Literal["prefill", "decode"] | None
+    phase: Phase
     usd_per_million_tokens: Estimate
+    measured: LayerKind
+
+
+@dataclass(frozen=True)
+class NotPriced:
+    """Layers of a model that no chips can serve as measured, or not with so much context.
+
+    `remedy` is how to measure what could be priced.
+    """
+
+    model: str
+    chip: str
+    dtype: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return (
+            f"no cost of {self.model} on {self.chip} in {self.dtype}: {self.reason}; {self.remedy}"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +103,7 @@ class Costs:
 
     products: tuple[ProductCost, ...]
     tokens: tuple[TokenCost, ...]
+    not_priced: tuple[NotPriced, ...]
     hours: tuple[HourPrice, ...]
     usd_per_kwh: Estimate | None
     context: int | None
@@ -90,18 +126,48 @@ def price_rows(
     if not any(row["status"] == "ok" for row in rows):
         raise UsageError("no row with a measurement, so there is nothing to price")
     hours = _hour_prices(rows, given)
-    usd_per_hour = {hour.chip: hour.usd for hour in hours}
-    products = [] if model else _products(rows, usd_per_hour, usd_per_kwh)
-    tokens = _tokens(rows, usd_per_hour, usd_per_kwh, model, context)
-    names = [model] if model else [name for _, name, _ in _layer_groups(rows)]
+    prices = Prices({hour.chip: hour.usd for hour in hours}, usd_per_kwh)
+    products = [] if model else _products(rows, prices)
+    tokens, not_priced = _tokens(rows, prices, model, context)
+    if model and not tokens:
+        raise UsageError("\n".join(map(str, not_priced)) or _not_measured(model, hours[0].chip))
     return Costs(
         tuple(products),
         tuple(tokens),
+        tuple(not_priced),
         tuple(hours),
         usd_per_kwh,
         context,
-        tuple(assumed_shapes(names)) if tokens else (),
+        tuple(assumed_shapes(cost.model for cost in tokens)),
     )
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The price of an hour by chip, and of electricity if it is to be added."""
+
+    usd_per_hour: Mapping[str, Estimate]
+    usd_per_kwh: Estimate | None
+
+    def of_hour(self, row: Row) -> Estimate:
+        """Return the price of an hour of a row's work; electricity is added where its power is known."""
+        price, power = self.usd_per_hour[str(row["chip"])], row["power_w"]
+        if self.usd_per_kwh is None or not isinstance(power, (int, float)):
+            return price
+        return with_energy(price, power, self.usd_per_kwh)
+
+
+def _not_measured(model: str, chip: str) -> str:
+    """Return that a model has no rows, and how to measure some on a chip."""
+    deployment = Deployment(model, get_model(model), "bfloat16", chip, _memory_gb(chip))
+    remedy = measure_text(deployment, SUGGESTED_TOKENS, deployment.smallest_sharing())
+    return f"no row of a layer of {model}; {remedy}"
+
+
+def _memory_gb(chip: str) -> float | None:
+    """Return the memory of a chip; None if no table has it."""
+    known = load_chips().get(chip)
+    return known.memory_gb if known else None
 
 
 def _hour_prices(rows: Iterable[Row], given: Mapping[str, Estimate]) -> list[HourPrice]:
@@ -119,19 +185,16 @@ def _hour_prices(rows: Iterable[Row], given: Mapping[str, Estimate]) -> list[Hou
     ]
 
 
-def _products(
-    rows: Iterable[Row], usd_per_hour: Mapping[str, Estimate], usd_per_kwh: Estimate | None
-) -> list[ProductCost]:
+def _products(rows: Iterable[Row], prices: Prices) -> list[ProductCost]:
     costs = []
     fastest = fastest_by_chip(rows, ("matmul", "grouped_matmul"))
     for (chip, dtype), row in sorted(fastest.items()):
-        rate = row_estimate(row, "achieved_tflops")
-        price = _usd_of_an_hour(row, usd_per_hour[chip], usd_per_kwh)
+        rate, price = row_estimate(row, "achieved_tflops"), prices.of_hour(row)
         peak = row["peak_tflops"]
-        shares = UTILIZATIONS if isinstance(peak, (int, float)) else ()
         at_utilization = {
-            share: usd_per_exaflop(price, exactly(float(peak) * share))  # type: ignore[arg-type]
-            for share in shares
+            share: usd_per_exaflop(price, exactly(float(peak) * share))
+            for share in UTILIZATIONS
+            if isinstance(peak, (int, float))
         }
         cost = usd_per_exaflop(price, rate)
         costs.append(ProductCost(chip, dtype, row, rate, cost, at_utilization))
@@ -139,34 +202,84 @@ def _products(
 
 
 def _tokens(
-    rows: Sequence[Row],
-    usd_per_hour: Mapping[str, Estimate],
-    usd_per_kwh: Estimate | None,
-    model: str | None,
-    context: int | None,
-) -> list[TokenCost]:
+    rows: Sequence[Row], prices: Prices, model: str | None, context: int | None
+) -> tuple[list[TokenCost], list[NotPriced]]:
     """Return the costs of tokens: of one model at every number of tokens, or the cheapest of each."""
     costs: list[TokenCost] = []
+    not_priced: list[NotPriced] = []
     for chip, name, dtype in _layer_groups(rows):
         shape = load_models().get(name)
         if (model and name != model) or shape is None:
             continue
-        layers = measured_layers(rows, name, chip, dtype)
-        by_phase: dict[str | None, list[TokenCost]] = {}
-        for tokens in sorted(layers.rows):
-            phase, work = _attention(shape, tokens, context)
-            rate = step(layers, shape, tokens, work).tokens_per_s
-            price = _usd_of_an_hour(layers.rows[tokens], usd_per_hour[chip], usd_per_kwh)
-            cost = TokenCost(name, chip, dtype, tokens, phase, usd_per_million_tokens(price, rate))
-            by_phase.setdefault(phase, []).append(cost)
-        for same_phase in by_phase.values():
+        deployment = Deployment(name, shape, dtype, chip, _memory_gb(chip))
+        try:
+            every, problems = _costs_of_model(rows, deployment, prices, context)
+        except UsageError as error:  # the rows lack a rate that the rest of the model needs
+            every = []
+            problems = [NotPriced(name, chip, dtype, str(error), "give files with such rows, too")]
+        not_priced += problems
+        for phase in dict.fromkeys(cost.phase for cost in every):
+            same_phase = [cost for cost in every if cost.phase == phase]
             cheapest = min(same_phase, key=lambda cost: cost.usd_per_million_tokens.value)
             costs += same_phase if model else [cheapest]
-    if model and not costs:
-        raise UsageError(
-            f"no row of a layer of {model}: measure it with a config like moe-deepseek-v3"
-        )
-    return costs
+    return costs, not_priced
+
+
+def _costs_of_model(
+    rows: Sequence[Row], deployment: Deployment, prices: Prices, context: int | None
+) -> tuple[list[TokenCost], list[NotPriced]]:
+    """Return the costs at each number of tokens whose deployment fits, and what does not fit."""
+    name, chip, dtype = deployment.model_id, deployment.chip, deployment.dtype
+    layers = measured_layers(rows, name, chip, dtype)
+    fitting = [each for each in layers if deployment.fits(each.kind.expert_parallel)]
+    if not fitting:
+        reason, sharing = why_none_fits(layers, deployment), deployment.smallest_sharing()
+        measured = {tokens for each in layers for tokens in each.rows}
+        remedy = measure_text(deployment, measured, sharing)
+        return [], [NotPriced(name, chip, dtype, reason, remedy)]
+    chosen = fitting[0]
+    costs, too_many = [], []
+    for tokens in sorted(chosen.rows):
+        if not deployment.fits(
+            chosen.kind.expert_parallel, _cache_bytes(deployment.model, tokens, context)
+        ):
+            too_many.append(tokens)
+            continue
+        work = _attention(deployment.model, tokens, context)
+        rate = step(chosen, deployment.model, tokens, work).tokens_per_s
+        cost = usd_per_million_tokens(prices.of_hour(chosen.rows[tokens]), rate)
+        costs.append(TokenCost(name, chip, dtype, tokens, _phase(tokens), cost, chosen.kind))
+    return costs, _without_room(deployment, chosen, too_many, context)
+
+
+def _without_room(
+    deployment: Deployment, layers: Layers, too_many: Sequence[int], context: int | None
+) -> list[NotPriced]:
+    """Return the numbers of tokens whose keys and values have no room beside the weights."""
+    if not too_many:
+        return []
+    sharing = layers.kind.expert_parallel
+    model = deployment.model
+    memory = deployment.memory(sharing, _cache_bytes(model, too_many[0], context))
+    reason = f"at {', '.join(map(str, too_many))} tokens {no_room(sharing, memory)}"
+    shared = {
+        tokens: deployment.smallest_sharing(_cache_bytes(model, tokens, context))
+        for tokens in too_many
+    }
+    enough = [count for count in shared.values() if count is not None]
+    remedy = "use a shorter context"
+    if enough:
+        possible = [tokens for tokens in too_many if shared[tokens] is not None]
+        remedy = measure_text(deployment, possible, max(enough))
+    return [NotPriced(deployment.model_id, deployment.chip, deployment.dtype, reason, remedy)]
+
+
+def _cache_bytes(model: Model, tokens: int, context: int | None) -> float:
+    """Return the bytes of keys and values of a step: one sequence per token, or whole prompts."""
+    if context is None:
+        return 0.0
+    sequences = tokens if _phase(tokens) == "decode" else prompts_of(tokens, context)
+    return sequences * kept_bytes(model, context)
 
 
 def _layer_groups(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
@@ -184,20 +297,14 @@ def _layer_groups(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
     )
 
 
-def _attention(
-    model: Model, tokens: int, context: int | None
-) -> tuple[Literal["prefill", "decode"] | None, AttentionWork]:
-    """Return the phase of a step, and its attention: few tokens decode, many are prompts."""
+def _attention(model: Model, tokens: int, context: int | None) -> AttentionWork:
+    """Return the attention of a step over a context; without one it is left out."""
     if context is None:
-        return None, AttentionWork()
-    if tokens <= MOST_DECODE_TOKENS:
-        return "decode", decode_attention(model, tokens, context)
-    return "prefill", prefill_attention(model, tokens, context)
+        return AttentionWork()
+    if _phase(tokens) == "decode":
+        return decode_attention(model, tokens, context)
+    return prefill_attention(model, tokens, context)
 
 
-def _usd_of_an_hour(row: Row, price: Estimate, usd_per_kwh: Estimate | None) -> Estimate:
-    """Return the price of an hour of this row's work; electricity is added where its power is known."""
-    power = row["power_w"]
-    if usd_per_kwh is None or not isinstance(power, (int, float)):
-        return price
-    return with_energy(price, power, usd_per_kwh)
+def _phase(tokens: int) -> Phase:
+    return "decode" if tokens <= MOST_DECODE_TOKENS else "prefill"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable
 
 from bench.analysis.estimate import Estimate
+from bench.analysis.quantities import USD_PER_HOUR, parse_estimate
 from bench.catalog.prices import trusted_rents
 from bench.errors import UsageError, nearest
 
 
 def market_rent(chip: str) -> Estimate | None:
     """Return the median of a chip's trusted rents in $/h, with their range; None without any."""
-    found = [rent.usd_per_hour for rent in trusted_rents(chip)]
-    return Estimate(statistics.median(found), min(found), max(found)) if found else None
+    rents = [rent.usd_per_hour for rent in trusted_rents(chip)]
+    return Estimate(statistics.median(rents), min(rents), max(rents)) if rents else None
 
 
 def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Estimate]:
@@ -33,21 +33,5 @@ def parse_prices(options: Iterable[str], known: Iterable[str]) -> dict[str, Esti
                 f"--price: unknown chip {chip!r}{nearest(chip, chips)}; name a chip of the results, or one "
                 "from `bench list chips`"
             )
-        prices[chip] = parse_estimate(text, f"--price {chip}")
+        prices[chip] = parse_estimate(text, f"--price {chip}", USD_PER_HOUR)
     return prices
-
-
-def parse_estimate(text: str, option: str, most: float = math.inf) -> Estimate:
-    """Parse a positive number, or LOW..HIGH with its midpoint. Raises UsageError naming the option."""
-    parts = text.strip().split("..")
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        raise UsageError(f"{option}: expected a number, or LOW..HIGH, got {text!r}") from None
-    for number in numbers:
-        if not math.isfinite(number) or number <= 0 or number > most:
-            bound = f" and at most {most:g}" if most < math.inf else ""
-            raise UsageError(f"{option}: expected more than 0{bound}, got {text!r}")
-    if len(numbers) > 2 or numbers[0] > numbers[-1]:
-        raise UsageError(f"{option}: expected LOW..HIGH, got {text!r}")
-    return Estimate(sum(numbers) / len(numbers), numbers[0], numbers[-1])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import SIZE, not_empty
+
 
 @click.command("cost")
 @click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
@@ -18,19 +20,27 @@ import click
     help="Price of an hour of a chip, or LOW..HIGH; without, published rents.",
 )
 @click.option(
-    "--energy-price", metavar="$/KWH", help="Add the chip's electricity, where power is known."
+    "--energy-price",
+    metavar="$/KWH",
+    callback=not_empty,
+    help="Add the chip's electricity, where power is known.",
 )
-@click.option("--model", metavar="NAME", help="Only this model, at every number of tokens.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    callback=not_empty,
+    help="Only this model, at every number of tokens.",
+)
 @click.option(
     "--context",
-    type=click.IntRange(1),
+    type=SIZE,
     metavar="N",
     help="Count attention over N tokens: of a prompt, or before the next token.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "markdown", "csv", "json"]),
     default="table",
     show_default=True,
     help="What is written to standard output.",
@@ -46,12 +56,13 @@ def command(
     """Price results: $ per exaFLOP, and $ per million tokens of the models they have layers of.
 
     \b
-    bench cost results/published/nvidia-h100.csv --model deepseek-v3 --context 4096
+    bench cost results/published/nvidia-h100.csv --model qwen3-30b-a3b --context 4096
     bench cost my-910b.csv --price ascend-910b2=1.50 --energy-price 0.10
     """
     from bench.analysis.evidence import given_rows
     from bench.analysis.pricing import price_rows
-    from bench.analysis.rents import parse_estimate, parse_prices
+    from bench.analysis.quantities import USD_PER_KWH, parse_estimate
+    from bench.analysis.rents import parse_prices
     from bench.catalog.chips import load_chips
     from bench.catalog.models import get_model
     from bench.cli.cost_output import cost_document
@@ -67,6 +78,8 @@ def command(
         raise UsageError(f"{', '.join(map(str, results))}: no row with a measurement")
     known = dict.fromkeys([*(str(row["chip"]) for row in rows), *load_chips()])
     usd_per_hour = parse_prices(prices, known)
-    energy = parse_estimate(energy_price, "--energy-price") if energy_price else None
+    energy = None
+    if energy_price is not None:
+        energy = parse_estimate(energy_price, "--energy-price", USD_PER_KWH)
     costs = price_rows(rows, usd_per_hour, usd_per_kwh=energy, model=model, context=context)
     export(cost_document(costs), form, sys.stdout)

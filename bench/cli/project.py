@@ -1,4 +1,4 @@
-"""`bench project`: days, chips and tokens a second of a model."""
+"""`bench project`: days, chips and tokens per second of a model."""
 
 from __future__ import annotations
 
@@ -46,10 +46,16 @@ if TYPE_CHECKING:
     default="1",
     show_default=True,
     metavar="E",
+    callback=not_empty,
     help="Training: what communication and waiting leave of the utilization, or LOW..HIGH.",
 )
-@click.option("--days", type=float, help="Training: a deadline, for the number of chips it takes.")
-@click.option("--sequence", type=SIZE, help="Training: tokens a sequence, to count attention.")
+@click.option(
+    "--days",
+    metavar="D",
+    callback=not_empty,
+    help="Training: a deadline, for the number of chips it takes.",
+)
+@click.option("--sequence", type=SIZE, help="Training: tokens per sequence, to count attention.")
 @click.option(
     "--attention-width",
     type=SIZE,
@@ -68,8 +74,8 @@ if TYPE_CHECKING:
     callback=not_empty,
     help="Training: hold tokens-per-s, days or chip-hours against a published value.",
 )
-@click.option("--prefill", type=SIZE, help="Inference: tokens a chip and step of prefill.")
-@click.option("--decode", type=SIZE, help="Inference: sequences a chip that decode at once.")
+@click.option("--prefill", type=SIZE, help="Inference: tokens per chip and step of prefill.")
+@click.option("--decode", type=SIZE, help="Inference: sequences per chip that decode at once.")
 @click.option(
     "--context",
     type=SIZE,
@@ -78,12 +84,12 @@ if TYPE_CHECKING:
 @click.option(
     "--kv-bytes",
     type=SIZE,
-    help="Inference: bytes of keys and values a token; without, by the model's shape.",
+    help="Inference: bytes of keys and values per token; without, by the model's shape.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "markdown", "csv", "json"]),
     default="table",
     show_default=True,
     help="What is written to standard output.",
@@ -93,10 +99,10 @@ def command(model: str, chip: str, results: tuple[str, ...], form: str, **option
 
     \b
     bench project deepseek-v3 --chip h800-sxm --chips 2048 --tokens 14.8e12 --utilization 0.3
-    bench project deepseek-v3 --chip h100-sxm --chips 32 --decode 64 --context 4096
+    bench project qwen3-30b-a3b --chip h100-sxm --chips 8 --decode 16 --context 4096
     """
     from bench.analysis.evidence import given_rows
-    from bench.analysis.inference import InferenceProjection, project_inference
+    from bench.analysis.inference import InferencePlan, InferenceProjection, project_inference
     from bench.analysis.training import TrainingProjection, project_training
     from bench.catalog.chips import get_chip
     from bench.catalog.models import get_model
@@ -105,12 +111,14 @@ def command(model: str, chip: str, results: tuple[str, ...], form: str, **option
     from bench.text.exporters import export
 
     shape, device = get_model(model), get_chip(chip)
+    serves = options["prefill"] is not None or options["decode"] is not None
+    plan = _inference_plan(options) if serves else _training_plan(options)
     rows = given_rows(results) if results else published_rows({device.id})
     projection: TrainingProjection | InferenceProjection
-    if options["prefill"] is not None or options["decode"] is not None:
-        projection = project_inference(model, shape, device, _inference_plan(options), rows)
+    if isinstance(plan, InferencePlan):
+        projection = project_inference(model, shape, device, plan, rows)
     else:
-        projection = project_training(model, shape, device, _training_plan(options), rows)
+        projection = project_training(model, shape, device, plan, rows)
     export(projection_document(projection), form, sys.stdout)
 
 
@@ -123,31 +131,31 @@ def _inference_plan(options: Mapping[str, Any]) -> InferencePlan:
 
 def _training_plan(options: Mapping[str, Any]) -> TrainingPlan:
     """Return the options that are about training. Raises UsageError naming one that is no number."""
-    from bench.analysis.rents import parse_estimate
+    from bench.analysis.quantities import DAYS, SHARE, TOKENS, parse_estimate, parse_number
     from bench.analysis.training import TrainingPlan
 
-    utilization, tokens, published = (
-        options[name] for name in ("utilization", "tokens", "published")
+    tokens, utilization, days, published = (
+        options[name] for name in ("tokens", "utilization", "days", "published")
     )
     return TrainingPlan(
         chips=options["chips"],
         dtype=options["dtype"],
-        tokens=parse_estimate(tokens, "--tokens").value if tokens else None,
+        tokens=None if tokens is None else parse_number(tokens, "--tokens", TOKENS),
         utilization=(
-            None if utilization is None else parse_estimate(utilization, "--utilization", most=1.0)
+            None if utilization is None else parse_estimate(utilization, "--utilization", SHARE)
         ),
-        efficiency=parse_estimate(options["efficiency"], "--efficiency", most=1.0),
-        deadline_days=options["days"],
+        efficiency=parse_estimate(options["efficiency"], "--efficiency", SHARE),
+        deadline_days=None if days is None else parse_number(days, "--days", DAYS),
         sequence=options["sequence"],
         attention_width=options["attention_width"],
         causal=options["attention"] == "causal",
-        published=_published(published) if published else None,
+        published=None if published is None else _published(published),
     )
 
 
 def _published(option: str) -> tuple[str, Estimate]:
     """Parse WHAT=VALUE. Raises UsageError."""
-    from bench.analysis.rents import parse_estimate
+    from bench.analysis.quantities import PUBLISHED, parse_estimate
     from bench.analysis.training import QUANTITIES
 
     name, equals, text = option.partition("=")
@@ -159,4 +167,4 @@ def _published(option: str) -> tuple[str, Estimate]:
     if name not in QUANTITIES:
         expected = one_of(name, QUANTITIES)
         raise UsageError(f"--published: expected WHAT=VALUE, got {option!r}{expected}")
-    return name, parse_estimate(text, f"--published {name}")
+    return name, parse_estimate(text, f"--published {name}", PUBLISHED)

@@ -68,3 +68,14 @@ def with_interval(estimate: Estimate) -> str:
     if estimate.exact:
         return said(estimate.value)
     return f"{said(estimate.value)} [{said(estimate.low)}, {said(estimate.high)}]"
+
+
+def percent_with_interval(estimate: Estimate) -> str:
+    """Return a share as a percentage, with its interval where it has one: 30 % [25 %, 35 %]."""
+
+    def text(value: float) -> str:
+        return f"{100 * value:.3g} %"
+
+    if estimate.exact:
+        return text(estimate.value)
+    return f"{text(estimate.value)} [{text(estimate.low)}, {text(estimate.high)}]"

@@ -6,47 +6,21 @@ import pytest
 
 from bench.analysis.attention import AttentionWork, uniform_attention_flops
 from bench.analysis.estimate import Estimate, exactly
+from bench.analysis.layers import measured_layers
 from bench.analysis.projection import (
     active_size,
-    bytes_each,
-    measured_layers,
     rest_parameters,
     step,
-    total_size,
     train,
     training_flops_per_token,
 )
 from bench.catalog.models import get_model
-from bench.errors import UsageError
-
-MODEL = "deepseek-v3"
+from tests.analysis.model_rows import MODEL, layer
 
 
-def layer(tokens, time_s, **changes):
-    return {
-        "chip": "h100-sxm",
-        "model": MODEL,
-        "kernel": "moe_experts",
-        "dtype": "bfloat16",
-        "status": "ok",
-        "routing": "balanced",
-        "pass": "forward",
-        "stage": None,
-        "expert_parallel": 1,
-        "tokens": tokens,
-        "time_median_s": time_s,
-        "ci_low_s": None,
-        "ci_high_s": None,
-        "achieved_tflops": 500.0,
-        "peak_tflops": 989.0,
-        "achieved_gbps": 2000.0,
-        "peak_gbps": 3350.0,
-        **changes,
-    }
-
-
-def layers(*rows):
-    return measured_layers(rows, MODEL, "h100-sxm", "bfloat16")
+def layers(*rows, of=MODEL):
+    (only,) = measured_layers(rows, of, "h100-sxm", "bfloat16")
+    return only
 
 
 def test_six_flops_a_parameter_and_three_times_attention():
@@ -87,56 +61,16 @@ def test_intervals_reach_the_result():
     assert run.days.high == pytest.approx(1e12 / 160 / 86400)
 
 
-def test_layers_are_interpolated_on_logarithmic_axes():
-    found = layers(layer(16, 1e-3), layer(1024, 4e-3))
-    assert found.time_s(16).value == 1e-3
-    assert found.time_s(128).value == pytest.approx(2e-3)
-    assert found.time_s(1024).value == 4e-3
-    for tokens in (8, 2048):
-        with pytest.raises(UsageError, match=f"from 16 to 1024 tokens a device, not at {tokens}"):
-            found.time_s(tokens)
-
-
-def test_interpolation_carries_the_interval():
-    found = layers(
-        layer(16, 1e-3, ci_low_s=0.9e-3, ci_high_s=1.1e-3),
-        layer(64, 4e-3, ci_low_s=3e-3, ci_high_s=5e-3),
-    )
-    time = found.time_s(32)
-    assert time.value == pytest.approx(2e-3)
-    assert time.low == pytest.approx((0.9e-3 * 3e-3) ** 0.5)
-    assert time.high == pytest.approx((1.1e-3 * 5e-3) ** 0.5)
-
-
-def test_the_fastest_evenly_routed_layer_counts():
-    found = layers(
-        layer(16, 3e-3),
-        layer(16, 2e-3),
-        layer(16, 1e-3, routing="power_law"),
-        layer(64, 9e-3, status="error"),
-        layer(256, 9e-3, stage="gate"),
-        layer(1024, 9e-3, **{"pass": "forward_backward"}),
-    )
-    assert sorted(found.rows) == [16]
-    assert found.time_s(16).value == 2e-3
-
-
-def test_no_bandwidth_beyond_the_peak_and_none_of_caches():
-    cached = {**layer(1, 1e-6, achieved_gbps=9000.0), "kernel": "matmul", "model": None}
-    assert layers(layer(16, 1e-3), cached).memory_gbps == 2000
-    assert layers(layer(16, 1e-3, achieved_gbps=9000.0)).memory_gbps == 3350
-
-
 def test_a_step_is_layers_rest_and_attention():
     model = get_model(MODEL)
-    found = layers(layer(16, 1e-3))
+    steps = layers(layer(16, 1e-3))
     rest = 37e9 - 58 * 8 * 3 * 7168 * 2048
-    assert rest_parameters(found, model) == pytest.approx(rest)
-    one = step(found, model, 16, AttentionWork(flops=1e9, read_bytes=2e9))
+    assert rest_parameters(steps, model) == pytest.approx(rest)
+    one = step(steps, model, 16, AttentionWork(flops=1e9, read_bytes=2e9))
     assert one.layers_s.value == pytest.approx(58e-3)
     assert one.rest_s.value == pytest.approx(rest * 2 / 2000e9), "bound by memory at 16 tokens"
     assert one.attention_s.value == pytest.approx(1e-3), "bound by memory, too"
-    busy = step(found, model, 16, AttentionWork(flops=1e12, read_bytes=2e9))
+    busy = step(steps, model, 16, AttentionWork(flops=1e12, read_bytes=2e9))
     assert busy.attention_s.value == pytest.approx(1e12 / 500e12), "bound by products"
     assert one.tokens_per_s.value == pytest.approx(16 / (58e-3 + rest * 2 / 2e12 + 1e-3))
     own = layers(layer(16, 1e-3, kernel="moe_layer"))
@@ -144,24 +78,24 @@ def test_a_step_is_layers_rest_and_attention():
     assert rest_parameters(own, model) == pytest.approx(rest - shared)
 
 
-def test_rows_that_are_missing_are_refused():
-    with pytest.raises(
-        UsageError, match="no row of deepseek-v3 on h100-sxm in bfloat16: measure it"
-    ):
-        layers(layer(16, 1e-3, model="kimi-k2"))
-
-
-@pytest.mark.parametrize(
-    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5)]
-)
-def test_bytes_of_a_weight(dtype, size):
-    assert bytes_each(dtype) == size
-
-
-def test_sizes_are_published_or_else_counted():
+def test_active_parameters_are_published_or_else_counted():
     assert active_size(get_model(MODEL)) == 37e9
     assert total_size(get_model(MODEL)) == 671e9
     unpublished = {"total_params_b": None, "active_params_b": None}
     counted = get_model(MODEL).model_copy(update=unpublished)
     assert total_size(counted) == pytest.approx(671e9, rel=1e-3)
     assert active_size(counted) == pytest.approx(36.6e9, rel=1e-2)
+
+
+def test_a_whole_layer_has_the_projections_of_latent_experts():
+    name = "nemotron-3-super-120b-a12b"
+    model = get_model(name)
+    rests = [
+        rest_parameters(layers(layer(16, 1e-3, kernel=kernel, model=name), of=name), model)
+        for kernel in ("moe_experts", "moe_layer")
+    ]
+    router = model.hidden * model.experts
+    shared = 2 * model.hidden * model.shared_intermediate  # not gated: two matrices
+    latent = 2 * model.hidden * model.expert_hidden
+    assert model.expert_hidden != model.hidden
+    assert rests[0] - rests[1] == pytest.approx(model.moe_layers * (router + shared + latent))
