@@ -13,7 +13,7 @@ import pytest
 
 from bench.backend import Finding
 from bench.cli.doctor import show
-from bench.doctor.examination import Examination, Section
+from bench.doctor.examination import Examination, FindingGroup
 from tests.conftest import PIP_INSTALL, PLUGINS
 
 CONFIG = """
@@ -63,7 +63,10 @@ def test_the_page(width, monkeypatch, capsys):
         "it is [bold]loud[/bold], and has been for a long time, say those next door",
         "sudo fanctl --quiet",
     )
-    sections = [Section("host", [fan]), Section("backend x", [Finding("ok", "devices", "0: X")])]
+    sections = [
+        FindingGroup("host", [fan]),
+        FindingGroup("backend x", [Finding("ok", "devices", "0: X")]),
+    ]
     show(Examination(sections, can_measure=["x"]))
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= width
@@ -73,7 +76,7 @@ def test_the_page(width, monkeypatch, capsys):
 
 
 def test_the_page_of_a_machine_that_cannot_measure(capsys):
-    show(Examination([Section("backend x", [])]))
+    show(Examination([FindingGroup("backend x", [])]))
     assert capsys.readouterr().out.splitlines()[-1] == "no backend can measure here"
 
 
