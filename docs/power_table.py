@@ -122,8 +122,8 @@ def stale(case: MoeLayer, inputs: Inputs, y: Array, random: np.random.Generator)
 def misrouted(case: MoeLayer, inputs: Inputs, y: Array, random: np.random.Generator) -> Array:
     """Send one token to a wrong expert in place of one of its own."""
     layer, token = Layer(case, inputs, 0), np.array([5])
-    right = int(layer.local[5, 0])
-    wrong = next(e for e in range(case.local_experts) if e not in layer.local[5])
+    right = int(layer.chosen[5, 0])
+    wrong = next(e for e in range(case.local_experts) if e not in layer.chosen[5])
     z = layer.dispatched(token)
     change = layer.mlp("", wrong).forward(z) - layer.mlp("", right).forward(z)
     change = change * layer.weight(token)[0, 0]

@@ -27,7 +27,7 @@ from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Telemetry
 from bench.processors import PROCESSORS, cpu_quota
 
-# Far beyond any cache that a core could keep to itself, small enough for a laptop.
+# Larger than any cache of a core, small enough for a laptop.
 BANDWIDTH_BYTES = 256 << 20
 # Of the time in which samples are taken. Less happens to groups that stay within their quota.
 NOTABLE_THROTTLING = 0.01
@@ -47,15 +47,15 @@ class CpuBackend(TorchBackend):
 
     @cached_property
     def peak(self) -> CpuPeak:
-        """The peak of as many threads as torch uses; where it is not kept, 0.2 s to measure."""
+        """The peak of as many threads as torch uses; measured in 0.2 s unless it is cached."""
         return cpu_peak(torch.get_num_threads(), self._topology)
 
     def unavailable(self) -> str | None:
-        """Return None: there is always a processor."""
+        """There is always a processor: None."""
         return None
 
     def devices(self) -> list[Device]:
-        """Return the processor as one device."""
+        """Describe the processor as one device."""
         return [
             Device(
                 index=0,
@@ -69,15 +69,15 @@ class CpuBackend(TorchBackend):
         ]
 
     def torch_device(self, device: Device) -> torch.device:
-        """Return torch's `cpu`."""
+        """Torch's `cpu`."""
         return torch.device("cpu")
 
     def free_bytes(self, device: Device) -> int | None:
-        """Return what the system says can be allocated without swapping."""
+        """Ask the system what can be allocated without swapping."""
         return psutil.virtual_memory().available
 
     def dtype_unsupported(self, dtype: str, device: Device) -> str | None:
-        """Return why a dtype does not exist on processors, or None."""
+        """Say why processors do not have a dtype; None if they do."""
         if dtype in ("tf32", "hf32"):
             return f"{dtype} is a format of accelerators; a processor multiplies float32 in full"
         if dtype == "float4_e2m1":
@@ -85,11 +85,11 @@ class CpuBackend(TorchBackend):
         return None
 
     def timer(self, device: Device) -> HostTimer:
-        """Return the host's monotonic clock."""
+        """Time by the host's monotonic clock."""
         return HostTimer()
 
     def limits(self, device: Device, dtype: str) -> Limits:
-        """Return the peak and the bandwidth, both measured."""
+        """Measure the peak and the bandwidth."""
         return Limits(
             peak_tflops=self.peak.tflops(dtype),
             peak_source=self.peak.source(dtype),
@@ -99,11 +99,11 @@ class CpuBackend(TorchBackend):
         )
 
     def telemetry(self, device: Device) -> CpuTelemetry:
-        """Return a reader of the kernel's own sensors."""
+        """Read the kernel's own sensors."""
         return CpuTelemetry(self._binding())
 
     def _binding(self) -> str | None:
-        """Return a sentence if OpenMP keeps torch's threads on fewer processors than the process may use."""
+        """Warn if OpenMP keeps torch's threads on fewer processors than this process may use."""
         used = len(self._topology.cpus)
         if used == len(PROCESSORS):
             return None
@@ -113,37 +113,37 @@ class CpuBackend(TorchBackend):
         )
 
     def diagnose(self) -> list[Finding]:
-        """Return the measured peaks, and which instructions the processor refuses."""
+        """Report the measured peaks, and the instructions that the processor refuses."""
         return list(doctor.diagnose(self.peak))
 
 
 class HostTimer:
-    """The host's clock around steps that are done when they return."""
+    """The host's clock, for steps that have finished when they return."""
 
     timing = "host"
 
     def __call__(self, steps: list[Step]) -> float:
-        """Run the steps; return the seconds between."""
+        """Run the steps; return the seconds that they took."""
         start = time.perf_counter()
         for step in steps:
             step()
         return time.perf_counter() - start
 
     def now(self) -> float:
-        """Return the host's clock."""
+        """Read the host's clock."""
         return time.perf_counter()
 
     def between(self, start: float, end: float) -> float:
-        """Return the seconds between two readings."""
+        """Subtract two readings, in seconds."""
         return end - start
 
 
 @cache
 def bandwidth_gbps() -> float:
-    """Return the rate at which large arrays are read, copied or added, whichever is fastest, in GB/s.
+    """Measure the rate at which large arrays are read, copied or added, whichever is fastest, in GB/s.
 
-    Which of the three that is depends on the processor: a copy may write around the caches. Of each,
-    the median of several passes counts, because a single one may be disturbed or lucky.
+    Which one is fastest depends on the processor: a copy may bypass the caches. The median of several passes
+    counts, because a single pass may be disturbed or lucky.
     """
     a, b = torch.ones(BANDWIDTH_BYTES // 4), torch.zeros(BANDWIDTH_BYTES // 4)
     timer = HostTimer()
@@ -161,7 +161,7 @@ def bandwidth_gbps() -> float:
 
 @cache
 def launch_seconds() -> float:
-    """Return the least time that one torch operator takes, whatever its size."""
+    """Measure the least time that a torch operator takes, whatever its size."""
     one = torch.ones(1)
     steps: list[Step] = [lambda: {"sum": one.add_(0)}] * 100
     timer = HostTimer()
@@ -170,7 +170,7 @@ def launch_seconds() -> float:
 
 
 class CpuTelemetry:
-    """Reads counters before and after, so that nothing runs beside what is timed.
+    """Reads counters before and after the samples, so that nothing runs beside them.
 
     `remark` is a warning that is known beforehand; `root` is the folder whose proc and sys are read.
     """
@@ -188,7 +188,7 @@ class CpuTelemetry:
         self._since = time.perf_counter()
 
     def stop(self) -> Telemetry:
-        """Return what changed since `start`, and the current sensor readings."""
+        """Read what changed since `start`, and the sensors."""
         elapsed = time.perf_counter() - self._since
         energy = rapl_joules(self._root)
         # The counters wrap around every few minutes to hours; a negative difference is no reading.
@@ -204,7 +204,7 @@ class CpuTelemetry:
         )
 
     def _throttling(self, elapsed_s: float) -> str | None:
-        """Return a warning if a quota has stopped this process while samples were taken."""
+        """Warn if a quota stopped this process while samples were taken."""
         before, after = self._quota, cpu_quota(self._root)
         if before is None or after is None:
             return None
@@ -229,23 +229,23 @@ def rapl_joules(root: Path = Path("/")) -> float | None:
 
 
 def _clock_mhz() -> float | None:
-    """Return the mean clock that the kernel's governor reports; virtual machines have none."""
+    """Average the clocks that the kernel's governor reports; virtual machines have none."""
     files = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
     clocks = [int(text) / 1e3 for text in map(_read, files) if text]
     return sum(clocks) / len(clocks) if clocks else None
 
 
 def _temperature_c() -> float | None:
-    """Return the hottest processor sensor."""
+    """Read the hottest sensor of the processor."""
     # psutil has this on Linux and FreeBSD only.
     read: Callable[[], dict[str, list[Any]]] = getattr(psutil, "sensors_temperatures", dict)
     sensors = read()
-    found = [entry.current for chip in ("coretemp", "k10temp") for entry in sensors.get(chip, [])]
-    return max(found) if found else None
+    chips = ("coretemp", "k10temp")
+    return max((entry.current for chip in chips for entry in sensors.get(chip, [])), default=None)
 
 
 def _peak_resident_bytes() -> int | None:
-    """Return the peak of this process's resident memory since it was last reset."""
+    """Read the peak of this process's resident memory since it was last reset."""
     for line in (_read(Path("/proc/self/status")) or "").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10

@@ -1,6 +1,6 @@
-"""Where the backends keep what took time to make: compiled code, measured rates.
+"""The user's cache, for what takes time to make: compiled code and measured rates.
 
-A cache may lie in a folder that others write to as well. Files count only if nobody but this user can
+A cache may be in a folder that others can write to as well. Files count only if nobody but this user can
 have written them.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the user's cache, or None where there is none that can be written."""
+    """Find or make the folder, None where it cannot be written."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(home, "accelerator-bench")
@@ -27,12 +27,9 @@ def cache_folder() -> Path | None:
 
 
 def read_own(path: Path, largest_bytes: int) -> bytes | None:
-    """Return a file's contents; None if there is none, or one that others can have written.
-
-    Of a file that is larger than `largest_bytes`, only so much is returned.
-    """
+    """Read a file, at most `largest_bytes` of it; None if there is none, or others can have written it."""
     try:
-        # Not to wait where somebody has put a pipe.
+        # O_NONBLOCK: opening a FIFO must not block.
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
@@ -48,7 +45,7 @@ def read_own(path: Path, largest_bytes: int) -> bytes | None:
 def write_own(path: Path, data: bytes) -> None:
     """Replace a file in one step, readable and writable by this user alone.
 
-    Where that cannot be done, nothing is kept: a cache can be done without.
+    Where that fails, nothing is kept: the cache only saves time.
     """
     with suppress(OSError):
         opened, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)

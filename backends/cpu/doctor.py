@@ -1,4 +1,4 @@
-"""What `bench doctor` tells about processors: their measured peaks, and what they refuse."""
+"""Findings of `bench doctor` on processors: measured peaks, and refused instructions."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ DTYPES = ("float64", "float32", "float16", "bfloat16", "int8")
 
 
 def diagnose(peak: CpuPeak) -> Iterator[Finding]:
-    """Yield the peak of each dtype, and the instruction sets that the kernel lists in vain."""
+    """Yield the instruction sets that the kernel lists and the processor refuses, then the peaks."""
     for loop in peak.loops:
         why = peak.measured.refused.get(loop.name)
         if why is not None:
             text = f"the kernel lists {loop.instructions} ({loop.dtype}), but {why}"
             yield Finding("warn", "instructions", f"{text}: peaks leave it out")
-    told = []
+    peaks = []
     for dtype in DTYPES:
-        found = peak.fastest(dtype)
-        if found is not None:
-            loop, rate = found
-            told.append(
+        fastest = peak.fastest(dtype)
+        if fastest is not None:
+            loop, rate = fastest
+            peaks.append(
                 f"{dtype} {peak.tflops(dtype):.3g} T{operations(dtype)}/s ({loop.instructions}, "
                 f"{rate.per_cycle:.4g} per cycle and core at {rate.clock_hz / 1e9:.2f} GHz)"
             )
-    if told:
-        yield Finding("ok", "peaks", "; ".join(told))
+    if peaks:
+        yield Finding("ok", "peaks", "; ".join(peaks))
     else:
         yield Finding("warn", "peaks", f"{peak.source('float32')}: rows have no utilization")

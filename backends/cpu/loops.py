@@ -77,7 +77,7 @@ ARM_SVE = (
 
 
 @dataclass(frozen=True)
-class Loop:
+class MachineLoop:
     """Machine code that multiplies and adds in a dtype.
 
     `operations` counts one iteration, of a `scalable` loop per 16 bytes of the vector length, which
@@ -97,8 +97,8 @@ class Loop:
         return f"{self.instructions}: {self.dtype}"
 
 
-def loops_of(cpu: CpuIdentity) -> list[Loop]:
-    """Return the loops whose instruction sets the kernel lists, those of narrow registers first.
+def loops_of(cpu: CpuIdentity) -> list[MachineLoop]:
+    """List the loops whose instruction sets the kernel lists, those of narrow registers first.
 
     In this order a processor that lowers its clock under wide instructions, and for a while after
     them, does so once per pass over all loops.
@@ -110,28 +110,28 @@ def loops_of(cpu: CpuIdentity) -> list[Loop]:
     return []
 
 
-def _vector_loops(flags: frozenset[str]) -> Iterator[Loop]:
+def _vector_loops(flags: frozenset[str]) -> Iterator[MachineLoop]:
     for instructions, dtype, needs, bits, operations, encodings in X86_VECTORS:
         if flags.issuperset(needs.split()):
             body, sums = x86.accumulating(bits, *encodings)
             code = x86.function(x86.zero_vectors(bits), body * UNROLLED, x86.VZEROUPPER)
-            yield Loop(instructions, dtype, operations * sums * UNROLLED, code)
+            yield MachineLoop(instructions, dtype, operations * sums * UNROLLED, code)
 
 
-def _tile_loops(flags: frozenset[str]) -> Iterator[Loop]:
+def _tile_loops(flags: frozenset[str]) -> Iterator[MachineLoop]:
     for instructions, dtype, needs, operations, encoding in X86_TILES:
         if flags.issuperset(needs.split()):
             body, sums = x86.accumulating(128, encoding)
             setup = x86.load_tile_configuration()
             code = x86.function(setup, body * UNROLLED, x86.TILERELEASE)
-            yield Loop(instructions, dtype, operations * sums * UNROLLED, code, tiles=True)
+            yield MachineLoop(instructions, dtype, operations * sums * UNROLLED, code, tiles=True)
 
 
-def _arm_loops(flags: frozenset[str]) -> Iterator[Loop]:
+def _arm_loops(flags: frozenset[str]) -> Iterator[MachineLoop]:
     for scalable, table in ((False, ARM_NEON), (True, ARM_SVE)):
         for instructions, dtype, needs, operations, encodings in table:
             if needs in flags:
                 body, sums = arm.accumulating(*encodings)
                 code = arm.function(arm.zero_vectors(scalable), body * UNROLLED)
                 total = operations * sums * UNROLLED
-                yield Loop(instructions, dtype, total, code, scalable=scalable)
+                yield MachineLoop(instructions, dtype, total, code, scalable=scalable)

@@ -85,7 +85,7 @@ class GroupedMlp:
         return self._down(between, starts, out)
 
 
-class FusedLayer(ProcessorLayer):
+class NativeLayer(ProcessorLayer):
     """All experts in two calls, and the shared ones in two more."""
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
@@ -133,5 +133,5 @@ class Fused:
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Lay the weights out as the kernel reads them."""
-        layer = FusedLayer(case, operands)
+        layer = NativeLayer(case, operands)
         return lambda: {"y": layer(mark)}

@@ -150,7 +150,7 @@ void grouped_product(
     int64_t pairs, bf16 *y, int64_t columns, int activation)
 {
     const int64_t units = groups * pairs;
-    /* Neighbours are neighbours in memory: a core takes several, and prefetches across them. */
+    /* Consecutive units are neighbors in memory: a core takes several, and prefetches across them. */
     const int64_t together = units / (16 * omp_get_max_threads());
 #pragma omp parallel for schedule(dynamic, together > 0 ? together : 1)
     for (int64_t unit = 0; unit < units; unit++) {

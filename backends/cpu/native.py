@@ -1,7 +1,7 @@
 """The C file beside this one, compiled when it is first needed and kept in the user's cache.
 
-It runs on the threads of the OpenMP library that torch has loaded: a second pool of threads would
-wait in loops on the same cores.
+It runs on the threads of the OpenMP library that torch has loaded: a second pool of threads would spin
+on the same cores.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LARGEST_BYTES = 1 << 24
 
 
 def native_missing() -> str | None:
-    """Return why the library cannot be had on this machine, or None; compiles it if need be."""
+    """Say why this machine cannot have the library; None if it can. Compiles it if needed."""
     try:
         native_library()
     except Unsupported as error:
@@ -41,7 +41,7 @@ def native_missing() -> str | None:
 
 @cache
 def native_library() -> ctypes.CDLL:
-    """Return the compiled library.
+    """Load the library, compiled now or earlier.
 
     Raises:
         Unsupported: the processor lacks the instructions, or there is no compiler that knows them.
@@ -69,7 +69,7 @@ def native_library() -> ctypes.CDLL:
 
 
 def compiler_command() -> list[str]:
-    """Return the C compiler's command line: the words of CC, or `cc` where that is unset or empty.
+    """Read the C compiler's command line: the words of CC, or `cc` where that is unset or empty.
 
     Raises Unsupported if there is no such program.
     """
@@ -88,7 +88,7 @@ def compiler_command() -> list[str]:
 
 
 def _read(kept: Path) -> bytes | None:
-    """Return the kept library, which is followed by its digest; None if it is not whole or not ours."""
+    """Read the kept library, whose digest follows it; None if it is not whole or not ours."""
     data = read_own(kept, LARGEST_BYTES) or b""
     size = hashlib.sha256().digest_size
     code, digest = data[:-size], data[-size:]
@@ -96,8 +96,8 @@ def _read(kept: Path) -> bytes | None:
 
 
 def _compile(compiler: list[str], flags: list[str], openmp: Path) -> bytes:
-    """Return the library that a compiler makes. Raises Unsupported with the compiler's reason."""
-    named = shlex.join(compiler)
+    """Compile and link the library. Raises Unsupported with the compiler's reason."""
+    command_line = shlex.join(compiler)
     try:
         with tempfile.TemporaryDirectory(prefix="accelerator-bench-") as folder:
             made, linked = Path(folder, "kernel.o"), Path(folder, "kernel.so")
@@ -116,27 +116,29 @@ def _compile(compiler: list[str], flags: list[str], openmp: Path) -> bytes:
                 )
                 if done.returncode != 0:
                     errors = [line for line in done.stderr.splitlines() if "error" in line]
-                    said = (errors or done.stderr.splitlines() or ["no reason given"])[0]
-                    raise Unsupported(f"{named} cannot compile {SOURCE.name}: {said.strip()}")
+                    reason = (errors or done.stderr.splitlines() or ["no reason given"])[0]
+                    raise Unsupported(
+                        f"{command_line} cannot compile {SOURCE.name}: {reason.strip()}"
+                    )
                 if not result.exists():
                     raise Unsupported(
-                        f"{named} is no C compiler: it ended well, and made nothing of {SOURCE.name} "
+                        f"{command_line} is no C compiler: it ended without an error and without an output "
                         "(set CC to name another)"
                     )
             return linked.read_bytes()
     except subprocess.TimeoutExpired:
         raise Unsupported(
-            f"{named} did not compile {SOURCE.name} within {COMPILE_TIMEOUT_S:g} s"
+            f"{command_line} did not compile {SOURCE.name} within {COMPILE_TIMEOUT_S:g} s"
         ) from None
     except OSError as error:
-        raise Unsupported(f"{named} cannot compile {SOURCE.name}: {error}") from None
+        raise Unsupported(f"{command_line} cannot compile {SOURCE.name}: {error}") from None
 
 
 def _load(code: bytes, compiler: list[str]) -> ctypes.CDLL:
-    """Load a library from memory: what was checked is what runs, wherever programs may not lie.
+    """Load a library from memory, so that what was checked is what runs.
 
-    A file could be exchanged or cut after the check, and a cache may be mounted noexec. The descriptor
-    stays open: the loader knows libraries by name, and would take another one for this.
+    A file could be replaced or truncated after the check, and a cache may be mounted noexec. The descriptor
+    stays open: the loader knows libraries by name, and would take another library for this one.
     """
     try:
         memory = os.memfd_create(SOURCE.stem)

@@ -12,7 +12,7 @@ from bench.processors import BINDING, PROCESSORS
 
 
 def loaded_openmp() -> Path | None:
-    """Find the OpenMP library of this process, which torch brought or found."""
+    """Find the OpenMP library of this process, torch's own or the system's."""
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
@@ -52,7 +52,7 @@ def binding_variables() -> str:
 
 
 def threads_chosen() -> bool:
-    """Tell whether OMP_NUM_THREADS holds a number; libraries ignore other values."""
+    """Check whether OMP_NUM_THREADS is a number; OpenMP ignores other values."""
     return re.match(r"\s*0*[1-9]", os.environ.get("OMP_NUM_THREADS", "")) is not None
 
 

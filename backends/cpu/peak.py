@@ -1,7 +1,7 @@
-"""The most that this processor's cores can compute: the fastest loop of each dtype, as measured.
+"""The peak rates of this processor: the fastest loop of each dtype, as measured.
 
-Nothing is looked up: a cloud machine's processor may be another than its name says, and what a
-hypervisor leaves of it, nobody lists. Only multiply-adds count: a product can use nothing else.
+Nothing is looked up: a cloud machine's processor may be another than its name says, and no table says what
+its hypervisor leaves of it. Only multiply-adds count, because matrix products use nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backends.cpu.loops import Loop, loops_of
+from backends.cpu.loops import MachineLoop, loops_of
 from backends.cpu.rates import LoopRate, Measured
 from backends.cpu.rates_cache import kept_rates
 from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
@@ -17,30 +17,30 @@ from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
 # These can be multiplied as float32, which holds their numbers without error.
 CONVERTED = ("float16", "bfloat16", "int8")
 
-Measure = Callable[[CpuIdentity, Sequence[Loop], int, Sequence[int]], Measured]
+Measure = Callable[[CpuIdentity, Sequence[MachineLoop], int, Sequence[int]], Measured]
 
 
 def operations(dtype: str) -> str:
-    """Return the unit of a dtype's rates without its time."""
+    """Name what is counted in a dtype: OP, or FLOP."""
     return "OP" if dtype == "int8" else "FLOP"
 
 
 @dataclass(frozen=True)
 class CpuPeak:
-    """Peak rates of `cores_in_use` cores, each at work at the same time as the others.
+    """Peak rates of `cores_in_use` cores that all compute at the same time.
 
-    `reason` says why no loop was to be run, `note` what else the rates depend on.
+    `reason` says why no loop was run, `note` what else the rates depend on.
     """
 
     name: str
     cores_in_use: int
-    loops: tuple[Loop, ...]
+    loops: tuple[MachineLoop, ...]
     measured: Measured
     reason: str = ""
     note: str = ""
 
-    def fastest(self, dtype: str) -> tuple[Loop, LoopRate] | None:
-        """Return the fastest loop that multiplies numbers of this dtype, None if there is none."""
+    def fastest(self, dtype: str) -> tuple[MachineLoop, LoopRate] | None:
+        """Find the fastest loop that multiplies numbers of this dtype, None if there is none."""
         dtypes = (dtype, "float32") if dtype in CONVERTED else (dtype,)
         ran = [
             (loop, self.measured.rates[loop.name])
@@ -50,16 +50,16 @@ class CpuPeak:
         return max(ran, key=lambda each: each[1].per_second, default=None)
 
     def tflops(self, dtype: str) -> float | None:
-        """Return the peak in 1e12 operations per second; None, never a guess, where unknown."""
-        found = self.fastest(dtype)
-        return None if found is None else found[1].per_second * self.cores_in_use / 1e12
+        """The peak in 1e12 operations per second; None where it is unknown."""
+        fastest = self.fastest(dtype)
+        return None if fastest is None else fastest[1].per_second * self.cores_in_use / 1e12
 
     def source(self, dtype: str) -> str:
         """Say in a sentence what ran and how fast, or why there is no peak."""
-        found = self.fastest(dtype)
-        if found is None:
+        fastest = self.fastest(dtype)
+        if fastest is None:
             return f"no {dtype} peak for {self.name}: {self._why_none(dtype)}"
-        loop, rate = found
+        loop, rate = fastest
         converted = "" if loop.dtype == dtype else " of numbers converted to float32"
         cores = f"{self.cores_in_use} core{'s' if self.cores_in_use > 1 else ''}"
         per_cycle = f"{rate.per_cycle:.4g} {operations(dtype)}/cycle"
@@ -109,7 +109,7 @@ def cpu_peak(
 
 
 def _why_no_loops(cpu: CpuIdentity) -> str:
-    """Return why loops would not give a bound on this machine, or ""."""
+    """Say why loops give no bound on this machine; "" if they do."""
     if cpu.system != "Linux":
         return f"loops of machine code are run on Linux only, and this is {cpu.system}"
     if "sme" in cpu.flags:

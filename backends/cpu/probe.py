@@ -1,9 +1,9 @@
-"""Runs loops of machine code on several threads at once and times them: a script that may die of it.
+"""Runs loops of machine code on several threads at once and times them: a script, because it may crash.
 
 rates.py starts it as `python -I -S probe.py`: it imports nothing but the standard library. It
 reads one JSON object from its input (see `main`) and writes one object per line: what it is about to
-try, what is refused, and at the end what was measured. If the process dies, the last line tells of
-which loop.
+try, what is refused, and at the end what was measured. If the process dies, its last line names the
+loop.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Code:
     def run(self, calibration: Calibration, repetitions: int, waiting: int) -> list[Times]:
         """Run the loop without and with the chain, `repetitions` times; Python's lock is released.
 
-        `waiting` is the address of a 64-bit number of threads that have not come yet.
+        `waiting` is the address of a 64-bit count of the threads that have not arrived.
         """
         clocks = (ctypes.c_int64 * (6 * repetitions))()  # struct timespec: seconds, nanoseconds
         self._call(
@@ -103,7 +103,7 @@ def permit_tiles() -> None:
 
 
 def sve_bytes() -> int:
-    """Return the bytes of an SVE register, 0 where there is none."""
+    """Ask for the bytes of an SVE register, 0 where there is none."""
     answer: int = ctypes.CDLL(None).prctl(PR_SVE_GET_VL)
     return max(0, answer) & PR_SVE_VL_LEN_MASK
 
@@ -145,9 +145,9 @@ def run_together(
         for place, step in enumerate(steps):
             if thread == 0:
                 announce(step)
-            gate = ctypes.addressof(waiting) + 8 * place
+            barrier = ctypes.addressof(waiting) + 8 * place
             code, calibration = loops[step]
-            times[place][thread] = code.run(calibration, REPETITIONS, gate)
+            times[place][thread] = code.run(calibration, REPETITIONS, barrier)
 
     workers = [threading.Thread(target=work, args=(each,), daemon=True) for each in range(threads)]
     for worker in workers:
@@ -159,17 +159,17 @@ def run_together(
 
 
 def overlapping(times: Sequence[Sequence[Times]]) -> list[Times]:
-    """Return the repetitions during which every thread was at work.
+    """Keep the repetitions during which every thread was at work.
 
     With fewer cores busy the others may run faster, which is no rate that all can have.
     """
-    begin = max(mine[0][0] for mine in times)
-    end = min(mine[-1][2] for mine in times)
-    return [each for mine in times for each in mine if each[0] >= begin and each[2] <= end]
+    begin = max(thread[0][0] for thread in times)
+    end = min(thread[-1][2] for thread in times)
+    return [each for thread in times for each in thread if each[0] >= begin and each[2] <= end]
 
 
 def fastest(times: Sequence[Times]) -> tuple[int, int]:
-    """Return the shortest times of a loop without and with the chain, in ns.
+    """Find the shortest times of a loop without and with the chain, in ns.
 
     An interrupt, another process or a stolen time slice can only lengthen a repetition.
     """
@@ -177,18 +177,18 @@ def fastest(times: Sequence[Times]) -> tuple[int, int]:
 
 
 def rate(rounds: Sequence[Sequence[Sequence[Times]]], calibration: Calibration) -> list[float]:
-    """Return the seconds of an iteration and the clock in Hz, by the times of each step and thread.
+    """Compute the seconds per iteration and the clock in Hz from the times of each step and thread.
 
     Where no repetition lies inside a time when every thread was at work, all count.
     """
     inside = [each for times in rounds for each in overlapping(times)]
-    everything = [each for times in rounds for mine in times for each in mine]
+    everything = [each for times in rounds for thread in times for each in thread]
     plain, chained = fastest(inside or everything)
     cycles = calibration.links * calibration.iterations
     return [plain / calibration.iterations / 1e9, cycles / chained * 1e9]
 
 
-def tell(**facts: object) -> None:
+def write_line(**facts: object) -> None:
     """Write a line at once: the process may not live to write another."""
     print(json.dumps(facts), flush=True)
 
@@ -200,30 +200,32 @@ def main() -> None:
     Writes `{"trying": name}`, `{"refused": name, "reason"}` and at last `{"measured": {name:
     [seconds per iteration, clock in Hz]}, "sve_bytes"}`.
     """
-    asked = json.load(sys.stdin)
-    if sys.platform == "linux" and asked["cpus"]:
+    request = json.load(sys.stdin)
+    if sys.platform == "linux" and request["cpus"]:
         # The process that asks may be bound to fewer: OpenMP binds its threads one by one.
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, asked["cpus"])
+            os.sched_setaffinity(0, request["cpus"])
     names: list[str] = []
     loops: list[tuple[Code, Calibration]] = []
-    for loop in asked["loops"]:
-        tell(trying=loop["name"])
+    for loop in request["loops"]:
+        write_line(trying=loop["name"])
         try:
             if loop["tiles"]:
                 permit_tiles()
             code = Code(bytes.fromhex(loop["code"]))
         except (OSError, AttributeError) as error:
-            tell(refused=loop["name"], reason=str(error))
+            write_line(refused=loop["name"], reason=str(error))
             continue
         loops.append((code, calibrate(code)))
         names.append(loop["name"])
-    steps = list(range(len(loops))) * asked["passes"]
-    times = run_together(loops, steps, asked["threads"], lambda step: tell(trying=names[step]))
+    steps = list(range(len(loops))) * request["passes"]
+    times = run_together(
+        loops, steps, request["threads"], lambda step: write_line(trying=names[step])
+    )
     measured = {
         name: rate(times[place :: len(loops)], loops[place][1]) for place, name in enumerate(names)
     }
-    tell(measured=measured, sve_bytes=sve_bytes() if sys.platform == "linux" else 0)
+    write_line(measured=measured, sve_bytes=sve_bytes() if sys.platform == "linux" else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast the processor runs each loop of loops.py, measured in a process that may die of it."""
+"""How fast the processor runs each loop of loops.py, measured in a process of its own, which may crash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.cpu.loops import Loop
+from backends.cpu.loops import MachineLoop
 
 PROBE = Path(__file__).with_name("probe.py")
 PASSES = 8  # over all loops; one takes about 1 ms per loop
@@ -24,7 +24,7 @@ TOTAL_TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class LoopRate:
-    """Operations per second of one core while all in use run the loop, and the clock of then."""
+    """Operations per second of one core while all cores in use run the loop, and its clock meanwhile."""
 
     per_second: float
     clock_hz: float
@@ -44,7 +44,7 @@ class Measured:
 
 
 def measure_rates(
-    loops: Sequence[Loop],
+    loops: Sequence[MachineLoop],
     threads: int,
     cpus: Sequence[int],
     passes: int = PASSES,
@@ -58,7 +58,7 @@ def measure_rates(
     refused: dict[str, str] = {}
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     while left := [loop for loop in loops if loop.name not in refused]:
-        asked = {
+        request = {
             "loops": [
                 {"name": loop.name, "code": loop.code.hex(), "tiles": loop.tiles} for loop in left
             ],
@@ -66,7 +66,7 @@ def measure_rates(
             "cpus": list(cpus),
             "passes": passes,
         }
-        lines, end = _run_probe(json.dumps(asked), timeout_s)
+        lines, end = _run_probe(json.dumps(request), timeout_s)
         refused |= {line["refused"]: line["reason"] for line in lines if "refused" in line}
         last = lines[-1] if lines else {}
         if "measured" in last:
@@ -78,7 +78,7 @@ def measure_rates(
     return Measured({}, refused)
 
 
-def _rates(loops: Sequence[Loop], last: Mapping[str, Any]) -> dict[str, LoopRate]:
+def _rates(loops: Sequence[MachineLoop], last: Mapping[str, Any]) -> dict[str, LoopRate]:
     rates = {}
     for loop in loops:
         if loop.name in last["measured"]:
@@ -88,13 +88,13 @@ def _rates(loops: Sequence[Loop], last: Mapping[str, Any]) -> dict[str, LoopRate
     return rates
 
 
-def _run_probe(asked: str, timeout_s: float) -> tuple[list[dict[str, Any]], str]:
-    """Return what the probe told, line by line, and how it ended."""
+def _run_probe(request: str, timeout_s: float) -> tuple[list[dict[str, Any]], str]:
+    """Run the probe; return the objects that it wrote, and how it ended."""
     # Isolated, and without site packages: nothing of the current folder can be imported.
     command = [sys.executable, "-I", "-S", str(PROBE)]
     try:
         done = subprocess.run(
-            command, input=asked.encode(), capture_output=True, timeout=timeout_s, check=False
+            command, input=request.encode(), capture_output=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired as hung:
         return list(_lines(hung.stdout)), f"it did not end within {timeout_s:g} s"
@@ -114,5 +114,5 @@ def _ended(done: subprocess.CompletedProcess[bytes]) -> str:
         return "the processor refuses it (SIGILL)"
     if done.returncode < 0:
         return f"it ended its process ({signal.Signals(-done.returncode).name})"
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"its process ended with status {done.returncode}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"its process ended with status {done.returncode}"

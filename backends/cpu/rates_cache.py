@@ -1,8 +1,8 @@
 """Measured rates of loops, kept until the machine boots again.
 
-Worker processes come and go, and each needs the peaks. What is kept only grows: a neighbor on the
-same host may have slowed every repetition of the first measurement, so from time to time a process
-measures again and the larger rates stay.
+Each worker process needs the peaks. Kept rates only grow: another virtual machine on the same host may have
+slowed every repetition of the first measurement, so from time to time a process measures again, and the
+larger rates stay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backends.cpu.cache_folder import cache_folder, read_own, write_own
-from backends.cpu.loops import Loop
+from backends.cpu.loops import MachineLoop
 from backends.cpu.rates import PASSES, LoopRate, Measured, measure_rates
 from backends.cpu.topology import CpuIdentity
 
@@ -38,30 +38,30 @@ class _Rate(_Model):
     clock_hz: Positive
 
 
-class _Entry(_Model):
+class _KeptRates(_Model):
     measured_at: Positive
     rates: dict[str, _Rate]
     refused: dict[str, str]
 
 
-class _Kept(_Model):
+class _CacheFile(_Model):
     boot: str
-    entries: dict[str, _Entry]
+    entries: dict[str, _KeptRates]
 
 
 def kept_rates(
     cpu: CpuIdentity,
-    loops: Sequence[Loop],
+    loops: Sequence[MachineLoop],
     threads: int,
     cpus: Sequence[int],
     folder: Path | None = None,
     boot: Path = BOOT,
 ) -> Measured:
-    """Return the rates kept for this boot, measuring what is missing or has become old.
+    """Read the rates of this boot, and measure those that are missing or old.
 
-    They are kept for each set of CPUs, number of threads, processor and version of the loops, in
-    one file per host name: a home directory may be shared. Where the boots cannot be told apart,
-    or no cache can be written, nothing is kept.
+    There is one entry per set of CPUs, number of threads, processor and version of the loops, and one file
+    per host name, because a home directory may be shared. Where boots have no identifier or no cache can be
+    written, nothing is kept.
     """
     try:
         this_boot = boot.read_text().strip()
@@ -80,7 +80,7 @@ def kept_rates(
     if known:
         now = larger(_measured(known), now)
     kept = _read(path, this_boot)  # others may have written while this process measured
-    kept.entries[key] = _Entry(
+    kept.entries[key] = _KeptRates(
         measured_at=time.time(),
         rates={
             name: _Rate(per_second=rate.per_second, clock_hz=rate.clock_hz)
@@ -93,7 +93,7 @@ def kept_rates(
 
 
 def larger(before: Measured, now: Measured) -> Measured:
-    """Return the larger rate of each loop; what ran once is not refused."""
+    """Take the larger rate of each loop; a loop that ran once is not refused."""
     rates = dict(before.rates)
     for name, rate in now.rates.items():
         if name not in rates or rate.per_second > rates[name].per_second:
@@ -102,8 +102,8 @@ def larger(before: Measured, now: Measured) -> Measured:
     return Measured(rates, refused)
 
 
-def _key(cpu: CpuIdentity, loops: Sequence[Loop], threads: int, cpus: Sequence[int]) -> str:
-    """Return a digest of all that the rates depend on; a virtual machine may move within a boot."""
+def _key(cpu: CpuIdentity, loops: Sequence[MachineLoop], threads: int, cpus: Sequence[int]) -> str:
+    """Digest all that the rates depend on; a virtual machine may move to another host within a boot."""
     digest = hashlib.sha256(repr((cpu.vendor, cpu.family, cpu.model, cpu.name)).encode())
     digest.update(repr((threads, tuple(cpus))).encode())
     for loop in loops:
@@ -111,19 +111,19 @@ def _key(cpu: CpuIdentity, loops: Sequence[Loop], threads: int, cpus: Sequence[i
     return digest.hexdigest()[:32]
 
 
-def _measured(entry: _Entry) -> Measured:
+def _measured(entry: _KeptRates) -> Measured:
     rates = {name: LoopRate(each.per_second, each.clock_hz) for name, each in entry.rates.items()}
     return Measured(rates, entry.refused)
 
 
-def _read(path: Path, boot: str) -> _Kept:
-    """Return what the file holds of this boot; nothing if it is not to be believed."""
-    nothing = _Kept(boot=boot, entries={})
+def _read(path: Path, boot: str) -> _CacheFile:
+    """Read the entries of this boot; none if the file is damaged."""
+    nothing = _CacheFile(boot=boot, entries={})
     text = read_own(path, LARGEST_BYTES)
     if text is None:
         return nothing
     try:
-        kept = _Kept.model_validate_json(text)
+        kept = _CacheFile.model_validate_json(text)
     except ValidationError:
         return nothing
     return kept if kept.boot == boot else nothing

@@ -1,9 +1,8 @@
-"""Which processor this is and how much of it this process may use: name, cores, caches, quota.
+"""The processor, and how much of it this process may use: name, cores, caches, quota.
 
-All of it is read from text that Linux publishes (/proc/cpuinfo, /sys, cgroups) below a `root`
-folder, so that a test can hold the files of any other machine. Elsewhere `platform` and psutil
-tell what they know. Nothing here fails: what cannot be found out is None, empty, or counted
-without it.
+Linux publishes this as text (/proc/cpuinfo, /sys, cgroups), which is read below a `root` folder, so that
+tests can have the files of other machines. Elsewhere, `platform` and psutil are asked. Nothing here
+fails: what is unknown is None or empty.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ ARM_VENDORS |= {0x61: "Apple", 0xC0: "Ampere"}
 
 @dataclass(frozen=True)
 class CpuIdentity:
-    """What decides a core's peak rates: instruction sets and microarchitecture.
+    """Instruction sets and microarchitecture, which decide a core's peak rates.
 
     `vendor` is x86's ("GenuineIntel") or Arm's implementer in words ("Arm"); `model` is x86's model
     or Arm's part number; `flags` are the kernel's names of the instruction sets.
@@ -204,15 +203,15 @@ def _fastest_cpu(root: Path, cpus: Collection[int]) -> int:
 
 
 def _brand() -> str:
-    """Return macOS's name for the processor ("Apple M2"), or ""."""
+    """Ask macOS for the processor's name ("Apple M2"); "" elsewhere."""
     if platform.system() != "Darwin":
         return ""
     try:
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return found.stdout.strip()
+    return done.stdout.strip()
 
 
 def _cpu_folder(root: Path, cpu: int) -> Path:

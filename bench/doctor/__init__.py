@@ -1,1 +1,1 @@
-"""What `bench doctor` looks at: the host, the software, and each backend; it never changes anything."""
+"""What `bench doctor` examines: the host, the software, and each backend. It changes nothing."""

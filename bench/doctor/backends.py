@@ -1,4 +1,4 @@
-"""What each backend offers here, and what it says about its own drivers and devices."""
+"""The devices and libraries of each backend, and its findings on its own drivers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from bench.measure.protocol import BackendDescription
 
 
 def examine(name: str, timeout_s: float) -> tuple[bool, list[Finding]]:
-    """Return whether a backend can measure, and what was found; never raises for what it does."""
+    """Return whether a backend can measure, and the findings. What a backend does raises nothing here."""
     worker = WorkerProcess()
     try:
         (description,) = worker.describe([name], timeout_s)
-        found = judge(description)
-        return found[0].level == "ok", found + worker.diagnose(name, timeout_s)
+        findings = judge(description)
+        return findings[0].level == "ok", findings + worker.diagnose(name, timeout_s)
     except WorkerDied as death:
-        return False, [Finding("fail", "devices", f"while it was looked at, {death}")]
+        return False, [Finding("fail", "devices", f"while it was examined, {death}")]
     except WorkerTimeout:
         return False, [
             Finding(
@@ -30,7 +30,7 @@ def examine(name: str, timeout_s: float) -> tuple[bool, list[Finding]]:
 
 
 def judge(description: BackendDescription) -> list[Finding]:
-    """Return the finding about the devices first, then the one about the libraries."""
+    """Judge the devices, which come first, and the libraries."""
     if description.unavailable is not None:
         return [Finding("fail", "devices", description.unavailable)]
     if not description.devices:
@@ -40,19 +40,19 @@ def judge(description: BackendDescription) -> list[Finding]:
         memory = f", {device.memory_bytes / 2**30:.0f} GiB" if device.memory_bytes else ""
         driver = f", driver {device.driver}" if device.driver else ""
         runtime = f", {device.runtime}" if device.runtime else ""
-        mark = " (SIMULATED)" if device.simulated else ""
-        title = f"{device.name}{memory}{driver}{runtime}{mark}"
+        simulated = " (SIMULATED)" if device.simulated else ""
+        title = f"{device.name}{memory}{driver}{runtime}{simulated}"
         kinds.setdefault(title, []).append(device.index)
     text = "; ".join(f"{_numbers(indices)}: {title}" for title, indices in kinds.items())
     versions = ", ".join(f"{name} {version}" for name, version in description.versions.items())
-    found = [Finding("ok", "devices", text)]
+    findings = [Finding("ok", "devices", text)]
     if versions:
-        found.append(Finding("ok", "libraries", versions))
-    return found
+        findings.append(Finding("ok", "libraries", versions))
+    return findings
 
 
 def _numbers(indices: list[int]) -> str:
-    """Return 0, or 0–7 for several in a row."""
+    """Write 0, or 0–7 for three and more in a row."""
     if len(indices) > 2 and indices == list(range(indices[0], indices[-1] + 1)):
         return f"{indices[0]}–{indices[-1]}"
     return ", ".join(map(str, indices))

@@ -1,4 +1,4 @@
-"""The whole examination: host and software, then every backend that is installed, side by side."""
+"""The whole examination: the host, the software, and every installed backend."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.measure.launcher import find_rank
 
 
 @dataclass(frozen=True)
-class Section:
-    """What was found about one thing: the host, the software, or a backend."""
+class FindingGroup:
+    """The findings on one thing: the host, the software, or a backend."""
 
     name: str
     findings: list[Finding]
@@ -25,40 +25,40 @@ class Section:
 
 @dataclass
 class Examination:
-    """All sections, and the backends that can measure."""
+    """The findings, and the names of the backends that can measure."""
 
-    sections: list[Section] = field(default_factory=list)
+    sections: list[FindingGroup] = field(default_factory=list)
     can_measure: list[str] = field(default_factory=list)
 
     def levels(self, level: str) -> int:
-        """Return how many findings have a level."""
+        """Count the findings of a level."""
         return sum(one.level == level for section in self.sections for one in section.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Convert to what json.dumps takes."""
         return {"can_measure": self.can_measure, "sections": [asdict(s) for s in self.sections]}
 
 
 def examine(timeout_s: float) -> Examination:
-    """Look at everything. The processors are looked at first, before our own workers keep them busy."""
+    """Examine everything, the processors before our own workers keep them busy."""
     result = Examination()
-    here = [*host.examine(host.this_host()), *neighbors.examine(), *_launcher()]
-    result.sections.append(Section("host", here))
+    on_host = [*host.examine(host.this_host()), *neighbors.examine(), *_launcher()]
+    result.sections.append(FindingGroup("host", on_host))
     names = list(plugins.registered(plugins.BACKENDS))
     with ThreadPoolExecutor() as pool:
         installed = pool.submit(software.examine, timeout_s)
-        found = {name: pool.submit(backends.examine, name, timeout_s) for name in names}
-        result.sections.append(Section("software", installed.result()))
-        for name, future in found.items():
+        examined = {name: pool.submit(backends.examine, name, timeout_s) for name in names}
+        result.sections.append(FindingGroup("software", installed.result()))
+        for name, future in examined.items():
             usable, findings = future.result()
-            result.sections.append(Section(f"backend {name}", findings))
+            result.sections.append(FindingGroup(f"backend {name}", findings))
             if usable:
                 result.can_measure.append(name)
     return result
 
 
 def _launcher() -> Iterator[Finding]:
-    """Tell which rank of which launcher this is, where one has started us."""
+    """Name the launcher that started this process, and its rank."""
     try:
         rank = find_rank(os.environ)
     except UsageError as error:

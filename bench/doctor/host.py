@@ -1,7 +1,7 @@
-"""What of the host distorts a measurement: its settings, its limits, and who else is using it.
+"""What distorts measurements on this host: settings, limits, and load.
 
-Each check reads files of the kernel below a root and returns a finding, or None where this machine has
-no such thing. Most follow what pyperf's `system tune` and LLVM's benchmarking guide set.
+Each check reads the kernel's files below a root and returns a finding, None where it does not apply. Most
+follow what pyperf's `system tune` and LLVM's benchmarking guide set.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ CPU = "sys/devices/system/cpu"
 
 @dataclass(frozen=True)
 class Host:
-    """Where to look: the root of the file system, the environment, and how many processors we have."""
+    """The root of the file system, the environment, and how many processors this process may use."""
 
     root: Path
     environment: Mapping[str, str]
     processors: int
 
     def read(self, path: str) -> str | None:
-        """Return a file's text without blanks around it, None where it cannot be read."""
+        """Read a file without surrounding blanks, None where it cannot be read."""
         try:
             return (self.root / path).read_text(errors="replace").strip()
         except OSError:
             return None
 
     def number(self, path: str) -> int | None:
-        """Return a file's number, None where there is none."""
+        """Read a file's number, None where there is none."""
         text = self.read(path)
         return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
@@ -45,11 +45,11 @@ Check = Callable[[Host], Finding | None]
 def governor(host: Host) -> Finding | None:
     """Look for processors whose clock follows the load."""
     paths = sorted((host.root / CPU).glob("cpu[0-9]*/cpufreq/scaling_governor"))
-    found = {host.read(str(path.relative_to(host.root))) for path in paths} - {None}
-    if not found:
+    governors = {host.read(str(path.relative_to(host.root))) for path in paths} - {None}
+    if not governors:
         return None
-    names = ", ".join(sorted(str(name) for name in found))
-    if found == {"performance"}:
+    names = ", ".join(sorted(str(name) for name in governors))
+    if governors == {"performance"}:
         return Finding("ok", "governor", names)
     return Finding(
         "warn",
@@ -60,7 +60,7 @@ def governor(host: Host) -> Finding | None:
 
 
 def turbo(host: Host) -> Finding | None:
-    """Look whether clocks above the nominal one are allowed."""
+    """Check whether clocks above the nominal one are allowed."""
     for path, on in ((f"{CPU}/intel_pstate/no_turbo", 0), (f"{CPU}/cpufreq/boost", 1)):
         value = host.number(path)
         if value is not None and value != on:
@@ -69,14 +69,14 @@ def turbo(host: Host) -> Finding | None:
             return Finding(
                 "warn",
                 "turbo",
-                "on: the clock depends on heat and on how many cores work",
+                "on: the clock depends on temperature and on how many cores are busy",
                 f"echo {1 - on} | sudo tee /{path}",
             )
     return None
 
 
 def power_limit(host: Host) -> Finding | None:
-    """Look for a power limit of the processor below the one that it is made for."""
+    """Look for a power limit below the one that the processor is made for."""
     zone = "sys/class/powercap/intel-rapl:0/constraint_0"
     limit, most = host.number(f"{zone}_power_limit_uw"), host.number(f"{zone}_max_power_uw")
     if not limit or not most:
@@ -92,19 +92,19 @@ def power_limit(host: Host) -> Finding | None:
 
 
 def throttled(host: Host) -> Finding | None:
-    """Look whether heat has slowed processors down since the machine was started."""
+    """Check whether processors were throttled by heat since the last boot."""
     paths = sorted((host.root / CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
     counts = [host.number(str(path.relative_to(host.root))) for path in paths]
     known = [count for count in counts if count is not None]
     if not known:
         return None
     if not any(known):
-        return Finding("ok", "heat", "no processor was slowed down by it since the start")
+        return Finding("ok", "heat", "no processor was throttled since the last boot")
     return Finding(
         "warn",
         "heat",
-        f"slowed processors down {sum(known)} times since the start",
-        "sensors    # lm-sensors: which is hot, and whether fans turn",
+        f"throttled processors {sum(known)} times since the last boot",
+        "sensors    # lm-sensors: temperatures and fans",
     )
 
 
@@ -141,7 +141,7 @@ def virtual(host: Host) -> Finding | None:
 
 
 def huge_pages(host: Host) -> Finding | None:
-    """Look whether large arrays may lie in large pages."""
+    """Check whether large arrays can have huge pages."""
     text = host.read("sys/kernel/mm/transparent_hugepage/enabled")
     chosen = re.search(r"\[(\w+)\]", text or "")
     if chosen is None:
@@ -157,7 +157,7 @@ def huge_pages(host: Host) -> Finding | None:
 
 
 def numa_balancing(host: Host) -> Finding | None:
-    """Look whether the kernel moves memory between nodes while it is measured."""
+    """Check whether the kernel moves memory between nodes."""
     nodes = list((host.root / "sys/devices/system/node").glob("node[0-9]*"))
     if len(nodes) < 2 or host.number("proc/sys/kernel/numa_balancing") in (None, 0):
         return None
@@ -170,7 +170,7 @@ def numa_balancing(host: Host) -> Finding | None:
 
 
 def clock_source(host: Host) -> Finding | None:
-    """Look whether reading the time is slow."""
+    """Look for a clock that is slow to read."""
     name = host.read("sys/devices/system/clocksource/clocksource0/current_clocksource")
     if name not in ("hpet", "acpi_pm", "jiffies", "refined-jiffies"):
         return None
@@ -183,23 +183,23 @@ def clock_source(host: Host) -> Finding | None:
 
 
 def swap(host: Host) -> Finding | None:
-    """Look whether memory has been moved to a disk."""
+    """Check whether memory was moved to a disk."""
     values = dict(re.findall(r"^(\w+):\s+([0-9]{1,15}) kB", host.read("proc/meminfo") or "", re.M))
     total, free = int(values.get("SwapTotal", 0)), int(values.get("SwapFree", 0))
     if total == 0:
         return None
     if total - free < 1024:
-        return Finding("ok", "swap", "there is some, and it is unused")
+        return Finding("ok", "swap", "unused")
     return Finding(
         "warn",
         "swap",
-        f"{(total - free) / 2**20:.1f} GiB are on disk: memory is short, or was",
+        f"{(total - free) / 2**20:.1f} GiB of memory are on disk: it is short, or was",
         "sudo swapoff --all && sudo swapon --all    # where that much memory is free",
     )
 
 
 def load(host: Host) -> Finding | None:
-    """Look how many processes have wanted a processor in the last minute."""
+    """Count the processes that wanted a processor in the last minute."""
     text = (host.read("proc/loadavg") or "").split()
     if not text or not re.fullmatch(r"[0-9]{1,6}\.[0-9]+", text[0]):
         return None
@@ -210,21 +210,21 @@ def load(host: Host) -> Finding | None:
         "warn",
         "load",
         f"{average:.2g} in the last minute on {host.processors} processors",
-        "top    # who it is; stop it, or wait",
+        "top    # shows the busy processes; stop them, or wait",
     )
 
 
 def threads(host: Host) -> Finding | None:
-    """Look for variables that say how many threads there are, and where."""
+    """Look for variables that set the number of threads or bind them."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", *BINDING)
-    found = [f"{name}={host.environment[name]}" for name in names if name in host.environment]
-    if not found:
+    present = [name for name in names if name in host.environment]
+    if not present:
         return None
     return Finding(
         "warn",
         "threads",
-        f"{', '.join(found)}: fine if it is meant",
-        f"unset {' '.join(text.split('=')[0] for text in found)}",
+        ", ".join(f"{name}={host.environment[name]}" for name in present) + ": fine if intended",
+        f"unset {' '.join(present)}",
     )
 
 
@@ -245,20 +245,20 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(host: Host, checks: tuple[Check, ...] = CHECKS) -> list[Finding]:
-    """Return what the checks find; one that fails is a finding as well."""
+    """Run the checks; one that fails is a finding as well."""
     findings = []
     for check in checks:
         try:
-            found = check(host)
+            finding = check(host)
         except Exception as error:
             topic = check.__name__.replace("_", " ")
-            text = f"could not be looked at: {type(error).__name__}: {error}"
-            found = Finding("warn", topic, text)
-        if found is not None:
-            findings.append(found)
+            text = f"could not be examined: {type(error).__name__}: {error}"
+            finding = Finding("warn", topic, text)
+        if finding is not None:
+            findings.append(finding)
     return findings
 
 
 def this_host() -> Host:
-    """Return the machine that this process runs on."""
+    """Describe the machine that this process runs on."""
     return Host(Path("/"), os.environ, len(PROCESSORS))

@@ -1,4 +1,4 @@
-"""Which other processes use the processors now: two looks, a moment apart."""
+"""Which other processes use the processors now, by two readings of their CPU time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MOMENT_S = 0.5
 
 # Of one processor; less is what a quiet machine does all the time.
 BUSY = 0.2
-MOST_SHOWN = 3
+MOST_NAMED = 3
 
 
 def examine(moment_s: float = MOMENT_S) -> list[Finding]:
-    """Return the processes of others that take a fifth of a processor or more."""
+    """Find other processes that use a fifth of a processor or more."""
     try:
         before, started = processor_seconds(), time.monotonic()
         time.sleep(moment_s)
@@ -25,38 +25,38 @@ def examine(moment_s: float = MOMENT_S) -> list[Finding]:
         shares = {pid: (after[pid] - before[pid]) / took for pid in before.keys() & after.keys()}
         return [judge(shares, {pid: _name(pid) for pid in shares if shares[pid] >= BUSY})]
     except Exception as error:
-        return [Finding("warn", "processes", f"could not be looked at: {error}")]
+        return [Finding("warn", "processes", f"could not be examined: {error}")]
 
 
 def judge(shares: Mapping[int, float], names: Mapping[int, str]) -> Finding:
-    """Return the finding for the processors that each process takes."""
+    """Judge the share of a processor that each process uses."""
     busy = sorted((pid for pid in shares if shares[pid] >= BUSY), key=lambda pid: -shares[pid])
     if not busy:
-        return Finding("ok", "processes", "no other is busy")
-    told = [f"{names.get(pid, '?')} ({pid}): {shares[pid]:.1f}" for pid in busy[:MOST_SHOWN]]
-    if len(busy) > MOST_SHOWN:
-        told.append(f"and {len(busy) - MOST_SHOWN} more")
+        return Finding("ok", "processes", "no other process is busy")
+    named = [f"{names.get(pid, '?')} ({pid}): {shares[pid]:.1f}" for pid in busy[:MOST_NAMED]]
+    if len(busy) > MOST_NAMED:
+        named.append(f"and {len(busy) - MOST_NAMED} more")
     return Finding(
         "warn",
         "processes",
-        f"others take processors: {', '.join(told)}",
+        f"others use processors: {', '.join(named)}",
         f"ps -fp {' '.join(map(str, busy))}    # who started them; stop them, or wait",
     )
 
 
 def processor_seconds() -> dict[int, float]:
-    """Return what each process has used so far, ourselves and what we started left out."""
-    own = psutil.Process()
-    ours = {own.pid, *(child.pid for child in own.children(recursive=True))}
-    found = {}
+    """Read the CPU time of each process, without this one and those that it started."""
+    this = psutil.Process()
+    own_pids = {this.pid, *(child.pid for child in this.children(recursive=True))}
+    seconds = {}
     for process in psutil.process_iter():
         try:
-            if process.pid not in ours:
+            if process.pid not in own_pids:
                 times = process.cpu_times()
-                found[process.pid] = times.user + times.system
+                seconds[process.pid] = times.user + times.system
         except psutil.Error:
             continue
-    return found
+    return seconds
 
 
 def _name(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""Which Python, torch and torch extensions there are, and whether they can be imported.
+"""The versions of Python, torch and its extensions, and whether they can be imported.
 
 torch loads the extensions that are installed (entry points `torch.backends`) whenever it is imported.
 One that lacks its vendor's libraries makes a plain `import torch` fail, in every program; workers of
@@ -19,39 +19,39 @@ from bench.backend import Finding
 from bench.python_process import python_command, python_environment
 
 # Run in a process of its own: what it imports may crash or hang.
-LOOK = """
+IMPORTS = """
 import json, sys
 from importlib.metadata import entry_points
 def sentence(error):
     return " ".join(f"{type(error).__name__}: {error}".split())
-told = {"extensions": {}}
+answer = {"extensions": {}}
 try:
     import torch
-    told["version"], told["path"] = torch.__version__, torch.__path__[0]
+    answer["version"], answer["path"] = torch.__version__, torch.__path__[0]
 except BaseException as error:
-    told["error"] = sentence(error)
+    answer["error"] = sentence(error)
 else:
     for point in entry_points(group="torch.backends"):
         try:
             point.load()()
-            told["extensions"][point.name] = None
+            answer["extensions"][point.name] = None
         except BaseException as error:
-            told["extensions"][point.name] = sentence(error)
-sys.stdout.write("\\n" + json.dumps(told) + "\\n")
+            answer["extensions"][point.name] = sentence(error)
+sys.stdout.write("\\n" + json.dumps(answer) + "\\n")
 sys.stdout.flush()
 import os; os._exit(0)
 """
 
 
 def examine(timeout_s: float) -> list[Finding]:
-    """Return what is installed, and what of it does not work."""
+    """Find what is installed, and what of it does not work."""
     versions = f"bench {bench.__version__}, Python {platform.python_version()} ({sys.executable})"
     return [Finding("ok", "versions", versions), *_torch(timeout_s)]
 
 
 def _torch(timeout_s: float) -> list[Finding]:
     try:
-        told = _look(timeout_s)
+        answer = _import(timeout_s)
     except subprocess.TimeoutExpired:
         return [
             Finding(
@@ -63,19 +63,19 @@ def _torch(timeout_s: float) -> list[Finding]:
         ]
     except (OSError, ValueError) as error:
         return [
-            Finding("fail", "torch", f"could not be looked at: {error}", "python -c 'import torch'")
+            Finding("fail", "torch", f"could not be examined: {error}", "python -c 'import torch'")
         ]
-    if "error" in told:
+    if "error" in answer:
         return [
             Finding(
                 "fail",
                 "torch",
-                f"cannot be imported: {told['error']}",
+                f"cannot be imported: {answer['error']}",
                 "pip install torch    # the build for your device: pytorch.org/get-started",
             )
         ]
-    extensions = [_extension(name, reason) for name, reason in told["extensions"].items()]
-    return [Finding("ok", "torch", f"{told['version']} ({told['path']})"), *extensions]
+    extensions = [_extension(name, reason) for name, reason in answer["extensions"].items()]
+    return [Finding("ok", "torch", f"{answer['version']} ({answer['path']})"), *extensions]
 
 
 def _extension(name: str, error: str | None) -> Finding:
@@ -86,24 +86,24 @@ def _extension(name: str, error: str | None) -> Finding:
         "warn",
         f"torch: {name}",
         f"{package} is installed and cannot be loaded ({error}), so that a plain `import torch` fails "
-        "in this environment; bench works nevertheless with its other backends. Mend it with the "
+        "in this environment; bench works nevertheless with its other backends. Fix it with the "
         "environment script of the vendor's toolkit, or let torch leave its extensions alone",
         "export TORCH_DEVICE_BACKEND_AUTOLOAD=0",
     )
 
 
 def _package(extension: str) -> str:
-    """Return name and version of the package that brings an extension."""
+    """Name the package of an extension, with its version."""
     for point in entry_points(group="torch.backends"):
         if point.name == extension and point.dist is not None:
             return f"{point.dist.name} {point.dist.version}"
     return extension
 
 
-def _look(timeout_s: float) -> dict[str, Any]:
-    """Return what the process says. Raises ValueError with its end if it says nothing."""
+def _import(timeout_s: float) -> dict[str, Any]:
+    """Run IMPORTS and return its answer. Raises ValueError with the process's last words if there is none."""
     done = subprocess.run(
-        python_command(LOOK),
+        python_command(IMPORTS),
         capture_output=True,
         text=True,
         errors="replace",
@@ -114,7 +114,7 @@ def _look(timeout_s: float) -> dict[str, Any]:
     )
     for line in reversed(done.stdout.splitlines()):
         if line.startswith("{"):
-            told: dict[str, Any] = json.loads(line)
-            return told
+            answer: dict[str, Any] = json.loads(line)
+            return answer
     words = done.stderr.strip().splitlines()[-1:] or ["no output"]
     raise ValueError(f"the process that imports it ended with {done.returncode}: {words[0]}")

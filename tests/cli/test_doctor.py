@@ -14,7 +14,7 @@ import pytest
 
 from bench.backend import Finding
 from bench.cli.doctor import examination_document
-from bench.doctor.examination import Examination, Section
+from bench.doctor.examination import Examination, FindingGroup
 from bench.text.exporters import export
 from tests.conftest import PIP_INSTALL, PLUGINS
 
@@ -71,7 +71,10 @@ def test_the_page(width, monkeypatch):
         "it is [bold]loud[/bold], and has been for a long time, say those next door",
         "sudo fanctl --quiet",
     )
-    sections = [Section("host", [fan]), Section("backend x", [Finding("ok", "devices", "0: X")])]
+    sections = [
+        FindingGroup("host", [fan]),
+        FindingGroup("backend x", [Finding("ok", "devices", "0: X")]),
+    ]
     examination = Examination(sections, can_measure=["x"])
     shown = page(examination)
     assert max(map(len, shown.splitlines())) <= width
@@ -88,7 +91,7 @@ def test_the_page(width, monkeypatch):
 
 
 def test_the_page_of_a_machine_that_cannot_measure():
-    examination = Examination([Section("backend x", [])])
+    examination = Examination([FindingGroup("backend x", [])])
     assert page(examination).splitlines()[-1] == "no backend can measure here"
 
 

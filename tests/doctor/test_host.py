@@ -1,4 +1,4 @@
-"""What is found on hosts of all kinds, laid out as the kernel does."""
+"""Hosts of all kinds, with their files laid out as the kernel does."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def look(folder, files, processors=8, **environment):
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    found = examine(Host(folder, environment, processors))
-    return {finding.topic: finding for finding in found}
+    findings = examine(Host(folder, environment, processors))
+    return {finding.topic: finding for finding in findings}
 
 
-def test_of_an_empty_machine_nothing_is_claimed(tmp_path):
+def test_a_machine_without_files_has_no_findings(tmp_path):
     assert look(tmp_path, {}) == {}
 
 
@@ -121,13 +121,14 @@ def test_of_an_empty_machine_nothing_is_claimed(tmp_path):
         ({CLOCK: "hpet\n"}, "clock source", "warn", "hpet", "echo tsc"),
     ],
 )
-def test_what_is_found(tmp_path, files, topic, level, text, mend):
-    found = look(tmp_path, files)
-    assert set(found) == {topic}
-    assert found[topic].level == level
-    assert text in found[topic].text
-    assert (found[topic].mend is None) == (mend is None)
-    assert mend is None or mend in (found[topic].mend or "")
+def test_findings(tmp_path, files, topic, level, text, mend):
+    findings = look(tmp_path, files)
+    assert set(findings) == {topic}
+    finding = findings[topic]
+    assert finding.level == level
+    assert text in finding.text
+    assert (finding.mend is None) == (mend is None)
+    assert mend is None or mend in (finding.mend or "")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_what_is_found(tmp_path, files, topic, level, text, mend):
         {CLOCK: "tsc"},
     ],
 )
-def test_what_is_well_and_not_worth_a_line(tmp_path, files):
+def test_nothing_to_report(tmp_path, files):
     assert look(tmp_path, files) == {}
 
 
@@ -170,30 +171,30 @@ FILES = [
     st.dictionaries(st.sampled_from(FILES), st.text(max_size=40) | st.from_regex(r"[0-9 a:/\n.]*"))
 )
 def test_whatever_the_kernel_says_nothing_breaks(tmp_path_factory, contents):
-    found = look(tmp_path_factory.mktemp("root"), contents)
-    assert not any("could not be looked at" in finding.text for finding in found.values())
+    findings = look(tmp_path_factory.mktemp("root"), contents)
+    assert not any("could not be examined" in finding.text for finding in findings.values())
 
 
 def test_a_check_that_fails_is_a_finding():
     def surprise(host):
         raise ZeroDivisionError("of all things")
 
-    (found,) = examine(this_host(), (surprise,))
-    assert (found.level, found.topic) == ("warn", "surprise")
-    assert "of all things" in found.text
+    (finding,) = examine(this_host(), (surprise,))
+    assert (finding.level, finding.topic) == ("warn", "surprise")
+    assert "of all things" in finding.text
 
 
 def test_this_host():
-    found = examine(this_host(), CHECKS)
-    assert not any("could not be looked at" in finding.text for finding in found)
+    findings = examine(this_host(), CHECKS)
+    assert not any("could not be examined" in finding.text for finding in findings)
 
 
 def test_neighbors():
     assert judge({1: 0.1, 2: 0.0}, {}).level == "ok"
-    found = judge({1: 0.1, 2: 0.5, 3: 2.0}, {2: "cc1", 3: "python"})
-    assert found.level == "warn"
-    assert "python (3): 2.0, cc1 (2): 0.5" in found.text
-    assert "3 2" in (found.mend or "")
+    busy = judge({1: 0.1, 2: 0.5, 3: 2.0}, {2: "cc1", 3: "python"})
+    assert busy.level == "warn"
+    assert "python (3): 2.0, cc1 (2): 0.5" in busy.text
+    assert "3 2" in (busy.mend or "")
     many = judge(dict.fromkeys(range(9), 1.0), {})
     assert "and 6 more" in many.text
     assert [finding.topic for finding in neighbors(0.01)] == ["processes"]

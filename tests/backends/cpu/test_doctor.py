@@ -1,4 +1,4 @@
-"""What `bench doctor` tells about processors: measured peaks, and instructions listed in vain."""
+"""Findings on processors: measured peaks, and instructions that are listed and refused."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ AMX = "AMX-BF16: bfloat16"
 def test_instructions_that_the_processor_refuses_are_named() -> None:
     rates = {loop.name: LoopRate(64e9, 2e9) for loop in LOOPS if loop.name != AMX}
     peak = CpuPeak("CPU", 2, LOOPS, Measured(rates, {AMX: "the processor refuses it (SIGILL)"}))
-    refused, told = diagnose(peak)
+    refused, peaks = diagnose(peak)
     assert (refused.level, refused.topic) == ("warn", "instructions")
     assert "lists AMX-BF16 (bfloat16), but the processor refuses it" in refused.text
-    assert (told.level, told.topic) == ("ok", "peaks")
-    assert "float32 0.128 TFLOP/s (AVX2 FMA, 32 per cycle and core at 2.00 GHz)" in told.text
+    assert (peaks.level, peaks.topic) == ("ok", "peaks")
+    assert "float32 0.128 TFLOP/s (AVX2 FMA, 32 per cycle and core at 2.00 GHz)" in peaks.text
 
 
-def test_without_peaks_the_reason_is_told() -> None:
+def test_without_peaks_there_is_a_reason() -> None:
     (finding,) = diagnose(CpuPeak("CPU", 2, (), Measured({}, {}), "no machine code"))
     assert finding.level == "warn"
     assert "no machine code: rows have no utilization" in finding.text

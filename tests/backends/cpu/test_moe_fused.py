@@ -65,15 +65,15 @@ def test_products_of_groups(counts, n, k, activation, scale, seed):
     for group, count in enumerate(counts):
         if not count:
             continue
-        mine = x[starts[group] : starts[group] + count].double()
-        expected = mine @ up[group].double().T
+        rows = x[starts[group] : starts[group] + count].double()
+        expected = rows @ up[group].double().T
         if activation is not None:
             case = MoeLayer(dtype="float64", activation=activation, **LAYER)
-            expected = activate(case, expected, mine @ gate[group].double().T)
-        found = out[starts[group] : starts[group] + count].double()
+            expected = activate(case, expected, rows @ gate[group].double().T)
+        written = out[starts[group] : starts[group] + count].double()
         # Half a unit in the last place of bfloat16, and what float32 sums may be off.
         tolerance = expected.abs() / 256 + 1e-4 * (1 + expected.abs().max())
-        assert ((found - expected).abs() <= tolerance).all()
+        assert ((written - expected).abs() <= tolerance).all()
 
 
 @needs_the_library
@@ -114,30 +114,31 @@ def test_it_is_compiled_once(afresh):
 
 @needs_the_library
 @pytest.mark.parametrize(
-    ("compiler", "said"), [("no-such-cc", "no-such-cc was not found"), ("false", "cannot compile")]
+    ("compiler", "reason"),
+    [("no-such-cc", "no-such-cc was not found"), ("false", "cannot compile")],
 )
-def test_a_machine_without_a_compiler_measures_the_next_best(afresh, monkeypatch, compiler, said):
+def test_a_machine_without_a_compiler_measures_the_next_best(afresh, monkeypatch, compiler, reason):
     monkeypatch.setenv("CC", compiler)
     case = MoeLayer(dtype="bfloat16", **LAYER)
-    assert said in BACKEND.unsupported(case, "fused", DEVICE)
+    assert reason in BACKEND.unsupported(case, "fused", DEVICE)
     assert BACKEND.unsupported(case, "packed", DEVICE) is None
-    with pytest.raises(Unsupported, match=said):
+    with pytest.raises(Unsupported, match=reason):
         native.native_library()
     assert not any(afresh.glob("*"))
 
 
 @needs_the_library
 @pytest.mark.parametrize(
-    ("compiler", "said"),
+    ("compiler", "reason"),
     [
         ("true", "true is no C compiler"),
         ("'gcc", "CC='gcc is no command line"),
         ("sh -c 'for out; do :; done; : > $out' sh", "cannot be loaded"),
     ],
 )
-def test_what_is_no_compiler_is_told_so(afresh, monkeypatch, compiler, said):
+def test_a_program_that_is_no_compiler_is_named(afresh, monkeypatch, compiler, reason):
     monkeypatch.setenv("CC", compiler)
-    assert said in native.native_missing()
+    assert reason in native.native_missing()
     assert not any(afresh.glob("*"))
 
 
@@ -225,7 +226,7 @@ def test_a_cache_where_programs_may_not_lie(afresh):
         subprocess.run(["umount", "-l", afresh.parent], check=True)
 
 
-def test_another_processor_is_told_what_lacks(afresh, monkeypatch):
+def test_missing_instructions_are_named(afresh, monkeypatch):
     topology = native.cpu_topology()
     identity = dataclasses.replace(topology.identity, flags=frozenset({"avx2"}))
     other = dataclasses.replace(topology, identity=identity)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from backends.cpu.loops import Loop, loops_of
+from backends.cpu.loops import MachineLoop, loops_of
 from backends.cpu.peak import cpu_peak
 from backends.cpu.rates import LoopRate, Measured, measure_rates
 from backends.cpu.topology import CpuIdentity, CpuTopology, cpu_topology
@@ -41,16 +41,16 @@ def rates(per_cycle: Mapping[str, float], refused: Mapping[str, str] | None = No
     """Return what stands for the measurement: operations per cycle by the loops' names."""
 
     def measure(
-        cpu: CpuIdentity, loops: Sequence[Loop], threads: int, cpus: Sequence[int]
+        cpu: CpuIdentity, loops: Sequence[MachineLoop], threads: int, cpus: Sequence[int]
     ) -> Measured:
         assert set(per_cycle) <= {loop.name for loop in loops}
-        found = {name: LoopRate(each * CLOCK_HZ, CLOCK_HZ) for name, each in per_cycle.items()}
-        return Measured(found, refused or {})
+        measured = {name: LoopRate(each * CLOCK_HZ, CLOCK_HZ) for name, each in per_cycle.items()}
+        return Measured(measured, refused or {})
 
     return measure
 
 
-def equal_rates(cpu: CpuIdentity, loops: Sequence[Loop], *_: object) -> Measured:
+def equal_rates(cpu: CpuIdentity, loops: Sequence[MachineLoop], *_: object) -> Measured:
     return Measured({loop.name: LoopRate(64 * CLOCK_HZ, CLOCK_HZ) for loop in loops}, {})
 
 
@@ -119,7 +119,9 @@ def test_formats_that_no_instruction_multiplies_have_no_peak(dtype: str) -> None
 def test_cores_in_use(threads: int, cores: int, quota: float | None, expected: int) -> None:
     asked: list[int] = []
 
-    def measure(cpu: CpuIdentity, loops: Sequence[Loop], threads: int, *_: object) -> Measured:
+    def measure(
+        cpu: CpuIdentity, loops: Sequence[MachineLoop], threads: int, *_: object
+    ) -> Measured:
         asked.append(threads)
         return equal_rates(cpu, loops)
 
@@ -164,7 +166,7 @@ def test_refused_instructions_are_the_reason_for_no_peak() -> None:
     assert peak.source("float32") == ("no float32 peak for CPU: mprotect refused executable memory")
 
 
-def measured_now(cpu: CpuIdentity, loops: Sequence[Loop], threads: int, cpus: Sequence[int]):
+def measured_now(cpu: CpuIdentity, loops: Sequence[MachineLoop], threads: int, cpus: Sequence[int]):
     """Measure, whatever is kept, with a loop among them that no processor executes."""
     return measure_rates([illegal(), *loops], threads, cpus)
 
@@ -229,10 +231,10 @@ def test_amx_multiplies_two_tiles_in_sixteen_cycles() -> None:
     turns = []
     for _ in range(6):  # a neighbor can disturb any one
         peak = cpu_peak(cpu_topology().usable_cores, measure=measured_now)
-        found = peak.fastest("bfloat16")
-        if found is None or found[0].instructions != "AMX-BF16":
+        fastest = peak.fastest("bfloat16")
+        if fastest is None or fastest[0].instructions != "AMX-BF16":
             pytest.skip(f"AMX is refused: {peak.measured.refused}")
-        turns.append(found[1].per_cycle)
+        turns.append(fastest[1].per_cycle)
         if turns[-1] == pytest.approx(1024, rel=0.1):
             return
     pytest.fail(f"operations per cycle: {turns}")

@@ -42,7 +42,7 @@ def test_the_first_to_end_and_the_last_to_begin_bound_what_counts(steps: list[li
         times.append([(a, a + 1, b) for a, b in pairwise(marks)])
     counted = overlapping(times)
     for begin, _, end in counted:
-        assert all(mine[0][0] <= begin and end <= mine[-1][2] for mine in times)
+        assert all(thread[0][0] <= begin and end <= thread[-1][2] for thread in times)
 
 
 def test_rate_of_steps_and_threads() -> None:
@@ -97,13 +97,13 @@ def test_threads_wait_for_each_other_in_each_step() -> None:
     announced: list[int] = []
     times = run_together(loops, [0, 1, 0, 1, 1], 3, announced.append)
     assert announced == [0, 1, 0, 1, 1]
-    assert [[len(mine) for mine in step] for step in times] == [[probe.REPETITIONS] * 3] * 5
+    assert [[len(thread) for thread in step] for step in times] == [[probe.REPETITIONS] * 3] * 5
     for step in times:
-        for begin, middle, end in (each for mine in step for each in mine):
+        for begin, middle, end in (each for thread in step for each in thread):
             assert begin < middle < end
     for before, after in pairwise(times):
         # No thread begins a step before all have come, so all have ended the one before.
-        assert max(mine[-1][2] for mine in before) <= min(mine[0][0] for mine in after)
+        assert max(thread[-1][2] for thread in before) <= min(thread[0][0] for thread in after)
 
 
 def test_machine_code_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.cpu import rates
-from backends.cpu.loops import Loop
+from backends.cpu.loops import MachineLoop
 from backends.cpu.rates import measure_rates
 from backends.cpu.topology import cpu_topology
 from tests.backends.cpu.machine_loops import (
@@ -25,7 +25,7 @@ TOPOLOGY = cpu_topology()
 CORES = TOPOLOGY.usable_cores
 
 
-def measure(*loops: Loop, threads: int = 1, **options) -> rates.Measured:
+def measure(*loops: MachineLoop, threads: int = 1, **options) -> rates.Measured:
     return measure_rates(loops, threads, TOPOLOGY.cpus, passes=3, **options)
 
 

@@ -13,25 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.cpu import rates_cache
-from backends.cpu.loops import Loop
+from backends.cpu.loops import MachineLoop
 from backends.cpu.rates import LoopRate, Measured
 from backends.cpu.rates_cache import MEASURE_AGAIN_S, kept_rates, larger
 from backends.cpu.topology import CpuIdentity
 
 CPU = CpuIdentity("x86_64", "Linux", "GenuineIntel", 6, 1, "CPU", frozenset())
-LOOPS = [Loop("FMA", "float32", 8, b"\xc3")]
+LOOPS = [MachineLoop("FMA", "float32", 8, b"\xc3")]
 FAST, SLOW = LoopRate(2e9, 1e9), LoopRate(1e9, 1e9)
 
 
 class Machine:
-    """Stands for the processor: counts how often it was measured, and is as fast as it is told."""
+    """Stands for the processor: counts how often it was measured, and has the rates that it was given."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.boot = folder, folder / "boot_id"
         self.boot.write_text("first\n")
         self.rate, self.measured = SLOW, 0
 
-    def measure(self, loops: Sequence[Loop], *_: object) -> Measured:
+    def measure(self, loops: Sequence[MachineLoop], *_: object) -> Measured:
         self.measured += 1
         return Measured({loop.name: self.rate for loop in loops}, {})
 

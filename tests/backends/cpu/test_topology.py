@@ -66,14 +66,14 @@ def test_sapphire_rapids_counts_siblings_once(tmp_path: Path) -> None:
         levels = [(1, "Data", "48K", pair), (1, "Instruction", "32K", pair)]
         files |= sysfs(n, pair, [*levels, (2, "Unified", "2048K", pair)])
         files |= sysfs(n, pair, [*levels, (3, "Unified", "107520K", "0-3")])
-    found = cpu_topology(tree(tmp_path, files), cpus=range(4), architecture="x86_64")
-    assert found.identity.vendor == "GenuineIntel"
-    assert (found.identity.family, found.identity.model) == (6, 0x8F)
-    assert found.identity.name == "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz"
-    assert {"amx_bf16", "avx512_fp16"} <= found.identity.flags
-    assert found.physical_cores == found.usable_cores == 2
-    assert found.llc_bytes == 105 * 2**20
-    assert not found.hybrid
+    topology = cpu_topology(tree(tmp_path, files), cpus=range(4), architecture="x86_64")
+    assert topology.identity.vendor == "GenuineIntel"
+    assert (topology.identity.family, topology.identity.model) == (6, 0x8F)
+    assert topology.identity.name == "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz"
+    assert {"amx_bf16", "avx512_fp16"} <= topology.identity.flags
+    assert topology.physical_cores == topology.usable_cores == 2
+    assert topology.llc_bytes == 105 * 2**20
+    assert not topology.hybrid
 
 
 def test_siblings_apart_in_number_and_affinity_to_one_of_them(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_arm_is_named_by_implementer_and_part(
     implementer: str, part: str, name: str, vendor: str
 ) -> None:
     text = "".join(ARM.format(n=n, implementer=implementer, part=part) for n in range(2))
-    found = identity(parse_cpuinfo(text), 0, "aarch64", "Linux")
-    assert (found.name, found.vendor, found.model) == (name, vendor, int(part, 16))
-    assert {"sve", "i8mm", "bf16"} <= found.flags
+    cpu = identity(parse_cpuinfo(text), 0, "aarch64", "Linux")
+    assert (cpu.name, cpu.vendor, cpu.model) == (name, vendor, int(part, 16))
+    assert {"sve", "i8mm", "bf16"} <= cpu.flags
 
 
 def test_arm_big_and_little_are_hybrid_and_the_big_one_names_it(tmp_path: Path) -> None:
@@ -157,17 +157,17 @@ def test_cpu_list(text: str, expected: set[int]) -> None:
     assert parse_cpu_list(text) == expected
 
 
-def test_a_machine_that_tells_nothing_is_described_all_the_same(tmp_path: Path) -> None:
-    found = cpu_topology(tmp_path, cpus=[0], architecture="sparc64")
-    assert found.identity.architecture == "sparc64"
-    assert found.identity.name
-    assert not found.identity.flags
-    assert found.physical_cores == found.usable_cores == 1
-    assert (found.quota, found.llc_bytes) == (None, None)
+def test_a_machine_without_files_is_described(tmp_path: Path) -> None:
+    topology = cpu_topology(tmp_path, cpus=[0], architecture="sparc64")
+    assert topology.identity.architecture == "sparc64"
+    assert topology.identity.name
+    assert not topology.identity.flags
+    assert topology.physical_cores == topology.usable_cores == 1
+    assert (topology.quota, topology.llc_bytes) == (None, None)
 
 
 def test_this_machine() -> None:
-    found = cpu_topology()
-    assert found.identity.name
-    assert 1 <= found.usable_cores <= found.physical_cores <= len(found.cpus)
-    assert len(found.cpus) <= (os.cpu_count() or 1)
+    topology = cpu_topology()
+    assert topology.identity.name
+    assert 1 <= topology.usable_cores <= topology.physical_cores <= len(topology.cpus)
+    assert len(topology.cpus) <= (os.cpu_count() or 1)
