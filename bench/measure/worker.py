@@ -25,6 +25,7 @@ from bench import plugins
 from bench.backend import Backend, Finding
 from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
 from bench.measure.border import checked_devices, checked_priority, checked_texts
+from bench.measure.code_identity import code_identity
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -36,7 +37,6 @@ from bench.measure.protocol import (
 )
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
-from bench.python_process import code_identity
 
 # The supervisor's display needs no more than this many messages a second.
 PROGRESS_INTERVAL_S = 0.1
@@ -57,6 +57,7 @@ class Worker:
     def serve(self) -> None:
         """Tell whose code this is, then answer every request in turn."""
         self._send({"message": "hello", "code": code_identity()})
+        plugins.announce = lambda *plug_in: self._send({"message": "importing", "plug_in": plug_in})
         while line := self._requests.readline():
             request = decode(line)
             if request["request"] == "describe":
@@ -74,6 +75,7 @@ class Worker:
             reason = backend.unavailable()
             if reason is not None:
                 return BackendDescription(name, str(reason))
+            plugins.load_all(plugins.CHIPS)  # one that ends this process does so before any case
             return BackendDescription(
                 name,
                 None,
