@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
+from bench.backend import Prepared
+
 Run = Callable[[int], float]
 
 # Two good clocks differ by parts per million; device events resolve half a microsecond or so.
@@ -34,6 +36,12 @@ GROWTH_ATTEMPTS = 6
 
 # A host that takes this many times the device's seconds is worth a remark.
 NOTABLE_WALL = 3.0
+
+# Samples of at least this length show whether work goes on after `run` has returned. Outputs that come later
+# than an idle device's by half of this and half of a sample are late; a busy host may be the reason once, but
+# not each time.
+LATE_S = 0.02
+LATE_ATTEMPTS = 3
 
 
 class WrongTiming(Exception):
@@ -130,6 +138,31 @@ class CheckedRun:
             f"the host waited {wall_s:.3g} s for {seconds:.3g} s by the device's clock: launches or "
             "synchronization take the rest"
         )
+
+
+def check_finished(prepared: Prepared, loops: int, sample_s: float) -> None:
+    """Raise WrongTiming where outputs take longer right after a sample than on an idle device.
+
+    A device that works in order hands its outputs over when all that was asked before is done. So
+    work that goes on after `run` has returned shows as a wait.
+    """
+    loops *= math.ceil(LATE_S / sample_s)
+    for _ in range(LATE_ATTEMPTS):
+        returned_s = prepared.run(loops)
+        after_s = _seconds_to_output(prepared)
+        idle_s = _seconds_to_output(prepared)
+        if after_s - idle_s <= LATE_S / 2 + returned_s / 2:
+            return
+    raise WrongTiming(
+        f"run returned {after_s - idle_s:.3g} s before the work was done: outputs came after "
+        f"{after_s:.3g} s, on an idle device after {idle_s:.3g} s"
+    )
+
+
+def _seconds_to_output(prepared: Prepared) -> float:
+    began = time.perf_counter()
+    prepared.outputs()
+    return time.perf_counter() - began
 
 
 def executions(count: int) -> str:
