@@ -138,7 +138,7 @@ class Crew:
     def _replace(self, slot: int, outcome: Outcome) -> Outcome:
         with self._lock:
             if self._killed:
-                return replace(outcome, status="interrupted", error="stopped by the user")
+                return replace(outcome, status="interrupted", error="stopped")
             worker = self._workers.pop(slot)
         self._on_worker_output(worker.output())
         worker.discard()

@@ -250,12 +250,23 @@ def current(rows: Sequence[Row]) -> list[Row]:
 
 @contextmanager
 def terminating_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP, as batch systems send them, like Ctrl-C."""
+    """Raise KeyboardInterrupt with the signal's name on Ctrl-C and on what batch systems send.
+
+    Only the first signal counts, so that a second one does not keep the last rows from being written.
+    A signal that is ignored, such as SIGHUP under nohup, stays so.
+    """
+    handled = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
     finally:

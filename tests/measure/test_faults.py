@@ -147,6 +147,7 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     assert "Traceback" not in err
     rows = csv_rows(plugged.folder / "r.csv")
     assert [row["status"] for row in rows] == ["ok", "ok", "interrupted"]
+    assert rows[2]["error"] == f"stopped by {number.name}"
     before = (plugged.folder / "r.csv").read_bytes()
 
     config(plugged, 5, 6, 18, 7, rounds=1)
@@ -158,6 +159,25 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     kept = before.splitlines(keepends=True)[:3]
     assert (plugged.folder / "r.csv").read_bytes().startswith(b"".join(kept))
     plugged("validate", "r.csv")
+
+
+def test_a_signal_that_is_ignored_stays_so_and_a_second_one_changes_nothing(plugged):
+    """As under nohup, when the terminal is closed; and as a scheduler or an impatient user sends them."""
+    config(plugged, 5, 18, rounds=1)
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    command = ("run", "c.yaml", "--backend", "faulty", "--time-budget", 60, "-o", "r.csv")
+    run = plugged.start(*command, **ignoring)
+    wait_for_rows(plugged.folder / "r.csv", 1)
+    run.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert run.poll() is None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        run.send_signal(number)
+    _, err = run.communicate(timeout=20)
+    assert run.returncode == 130, err
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", "interrupted"]
+    assert rows[1]["error"].startswith("stopped by SIG")
 
 
 def test_a_killed_run_leaves_no_worker_and_can_be_resumed(plugged):
