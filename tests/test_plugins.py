@@ -131,6 +131,43 @@ def test_a_plugin_that_crashes_when_it_is_imported_is_listed_with_its_signal(ben
     assert "importing it died of SIGSEGV" in listed
 
 
+def test_a_kernel_whose_work_ends_the_worker_costs_its_own_rows(bench, plugin_packages):
+    code = """
+from bench.kernels.matmul import Matmul
+class Deadly(Matmul):
+    name = "deadly"
+    def work(self, seed):
+        import os
+        os._exit(3)
+class Moody(Matmul):
+    name = "moody"
+    def work(self, seed):
+        raise ValueError("not today")
+class Empty(Matmul):
+    name = "empty"
+    def work(self, seed):
+        return None
+"""
+    kernels = "deadly = kernels_of_others:Deadly\nmoody = kernels_of_others:Moody\n"
+    kernels += "empty = kernels_of_others:Empty"
+    bench.environment["PYTHONPATH"] = str(plugin_packages)
+    plug(bench, "kernels_of_others", plugins.KERNELS, code, kernels)
+    shape = "dtype: float32, m: 16, n: 16, k: 16}"
+    names = ("deadly", "moody", "empty", "matmul")
+    listed = ", ".join(f"{{kernel: {name}, {shape}" for name in names)
+    bench.write("c.yaml", f"measurement: {{rounds: 1, time_budget_s: 0.05}}\nkernels: [{listed}]")
+    bench("run", "c.yaml", "--backend", "numpy", "-o", "r.csv", status=1)
+    with (bench.folder / "r.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["crashed", "error", "error", "ok"]
+    assert "exit code 3" in rows[0]["error"]
+    assert "during describe" in rows[0]["error"]
+    assert rows[0]["flops"] == ""
+    assert "ValueError: not today" in rows[1]["error"]
+    assert "work() of kernel empty returned None; expected a Work" in rows[2]["error"]
+    bench("validate", "r.csv")
+
+
 def test_an_implementation_that_cannot_be_made_is_left_out(bench):
     code = "class X:\n    def __init__(self): raise ValueError('not today')"
     plug(bench, "moody", plugins.IMPLEMENTATIONS, code, "matmul.moody = moody:X")
