@@ -65,7 +65,7 @@ class Plugins:
 def registered(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of a group by name, sorted, without importing any of them.
 
-    Of several with one name, the harness's own counts, else the first by its value; `clashes` tells.
+    Of several with one name, the harness's own counts, else the first by its value; see `clashes`.
     """
     return {name: points[0] for name, points in _by_name(group).items()}
 
@@ -115,7 +115,7 @@ def load_all(group: str) -> Plugins:
 
 
 def leave_out(group: str, name: str, reason: str) -> None:
-    """Load a plug-in no more, neither here nor in processes that are started from now on, and warn."""
+    """Warn, and do not load a plug-in any more, here or in processes that are started from now on."""
     text = f"the plug-in {name} ({group}) is left out: {reason}"
     warnings.warn(text, InputWarning, stacklevel=2)
     known = json.loads(os.environ.get(LEFT_OUT, "{}"))
@@ -132,7 +132,7 @@ def _left_out(group: str) -> dict[str, str]:
 
 @contextmanager
 def _isolated(point: EntryPoint) -> Iterator[None]:
-    """See to it that a plug-in that ends its process when it is imported is named, and left out.
+    """Make sure that a plug-in that ends its process when it is imported is named, and left out.
 
     A worker announces what it imports, so that its supervisor knows. The program itself imports it in
     another process first. Raises ImportError where that one ended.

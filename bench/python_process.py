@@ -37,11 +37,13 @@ def python_environment() -> dict[str, str]:
 def how_it_ended(returncode: int) -> str:
     """Return a process's end as the predicate of a sentence."""
     if returncode >= 0:
-        return f"left with exit code {returncode}"
+        return f"ended with exit code {returncode}"
     try:
         name = signal.Signals(-returncode).name
     except ValueError:
         name = f"signal {-returncode}"
     if name == "SIGKILL":
-        return "was killed (SIGKILL): by the kernel if memory ran out, or by somebody"
+        return (
+            "was killed (SIGKILL): by the kernel if memory ran out, else by a user or a scheduler"
+        )
     return f"died of {name}"

@@ -39,7 +39,7 @@ WRONG = {
     "exit": ("def devices(self): raise SystemExit(0)", "SystemExit: 0"),
     "leaves at import": (
         "import os; os._exit(9)",
-        "looking for devices, the worker left with exit code 9",
+        "looking for devices, the worker ended with exit code 9",
     ),
     "exit at construction": ("def __init__(self): raise SystemExit('no')", "SystemExit: no"),
 }
@@ -119,7 +119,7 @@ def test_a_plugin_that_exits_when_it_is_imported_is_left_out(bench, group, code)
     if "os._exit" in code:
         named = f"the plug-in matmul.quits ({group}) is left out: "
         assert named in done.stderr
-        assert "left with exit code 0" in done.stderr
+        assert "ended with exit code 0" in done.stderr
     elif group == plugins.KERNELS:
         assert "SystemExit: 0" in bench("list", "kernels").stdout
 

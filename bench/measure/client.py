@@ -48,7 +48,7 @@ class WorkerEnded(Exception):
 
 
 class WorkerDied(WorkerEnded):
-    """The worker ended by itself; the text says how, and the last it printed."""
+    """The worker ended by itself; the text says how, with the last line that it printed."""
 
 
 class WorkerTimeout(WorkerEnded):
@@ -92,7 +92,7 @@ class WorkerProcess:
         return [description_from_json(data) for data in answer]
 
     def diagnose(self, backend: str, timeout_s: float) -> list[Finding]:
-        """Return what a backend found out about its drivers and devices."""
+        """Return a backend's findings about its drivers and devices."""
         answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s)
         return [Finding(**data) for data in answer]
 
@@ -103,9 +103,10 @@ class WorkerProcess:
         listener: VisitListener,
         at_start: Callable[[], None] | None = None,
     ) -> Outcome:
-        """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then.
+        """Visit a case; return how that ended. Raises WorkerDied or WorkerTimeout: the worker is gone.
 
-        Where devices measure together, samples begin when `at_start` returns; that wait does not count.
+        Where devices measure together, samples begin when `at_start` returns; the timeout does not count
+        that wait.
         """
         message = {"request": "measure", "measure": asdict(request)}
         return outcome_from_json(self._ask(message, timeout_s, listener, at_start))
@@ -219,9 +220,9 @@ class WorkerProcess:
 
 
 def last_words(output: str) -> str:
-    """Return the last line that says something, as the end of a sentence."""
+    """Return the last line that is not empty, as the end of a sentence."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     # faulthandler prints its headline before the stack, and the stack is for --debug.
     fatal = [line for line in lines if line.startswith("Fatal Python error")]
     last = fatal[-1:] or lines[-1:]
-    return f"; it said: {last[0][:300]}" if last else ""
+    return f"; its last output: {last[0][:300]}" if last else ""

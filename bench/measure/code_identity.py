@@ -1,4 +1,4 @@
-"""Which bench a worker runs: it must be the supervisor's own, or its rows would say what is not true."""
+"""Which bench a worker runs: another than the supervisor's could measure, or report, something else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def code_identity() -> dict[str, str]:
 
 
 def check_identity(theirs: object) -> None:
-    """Raise ForeignCode unless a worker told the identity of this process's code."""
+    """Raise ForeignCode unless a worker runs the same code as this process."""
     ours = code_identity()
     if theirs != ours:
         worker = (

@@ -1,4 +1,4 @@
-"""One run from jobs to files: opens the result file, lets the supervisor work, keeps what it finds."""
+"""One run from jobs to files: opens the result file, runs the supervisor, keeps its rows and samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.writer import ResultFile, check_same_run
 
-# What has to be equal for two rows to belong into one file.
+# Columns that must match for rows to share a file.
 SAME_RUN = ("config_sha256", "seed", "backend", "chip", "threads")
 
 
@@ -147,7 +147,7 @@ class Recording:
 
 
 def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
-    """Return one visit's samples in pyperf's terms, with what tells its row among the metadata."""
+    """Return one visit's samples in pyperf's terms, with the metadata that identifies its row."""
     return pyperf.Run(
         outcome.values_s,
         warmups=outcome.warm_ups,

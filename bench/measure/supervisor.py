@@ -61,7 +61,7 @@ class Accounting:
 
 
 class Supervisor:
-    """Visits the jobs of a run in rounds, and sees to it that each ends as a row."""
+    """Visits the jobs of a run in rounds, and makes sure that each ends as a row."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Believes a device's clock as far as the host's clock allows.
+"""Checks the times that a backend reports against the host's clock and against the work.
 
 A backend's `run` returns seconds by its own timer. The host's clock around the call bounds them: work
 cannot take longer than the call that waits for it. And twice the executions take about twice as long,
@@ -21,13 +21,13 @@ Run = Callable[[int], float]
 CLOCKS_DIFFER = 0.02
 EVENT_S = 1e-4
 
-# The host's clock is read right inside of the call that it is read around: in the best of several calls,
-# each long enough to tell, the two agree to this share. A busy host may come between in any single one.
+# With timing `host` the same clock is read within the call and around it: in the best of several long calls
+# the two times agree to this share. In a single call a busy host may interfere.
 HOST_SHARE = 0.8
 HOST_CALLS = 3
 HOST_CALL_S = 0.01
 
-# So many times the executions in no more than twice the time: something else is timed.
+# If executions double this often while the time does not even double, something else is timed.
 DOUBLINGS_WITHOUT_GROWTH = 10
 
 # Twice the executions have to take this much longer, in the best of several attempts.
@@ -45,7 +45,7 @@ LATE_ATTEMPTS = 3
 
 
 class WrongTiming(Exception):
-    """A time that cannot be; the text is a sentence for the row."""
+    """An impossible time; the text is a sentence for the row."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class CheckedRun:
             )
 
     def check_growth(self) -> None:
-        """Raise WrongTiming where many times the executions took no more time."""
+        """Raise WrongTiming where many times as many executions took no more time."""
         last = self.calls[-1]
         fewer = [r for r in self.calls if r.loops << DOUBLINGS_WITHOUT_GROWTH <= last.loops]
         if not fewer:

@@ -34,13 +34,13 @@ from bench.measure.protocol import CaseWork, Measure, Outcome
 from bench.measure.sampling import MOST_PROPORTION_S, Goal, Progress, Sampler, Samples
 from bench.measure.timing import LATE_S, CheckedRun, WrongTiming, check_finished
 
-# So many samples of a layer's stages are enough to see where its time goes.
+# This many samples of a layer's stages show where its time goes.
 MOST_PROFILES = 30
 
 
 @dataclass
 class Visit:
-    """What a visit needs of the worker that it runs in."""
+    """A visit, with what it needs of its worker."""
 
     request: Measure
     backend: Backend
@@ -80,7 +80,7 @@ class Visit:
             checked_prepared(prepared, f"prepare() of backend {request.backend}")
             outcome = self._measure(inputs, prepared, device, clock)
         except BaseException:
-            # What went wrong first is what counts; a broken device may not even release memory.
+            # The first error is the one to report; a broken device may not even release memory.
             with suppress(Exception):
                 prepared.close()
             raise
@@ -208,7 +208,7 @@ class Visit:
     def _sample(
         self, run: CheckedRun, prepared: Prepared, device: Device
     ) -> tuple[Samples, Telemetry]:
-        """Return the samples, and what the sensors said meanwhile. Raises WrongTiming."""
+        """Return the samples, and the sensor readings taken meanwhile. Raises WrongTiming."""
         request = self.request
         telemetry = _Watched(self.backend.telemetry(device))
 
@@ -241,7 +241,7 @@ class Visit:
         try:
             return float(self.backend.reference_seconds(device))
         except Exception:
-            return None  # it only explains; what is wrong with the device, the case itself will say
+            return None  # a diagnostic only: what is wrong with the device shows in the case itself
 
     def _check(
         self, prepared: Prepared, verified: Outputs, bits: str, tolerance: float, samples: Samples
@@ -283,7 +283,7 @@ class Visit:
 
 
 class _Watched:
-    """A sampler of sensors that is stopped exactly if it was started, whatever a case does."""
+    """A sampler of sensors that is stopped if and only if it was started, whatever the case does."""
 
     def __init__(self, sampler: TelemetrySampler) -> None:
         self._sampler = sampler
