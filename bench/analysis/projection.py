@@ -207,8 +207,8 @@ def total_size(model: Model) -> float:
 
 
 def bytes_each(dtype: str) -> float:
-    """Return the bytes of a weight."""
-    return DTYPES[dtype].bits / 8
+    """Return the bytes of a weight, with its part of the scale of a block."""
+    return DTYPES[dtype].average_bits / 8
 
 
 def _roofline(layers: Layers, flops: float, read_bytes: float) -> Estimate:

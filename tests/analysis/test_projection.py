@@ -152,7 +152,7 @@ def test_rows_that_are_missing_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5)]
+    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5625)]
 )
 def test_bytes_of_a_weight(dtype, size):
     assert bytes_each(dtype) == size

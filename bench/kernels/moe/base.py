@@ -48,9 +48,9 @@ class RoutedKernel(Kernel):
     """Tokens that each go to `top_k` of `experts`.
 
     `routing` sets how unequal the loads of experts are; `trace` is the file for `routing: trace`, of
-    which the first `tokens` are used. With `capacity_factor: c` each expert takes at most
-    ⌈c · tokens · top_k / experts⌉ assignments, in the order of tokens; the rest are dropped (Switch
-    Transformers, arXiv 2101.03961, section 2.2).
+    which the first `tokens` are used. With `capacity_factor: c` each expert takes at most c times the mean
+    of the experts on the device, ⌈c · tokens · top_k / local_experts⌉ assignments, in the order of tokens;
+    the rest are dropped (Switch Transformers, arXiv 2101.03961, section 2.2).
 
     `expert_parallel: N` measures one of N devices that share the experts. It holds experts/N of them
     and computes the tokens · top_k assignments that a device receives on average. Its own tokens stand

@@ -83,7 +83,10 @@ class MoeLayer(LayerShape):
         (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
 
         Bytes are those of tokens in and out, the router, the shared experts, and the weights of routed
-        experts with at least one token; twice that with gradients.
+        experts with at least one token, in 8 bits with one float32 scale per output channel. In a training
+        step the forward and the backward pass of a layer lie far apart, so both read the weights and the
+        tokens; the second also reads the gradient of the outputs, and writes those of tokens and weights.
+        So weights count three times and tokens 5/2 times.
         """
         counts, load = self.load(seed)
         one_expert = self.matrices * self.width * self.intermediate
@@ -91,15 +94,18 @@ class MoeLayer(LayerShape):
         always = self.matrices * self.hidden * self.shared_width + (
             2 * self.hidden * self.width if self.latent else 0
         )
-        reached = always + int(np.count_nonzero(counts)) * one_expert
-        weight_bytes = reached * DTYPES[self.dtype].bytes + router * self._token_bytes
-        token_bytes = 2 * self.tokens * self.hidden * self._token_bytes
+        weight_bytes = (
+            int(np.count_nonzero(counts)) * self.expert_bytes
+            + self.shared_bytes
+            + sum(self.latent_bytes)
+            + router * self._token_bytes
+        ) * (3 if self.backward else 1)
+        token_bytes = self.tokens * self.hidden * self._token_bytes * (5 if self.backward else 2)
         flops = 2 * (self.tokens * (router + always) + int(counts.sum()) * one_expert)
-        both = 2 if self.backward else 1
         return Work(
             flops=3 * flops if self.backward else flops,
-            bytes=both * (weight_bytes + token_bytes),
-            weight_bytes=both * weight_bytes,
+            bytes=weight_bytes + token_bytes,
+            weight_bytes=weight_bytes,
             tokens=self.tokens,
             load=load,
         )
@@ -114,9 +120,11 @@ class MoeLayer(LayerShape):
 
     def memory_bytes(self) -> int:
         """Return the bytes of weights and tokens, and of the rows between the products of experts."""
-        weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
+        weights = (
+            self.local_experts * self.expert_bytes + self.shared_bytes + sum(self.latent_bytes)
+        )
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
-        once = weights * DTYPES[self.dtype].bytes + (
+        once = weights + (
             (rows + 2 * self.tokens * self.hidden + self.experts * self.hidden) * self._token_bytes
         )
         return 2 * once if self.backward else once
