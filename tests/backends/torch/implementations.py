@@ -11,22 +11,22 @@ DEVICE = Device(index=0, name="test", chip="test", cache_bytes=None)
 
 def run_all(case, seed=0):
     """Return the verification of each implementation that takes the case."""
-    found = {}
+    checks = {}
     for name in BACKEND.implementations(case.name):
         # Compiling takes seconds; tests/backends/test_compiled.py has its own cases.
         if name != "compiled" and BACKEND.unsupported(case, name, DEVICE) is None:
             inputs = case.make_inputs(seed)
             prepared = BACKEND.prepare(case, name, DEVICE, inputs)
-            found[name] = case.verify(inputs, prepared.outputs(), seed)
+            checks[name] = case.verify(inputs, prepared.outputs(), seed)
             assert prepared.run(2) > 0
             again = case.verify(inputs, prepared.outputs(), seed)
-            assert again == found[name], "running must not change what is computed"
+            assert again == checks[name], "running must not change what is computed"
             prepared.close()
-    return found
+    return checks
 
 
 def assert_all_right(case, seed=0):
-    found = run_all(case, seed)
-    assert found
-    for name, check in found.items():
+    checks = run_all(case, seed)
+    assert checks
+    for name, check in checks.items():
         assert check.passed, (name, check)

@@ -76,9 +76,9 @@ def test_a_gradient_of_the_gate_that_cancels(more, seed):
 def test_gradients_by_every_implementation(dtype, more):
     shape = {"hidden": 96, "intermediate": 64, "experts": 8, "top_k": 3, "tokens": 50}
     case = MoeLayer(dtype=dtype, routing="uniform", **{**shape, **more, "pass": "forward_backward"})
-    found = run_all(case)
-    assert all(check.passed for check in found.values()), found
-    assert set(found) == ({"loop", "grouped"} if dtype == "bfloat16" else {"loop"})
+    checks = run_all(case)
+    assert all(check.passed for check in checks.values()), checks
+    assert set(checks) == ({"loop", "grouped"} if dtype == "bfloat16" else {"loop"})
 
 
 @settings(max_examples=30)
