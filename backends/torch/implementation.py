@@ -1,6 +1,6 @@
 """Implementations of kernels on torch devices: what one provides, and which are offered in which order.
 
-They are found through the entry point group `bench.implementations`. An entry point's key names kernel
+They are loaded from the entry point group `bench.implementations`. An entry point's key names kernel
 and implementation, as in `matmul.triton`; its value is a class without constructor arguments:
 
     matmul.fast = my_package:FastMatmul

@@ -178,10 +178,13 @@ def total_size(model: Model) -> float:
 
 
 def bytes_each(dtype: str) -> float:
-    """Return the bytes of a weight. Raises UsageError for a format that no kernel has."""
+    """Return the bytes of a weight, with its part of a block's scale.
+
+    Raises UsageError for a format that no kernel has.
+    """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype: unknown number format {dtype!r}{one_of(dtype, DTYPES)}")
-    return DTYPES[dtype].bits / 8
+    return DTYPES[dtype].average_bits / 8
 
 
 def _divisors(count: int) -> list[int]:

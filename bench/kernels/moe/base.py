@@ -60,9 +60,9 @@ class RoutedKernel(Kernel):
     `routing` sets how unequal the loads of experts are; `trace` is the file for `routing: trace`, of
     which the first tokens are used. `zero_experts` more experts return their token unchanged: the gate
     scores and chooses them like the others, and nothing is sent to them (LongCat-Flash, arXiv
-    2509.01322, section 2.1). With `capacity_factor: c` each expert takes at most c times the mean number
-    of assignments per expert, rounded up, in the order of tokens; the rest are dropped (Switch
-    Transformers, arXiv 2101.03961, section 2.2).
+    2509.01322, section 2.1). With `capacity_factor: c` each expert takes at most c times the mean per
+    expert, ⌈c · tokens · top_k · expert_parallel / (experts + zero_experts)⌉ assignments, in the order of
+    tokens; the rest are dropped (Switch Transformers, arXiv 2101.03961, section 2.2).
 
     `expert_parallel: N` measures one of N devices that share the experts, E/N neighboring ones each.
     `tokens` are those of this device, so the batch of all devices has N · tokens. The device gates its

@@ -11,7 +11,6 @@ layer and its gradients in float64.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -85,7 +84,10 @@ class MoeLayer(LayerShape):
         counts three times as much (Megatron-LM, arXiv 2104.04473, appendix; no recomputation).
 
         Bytes are those of tokens in and out, the router, the shared experts, and the weights of routed
-        experts with at least one token; twice that with gradients.
+        experts with at least one token, in 8 bits with one float32 scale per output channel. In a training
+        step the forward and the backward pass of a layer lie far apart, so both read the weights and the
+        tokens; the second also reads the gradient of the outputs, and writes those of tokens and weights.
+        So weights count three times and tokens 5/2 times.
         """
         counts, load = self.load(seed)
         one_expert = self.matrices * self.width * self.intermediate
@@ -93,15 +95,18 @@ class MoeLayer(LayerShape):
         always = self.matrices * self.hidden * self.shared_width + (
             2 * self.hidden * self.width if self.latent else 0
         )
-        reached = always + int(np.count_nonzero(counts)) * one_expert
-        weight_bytes = reached * DTYPES[self.dtype].bytes + router * self._token_bytes
-        token_bytes = 2 * self.tokens * self.hidden * self._token_bytes
+        weight_bytes = (
+            int(np.count_nonzero(counts)) * self.expert_bytes
+            + self.shared_bytes
+            + sum(self.latent_bytes)
+            + router * self._token_bytes
+        ) * (3 if self.backward else 1)
+        token_bytes = self.tokens * self.hidden * self._token_bytes * (5 if self.backward else 2)
         flops = 2 * (self.tokens * (router + always) + int(counts.sum()) * one_expert)
-        both = 2 if self.backward else 1
         return Work(
             flops=3 * flops if self.backward else flops,
-            bytes=both * (weight_bytes + token_bytes),
-            weight_bytes=both * weight_bytes,
+            bytes=weight_bytes + token_bytes,
+            weight_bytes=weight_bytes,
             tokens=self.tokens,
             load=load,
         )
@@ -119,10 +124,12 @@ class MoeLayer(LayerShape):
 
         Where devices are unequal, the mean number of rows: drawing them first could be what does not fit.
         """
-        weights = sum(math.prod(shape) for shape, _ in self.weight_shapes.values())
+        weights = (
+            self.local_experts * self.expert_bytes + self.shared_bytes + sum(self.latent_bytes)
+        )
         rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
         gated = (2 * self.tokens + self.scored_experts) * self.hidden
-        once = weights * DTYPES[self.dtype].bytes + (rows + gated) * self._token_bytes
+        once = weights + (rows + gated) * self._token_bytes
         return 2 * once if self.backward else once
 
     @cached_property

@@ -222,11 +222,31 @@ def test_the_reference_equals_a_scalar_computation(
     np.testing.assert_allclose(scalar_layer(case, inputs, seed), reference, rtol=1e-9, atol=1e-12)
 
 
-def test_gradients_count_three_times_the_products_and_twice_the_bytes():
+def test_gradients_count_three_times_the_products_and_weights_and_five_halves_of_the_tokens():
+    """Weights are read twice and their gradients written; x is read twice, dy once; y and d_x written."""
     forward = MoeLayer(**SMALL).work(0)
     both = MoeLayer(**SMALL, **{"pass": "forward_backward"}).work(0)
+    weights = 4 * (8 * 3 * 12 * 10 + 8 * 12)
     assert both.flops == 3 * forward.flops
-    assert both.bytes == 2 * forward.bytes
+    assert forward.bytes == weights + 4 * 2 * 9 * 12
+    assert (both.bytes, both.weight_bytes) == (3 * weights + 4 * 5 * 9 * 12, 3 * weights)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3"])
+def test_weights_in_8_bits_come_with_a_float32_scale_per_channel(dtype):
+    layer = {**SMALL, "dtype": dtype, "shared_experts": 2, "expert_hidden": 6}
+    expert = 3 * 6 * 10 + 4 * (10 + 10 + 6)
+    shared = 3 * 12 * 20 + 4 * (20 + 20 + 12)
+    latent = 2 * 6 * 12 + 4 * (6 + 12)
+    router = 2 * 8 * 12
+    work = MoeLayer(**layer).work(0)
+    assert work.weight_bytes == 8 * expert + shared + latent + router
+    assert work.bytes == work.weight_bytes + 2 * 2 * 9 * 12
+    stages = MoeLayer(**layer).stage_work(0)
+    assert sum(stage.weight_bytes or 0 for stage in stages.values()) == work.weight_bytes
+    inputs = MoeLayer(**layer).make_inputs(0)
+    scales = sum(one.array.size for name, one in inputs.items() if name.endswith("_scale"))
+    assert 4 * scales == 4 * (8 * (10 + 10 + 6) + 20 + 20 + 12 + 6 + 12)
 
 
 def test_what_is_dropped_is_not_computed():
