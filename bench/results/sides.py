@@ -25,10 +25,9 @@ Samples = dict[tuple[str, str], list[list[float]]]
 
 @dataclass(frozen=True)
 class Sides:
-    """Rows and samples by label, in order, and the path that each label comes from."""
+    """Rows by label, in order, and the path that each label comes from."""
 
     frames: dict[str, pd.DataFrame]
-    samples: dict[str, Samples]
     paths: dict[str, Path]
 
 
@@ -72,13 +71,12 @@ def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
         for chip in chips:
             found.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
     chips = [chip for _, chip, _ in found]
-    sides = Sides({}, {}, {})
+    sides = Sides({}, {})
     for path, chip, frame in found:
         label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in found])
         if label in sides.frames:
             raise UsageError(f"{path}: {label} is there twice; name each file once")
         sides.frames[label] = frame.reset_index(drop=True)
-        sides.samples[label] = frame_samples(frame)
         sides.paths[label] = path
     return sides
 
