@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import FiniteRange, not_empty
+from bench.cli.options import FiniteRange, InputPath, not_empty
 from bench.errors import UsageError
 
 EXIT_FAILED = 1
 
 
 @click.command("compare", context_settings={"max_content_width": 100})
-@click.argument("results", metavar="BASE OTHER…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", metavar="BASE OTHER…", nargs=-1, type=InputPath())
 @click.option(
     "--base",
     metavar="LABEL",

@@ -17,10 +17,24 @@ from bench.cli.streams import open_standard_streams
 from bench.errors import BenchError, InputWarning, UsageError, one_of
 from bench.text.format import printable
 
+# Characters of a line; values that messages quote may be of any length.
+LONGEST_MESSAGE = 2000
+
 # Libraries abort when they cannot open their files.
 LEAST_OPEN_FILES = 64
 
+# Errors that come from a path that the user has given.
+OF_A_PATH = {
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.ELOOP,
+}
+
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
@@ -115,7 +129,7 @@ def _run_command() -> int:
             return error.exit_code
         if isinstance(error, (OSError, MemoryError)):
             _complain(_machine_limit(error))
-            return EXIT_FAILED
+            return EXIT_USAGE if getattr(error, "errno", None) in OF_A_PATH else EXIT_FAILED
         _complain(
             f"internal error: {type(error).__name__}: {error}\n"
             "this is a bug; with BENCH_DEBUG=1 in the environment, the same command shows where"
@@ -138,6 +152,9 @@ def _allow_open_files() -> None:
 
 def _complain(text: str) -> None:
     for line in text.splitlines():
+        if len(line) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            line = f"{line[:half]} … {line[-half:]}"
         click.echo(f"bench: {printable(line)}", err=True)
 
 

@@ -44,6 +44,21 @@ class OutputPath(click.Path):
         return path
 
 
+class InputPath(click.Path):
+    """The path of a file, folder or glob to be read; an empty one would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the path; fail if it is empty, as an unset variable of a script is."""
+        if not str(value).strip():
+            self.fail("it is empty; name a file or folder", parameter, context)
+        return super().convert(value, parameter, context)
+
+
 def positive(
     context: click.Context, parameter: click.Parameter, value: float | None
 ) -> float | None:

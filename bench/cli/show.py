@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import not_empty
+from bench.cli.options import InputPath, not_empty
 from bench.errors import UsageError, nearest
 
 
 @click.command("show", context_settings={"max_content_width": 100})
-@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=InputPath())
 @click.option(
     "--filter",
     "expression",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import InputPath
+
 MOST_SHOWN = 100
 
 
 @click.command("validate")
-@click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("results", metavar="RESULTS.csv…", type=InputPath(), nargs=-1)
 def command(results: tuple[Path, ...]) -> int:
     """Check result files: each cell, and whether the cells of a row agree.
 
