@@ -1,4 +1,4 @@
-"""`bench validate`: whether result files are sound."""
+"""`bench validate`: checks result files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import click
 
 from bench.cli.options import InputPath
 
-MOST_SHOWN = 100
+MOST_PROBLEMS = 100
 
 
 @click.command("validate")
 @click.argument("results", metavar="RESULTS.csv…", type=InputPath(), nargs=-1)
 def command(results: tuple[Path, ...]) -> int:
-    """Check result files: each cell, and whether the cells of a row agree.
+    """Check result files: each cell, and whether the cells of a row are consistent.
 
-    Exit codes: 0 sound, 2 not, with a line for each thing that is wrong.
+    Exit codes: 0 sound, 2 not sound, with one line per problem.
     """
     from bench.errors import UsageError
     from bench.results.reader import read_rows
@@ -32,10 +32,10 @@ def command(results: tuple[Path, ...]) -> int:
             click.echo(str(error), err=True)
             status = 2
             continue
-        for problem in problems[:MOST_SHOWN]:
+        for problem in problems[:MOST_PROBLEMS]:
             click.echo(f"{path}: {problem}", err=True)
-        if len(problems) > MOST_SHOWN:
-            click.echo(f"{path}: and {len(problems) - MOST_SHOWN} more", err=True)
+        if len(problems) > MOST_PROBLEMS:
+            click.echo(f"{path}: and {len(problems) - MOST_PROBLEMS} more", err=True)
         if problems:
             status = 2
         else:
