@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
@@ -95,6 +96,11 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
+def path_text(path: Path) -> str:
+    """Return a path as text that any file can hold; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _is_result(file: Path) -> bool:
     with open_result(file) as stream:
         if b"schema_version" in stream.readline(1 << 14):
@@ -128,7 +134,7 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
     for problem in notices:
         warnings.warn(f"{file}: {problem}", InputWarning, stacklevel=4)
     for part in parts:
-        place = _from_codes(np.zeros(len(part), np.int8), categories=[str(file)])
+        place = _from_codes(np.zeros(len(part), np.int8), categories=[path_text(file)])
         yield part[wanted].assign(file=place)
 
 

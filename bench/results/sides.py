@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
-from bench.results.load import load
+from bench.results.load import load, path_text
 from bench.results.samples import read_samples
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
 def _name(path: Path, chip: str, paths: list[Path]) -> str:
     """Return what tells a side from others of the same chip: the file, or its folder too."""
     same = [other for other in paths if other.name == path.name]
-    name = path.stem if len(same) == 1 else str(path.with_suffix(""))
+    name = path_text(Path(path.stem) if len(same) == 1 else path.with_suffix(""))
     return name if len({other for other in paths if other == path}) == 1 else f"{name} {chip}"
 
 

@@ -7,6 +7,7 @@ number of values, so that a small file cannot expand into a huge one.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,10 +163,14 @@ class _Builder:
             self._complain(node, path, f"{text}; write it in plain decimal digits")
             return None
         try:
-            return yaml.SafeLoader("").construct_object(node)
+            value = yaml.SafeLoader("").construct_object(node)
         except (ValueError, yaml.YAMLError):
             self._complain(node, path, f"{node.value!r} cannot be read as {_tag(node)}")
             return None
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            self._complain(node, path, "the number is too large")
+            return None
+        return value
 
     def _complain(self, node: yaml.Node, path: KeyPath, text: str) -> None:
         where = key_text(path)
