@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import generator, tensor
-from bench.kernels.routing import choose_experts, expert_load, routing_sha256
+from bench.kernels.routing import check_sizes, choose_experts, expert_load, routing_sha256
 from bench.kernels.verification import (
     RANDOM_WALK,
     ErrorBound,
@@ -51,6 +51,7 @@ class GroupedMatmul(Kernel):
     def _plausible(self) -> GroupedMatmul:
         if self.dtype in ("tf32", "hf32", "float8_e4m3", "float4_e2m1"):
             raise ValueError(f"dtype: grouped_matmul has no {self.dtype} form")
+        check_sizes(tokens=self.m, experts=self.experts, top_k=1, name="m")
         return self
 
     def idle_parameters(self) -> dict[str, str]:

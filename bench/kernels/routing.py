@@ -25,7 +25,27 @@ DRAWINGS_KEPT = 4
 # Tokens are drawn in blocks of about this many scores, which fit into a core's cache.
 BLOCK_SCORES = 1 << 18
 
+# No layer of a published model comes near these; a typing error may.
+MOST_EXPERTS = 1 << 20
+MOST_ASSIGNMENTS = 1 << 27
+MOST_SCORES = 1 << 32
+
 Routing = Literal["balanced", "uniform", "power_law", "trace"]
+
+
+def check_sizes(*, tokens: int, experts: int, top_k: int, name: str) -> None:
+    """Raise ValueError for routing that is too large to draw; `name` is the parameter of the tokens."""
+    if experts > MOST_EXPERTS:
+        raise ValueError(f"experts: expected at most {MOST_EXPERTS}, got {experts}")
+    if tokens * top_k > MOST_ASSIGNMENTS:
+        raise ValueError(
+            f"{name}: {tokens} in all, times top_k ({top_k}), is more than {MOST_ASSIGNMENTS} "
+            "assignments to experts"
+        )
+    if tokens * experts > MOST_SCORES:
+        raise ValueError(
+            f"{name}: {tokens} in all, times {experts} experts, is more than {MOST_SCORES} scores"
+        )
 
 
 @lru_cache(maxsize=DRAWINGS_KEPT)

@@ -23,10 +23,11 @@ from bench.kernels.moe.placement import (
     find_device,
     loads_of_devices,
 )
-from bench.kernels.moe.traces import read_trace
+from bench.kernels.moe.traces import read_content, read_trace
 from bench.kernels.routing import (
     Load,
     Routing,
+    check_sizes,
     choose_experts,
     expert_load,
     groups_touched_when_balanced,
@@ -39,11 +40,6 @@ from bench.kernels.routing import (
 PLANTED = 3.0
 LOGIT_SCALE = 0.25
 BIAS_SCALE = 0.02
-
-# Routing is drawn on the host. No layer of a published model comes near these; a typing error may.
-MOST_EXPERTS = 1 << 20
-MOST_ASSIGNMENTS = 1 << 27
-MOST_SCORES = 1 << 32
 
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
@@ -97,11 +93,10 @@ class RoutedKernel(Kernel):
     @classmethod
     def _trace_by_content(cls, given: Any) -> Any:
         """Record the hash of the trace, so that a case does not depend on a path."""
-        if isinstance(given, dict) and given.get("trace") and not given.get("trace_sha256"):
-            try:
-                content = Path(given["trace"]).read_bytes()
-            except OSError as error:
-                raise ValueError(f"trace: {given['trace']}: {error.strerror}") from None
+        if not isinstance(given, dict) or given.get("trace_sha256"):
+            return given
+        if isinstance(trace := given.get("trace"), str) and trace:
+            content = read_content(Path(trace))
             return {**given, "trace_sha256": hashlib.sha256(content).hexdigest()}
         return given
 
@@ -118,22 +113,12 @@ class RoutedKernel(Kernel):
     @model_validator(mode="after")
     def _routable(self) -> RoutedKernel:
         scored = self.scored_experts
-        for name in ("experts", "zero_experts"):
-            if getattr(self, name) > MOST_EXPERTS:
-                raise ValueError(
-                    f"{name}: expected at most {MOST_EXPERTS}, got {getattr(self, name)}"
-                )
-        shared = f" on each of {self.expert_parallel} devices" if self.unequal_devices else ""
-        if self.drawn_tokens * self.top_k > MOST_ASSIGNMENTS:
-            raise ValueError(
-                f"tokens: {self.tokens}{shared} times top_k ({self.top_k}) is more than "
-                f"{MOST_ASSIGNMENTS} assignments of tokens to experts"
-            )
-        if self.drawn_tokens * scored > MOST_SCORES:
-            raise ValueError(
-                f"tokens: {self.tokens}{shared} times {scored} experts is more than {MOST_SCORES} "
-                "scores of a gate"
-            )
+        check_sizes(
+            tokens=self.drawn_tokens,
+            experts=scored,
+            top_k=self.top_k,
+            name="tokens",
+        )
         if self.top_k > scored:
             raise ValueError(f"top_k: {self.top_k} is more than experts ({scored})")
         if self.zero_experts and self.groups > 1:
@@ -159,6 +144,8 @@ class RoutedKernel(Kernel):
             )
         if (self.routing == "trace") != (self.trace is not None):
             raise ValueError("trace: is the file for `routing: trace`; give both or neither")
+        if self.trace_sha256 is not None and self.trace is None:
+            raise ValueError("trace_sha256: is that of the file `trace`; leave it out")
         if self.trace is not None:
             self.chosen(0)  # a trace that does not fit the layer is an error in the config
         return self
@@ -336,7 +323,7 @@ class GatedKernel(RoutedKernel):
 
     gate: Gate = "softmax"
     normalize: bool = True
-    scaling: Annotated[float, Field(gt=0)] = 1.0
+    scaling: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     correction_bias: bool = False
 
     @cached_property

@@ -121,9 +121,12 @@ class MoeLayer(LayerShape):
         return DTYPES[self.token_dtype].bytes
 
     def memory_bytes(self) -> int:
-        """Return the bytes of weights and tokens, and of the rows between the products of experts."""
+        """Return the bytes of weights and tokens, and of the rows between the products of experts.
+
+        Rows are those of the mean device, as routing is not drawn for this.
+        """
         weights = sum(int(np.prod(shape)) for shape, _ in self.weight_shapes.values())
-        rows = self.received(0) * (2 * self.width + self.matrices * self.intermediate)
+        rows = self.tokens * self.top_k * (2 * self.width + self.matrices * self.intermediate)
         gated = (2 * self.tokens + self.scored_experts) * self.hidden
         once = weights * DTYPES[self.dtype].bytes + (rows + gated) * self._token_bytes
         return 2 * once if self.backward else once

@@ -169,8 +169,8 @@ class MovingKernel(RoutedKernel):
     assignment_bytes: ClassVar[int]
 
     def memory_bytes(self) -> int:
-        """Return the bytes of tokens and rows."""
-        received = self.received(0)
+        """Return the bytes of tokens and rows, those of the mean device."""
+        received = self.tokens * self.top_k
         rows = (self.tokens + received) * self.width * DTYPES[self.dtype].bytes
         return rows + received * self.assignment_bytes
 
