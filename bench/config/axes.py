@@ -189,14 +189,14 @@ class Block:
                 problems.append(self._source.complain(self._locate(key), text))
 
     def _too_large(self, size: int, given: Assignment) -> str:
-        """Return the problem of a case that no device can hold, at its largest parameter."""
+        """Describe a case that no device can hold, at the line of its largest parameter."""
         sizes = {key: value for key, value in given.items() if isinstance(value, int)}
         key = max(sizes, key=sizes.__getitem__, default=None)
         text = f"the case takes {size / 2**40:.3g} TiB of memory; at most {MOST_BYTES >> 40} are allowed"
         return self._source.complain(self._locate(key), text)
 
     def _shape(self, model: str | None) -> Assignment:
-        """Return the parameters of this kernel that a model sets."""
+        """Look up the parameters of this kernel that a model sets."""
         if model is None:
             return {}
         assert self._kernel is not None
@@ -204,7 +204,7 @@ class Block:
         return {key: value for key, value in shape.items() if key in self._kernel.parameter_names()}
 
     def _locate(self, key: str | None) -> KeyPath:
-        """Return the path at which a parameter is set, which may be inside a zip group."""
+        """Find the path at which a parameter is set, which may be inside a zip group."""
         if key is None:
             return self._path
         for axis in self._axes:

@@ -61,7 +61,7 @@ def choose_experts(
     seed: int,
     zero_experts: int = 0,
 ) -> NDArray[np.int32]:
-    """Return the experts of each token, [tokens, top_k] int32: distinct, ascending, read-only.
+    """Draw the experts of each token, [tokens, top_k] int32: distinct, ascending, read-only.
 
     The last `zero_experts` of `experts` compute nothing.
 
@@ -107,7 +107,7 @@ def choose_experts(
 
 
 def _spread(experts: int, zero_experts: int) -> NDArray[np.int64]:
-    """Return the order in which experts are dealt if the last `zero_experts` compute nothing."""
+    """Order the experts for dealing when the last `zero_experts` compute nothing."""
     counts = experts - zero_experts, zero_experts
     place = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
     return np.argsort(place, kind="stable")
@@ -124,14 +124,14 @@ def _close_groups(scores: NDArray[np.float64], groups: int, topk_groups: int) ->
 
 
 def _sorted(chosen: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return a drawing in its final form: ascending within a token, and read-only, as it is shared."""
+    """Finish a drawing: ascending within a token, and read-only because it is shared."""
     drawing = np.sort(chosen, axis=1).astype(np.int32)
     drawing.flags.writeable = False
     return drawing
 
 
 def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
-    """Return the largest number of groups that a token's experts span under balanced routing."""
+    """Count the groups that a token's experts span at most under balanced routing."""
     size = experts // groups
     if experts % top_k == 0 and (size % top_k == 0 or top_k % size == 0):
         return max(1, top_k // size)
@@ -139,7 +139,7 @@ def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
 
 
 def routing_sha256(chosen: NDArray[np.int32]) -> str:
-    """Return the SHA-256 of a routing, which is the same on every machine for the same experts."""
+    """Hash a routing (SHA-256): the same experts give the same hash on every machine."""
     return hashlib.sha256(np.ascontiguousarray(chosen, dtype="<i4").tobytes()).hexdigest()
 
 
@@ -181,7 +181,7 @@ def expert_load(
 
 
 def places_within_experts(experts: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return for each assignment, given its expert, the number of earlier ones to the same expert."""
+    """Count, for each assignment given by its expert, the earlier ones to the same expert."""
     order = np.argsort(experts, kind="stable")
     ordered = experts[order]
     places = np.empty(experts.size, np.int64)

@@ -43,19 +43,19 @@ class Source:
     lines: dict[KeyPath, int]
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a value, or of the innermost known value that contains it."""
+        """Look up the line of a value, or of the innermost known value that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def complain(self, path: KeyPath, text: str) -> str:
-        """Return a message with its place: `a.yaml:12: kernels[1].top_k: …`."""
+        """Prefix a message with its place: `a.yaml:12: kernels[1].top_k: …`."""
         where = key_text(path)
         return f"{self.name}:{self.line(path)}: {where + ': ' if where else ''}{text}"
 
 
 def key_text(path: KeyPath) -> str:
-    """Return a path as it is written in messages: kernels[1].top_k."""
+    """Format a path for messages: kernels[1].top_k."""
     text = ""
     for step in path:
         if isinstance(step, int):

@@ -62,7 +62,7 @@ def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
 
 
 def _hint(value: Any) -> str:
-    """Return advice for a number that YAML reads as text, such as 1e-3."""
+    """Advise on a number that YAML reads as text, such as 1e-3."""
     if isinstance(value, str):
         try:
             return f"; YAML reads this as text, write {float(value):g}"

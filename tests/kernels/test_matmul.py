@@ -69,9 +69,9 @@ def test_a_large_product_is_sampled_and_says_so(monkeypatch):
     monkeypatch.setattr(matmul, "WHOLE_FLOPS", 0)
     case = Matmul(dtype="float32", m=100, n=200, k=30, batch=2)
     inputs = case.make_inputs(0)
-    found = case.verify(inputs, {"c": product(case, inputs)}, 0)
-    assert found.passed
-    assert "32 random rows and 32 random columns" in found.compared
+    check = case.verify(inputs, {"c": product(case, inputs)}, 0)
+    assert check.passed
+    assert "32 random rows and 32 random columns" in check.compared
 
 
 def test_integers_have_to_be_exact():

@@ -1,9 +1,8 @@
-"""What all mixture-of-experts kernels share: tokens, experts, routing, and the gate."""
+"""What all mixture-of-experts kernels share: tokens, experts, routing, and the device's share of both."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,9 +11,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bench.kernels.base import Count, Kernel, Operand, Size
-from bench.kernels.dtypes import FloatArray
-from bench.kernels.inputs import tensor
-from bench.kernels.moe.math import Gate, gate_weights
 from bench.kernels.moe.placement import (
     Assignments,
     NamedDevice,
@@ -34,12 +30,6 @@ from bench.kernels.routing import (
     places_within_experts,
     routing_sha256,
 )
-
-# Logits are N(0, 0.25²) around ±PLANTED. Twenty-four standard deviations lie between the two, and a
-# sigmoid is not yet flat there, so weights still differ from token to token.
-PLANTED = 3.0
-LOGIT_SCALE = 0.25
-BIAS_SCALE = 0.02
 
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
@@ -151,7 +141,7 @@ class RoutedKernel(Kernel):
         return self
 
     def idle_parameters(self) -> dict[str, str]:
-        """Return the exponent without a power law, the device among equals, and groups without a limit."""
+        """List the exponent without a power law, the device among equals, and groups without a limit."""
         idle = {}
         if self.routing != "power_law":
             idle["routing_exponent"] = "it belongs to `routing: power_law`"
@@ -224,13 +214,13 @@ class RoutedKernel(Kernel):
         return int(np.ceil(self.capacity_factor * mean))
 
     def chosen(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each token of this device, [tokens, top_k] int32."""
-        drawn, device, _ = self._placed(seed)
+        """Look up the experts of each token of this device, [tokens, top_k] int32."""
+        drawn, device, _ = self.placed(seed)
         return drawn[device * self.tokens : (device + 1) * self.tokens]
 
     def assignments(self, seed: int) -> Assignments:
-        """Return the assignments that this device computes, with those that a capacity drops."""
-        drawn, device, _ = self._placed(seed)
+        """List the assignments that reach this device, including those that a capacity drops."""
+        drawn, device, _ = self.placed(seed)
         if self.unequal_devices:
             return arrivals(
                 drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
@@ -238,11 +228,11 @@ class RoutedKernel(Kernel):
         return every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
 
     def received(self, seed: int) -> int:
-        """Return the number of `assignments`."""
+        """Count the `assignments`."""
         return len(self.assignments(seed)) if self.ragged else self.tokens * self.top_k
 
-    def _placed(self, seed: int) -> tuple[NDArray[np.int32], int, float | None]:
-        """Return the routing of all devices, the device that is measured, and its load over the mean."""
+    def placed(self, seed: int) -> tuple[NDArray[np.int32], int, float | None]:
+        """Draw the routing of all devices, and pick the device: its number, and its load over the mean."""
         drawn = self._drawn(seed)
         if not self.unequal_devices:
             return drawn, 0, 1.0 if self.expert_parallel > 1 else None
@@ -252,7 +242,7 @@ class RoutedKernel(Kernel):
         return drawn, device, float(loads[device] / max(loads.mean(), 1e-9))
 
     def _drawn(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
+        """Draw or read the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
         if self.trace is not None:
             return read_trace(
                 Path(self.trace),
@@ -277,15 +267,15 @@ class RoutedKernel(Kernel):
         )
 
     def kept(self, seed: int) -> NDArray[np.bool_]:
-        """Return which of the `assignments` are within the capacity of their expert."""
+        """Mark the `assignments` that are within the capacity of their expert."""
         expert = self.assignments(seed).expert
         if self.capacity is None:
             return np.ones(len(expert), bool)
         return places_within_experts(expert) < self.capacity
 
     def load(self, seed: int) -> tuple[NDArray[np.int64], Load]:
-        """Return the number of kept assignments per local expert [local_experts], and a summary."""
-        drawn, _, device_load = self._placed(seed)
+        """Count the kept assignments per local expert, [local_experts], and summarize the loads."""
+        drawn, _, device_load = self.placed(seed)
         expert = self.assignments(seed).expert
         kept = expert[self.kept(seed)]
         return np.bincount(kept, minlength=self.local_experts), expert_load(
@@ -296,7 +286,7 @@ class RoutedKernel(Kernel):
         )
 
     def arrival_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return, for a `ragged` layer, the assignments that its experts receive, else nothing.
+        """Make the operands that list the assignments of a `ragged` layer; other layers have none.
 
         `arrivals` [A] int64 are token · top_k + slot, ascending by token, where a token's slots are in
         the order of its experts' numbers; `arrived_experts` [A] int64 are the experts on this device.
@@ -308,51 +298,3 @@ class RoutedKernel(Kernel):
             "arrivals": Operand(assigned.token * self.top_k + assigned.slot, "int64"),
             "arrived_experts": Operand(assigned.expert, "int64"),
         }
-
-
-class GatedKernel(RoutedKernel):
-    """Tokens, and the gate that chooses their experts.
-
-    Devices compute the gate in full, yet all of them must choose the same experts; otherwise a rounding
-    error would give two devices different work. A planted offset of the logits, far above the rounding
-    error of any number format, makes the gate choose the experts drawn by `bench.kernels.routing`.
-
-    `groups`, `topk_groups`, `normalize`, `scaling` and `correction_bias` are those of DeepSeek-V3
-    (arXiv 2412.19437, section 2.1.2).
-    """
-
-    gate: Gate = "softmax"
-    normalize: bool = True
-    scaling: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
-    correction_bias: bool = False
-
-    @cached_property
-    def gate_shapes(self) -> dict[str, tuple[tuple[int, ...], float]]:
-        """The shapes and scales of the tokens `x` and the `router`."""
-        return {
-            "x": ((self.tokens, self.hidden), 1.0),
-            "router": ((self.scored_experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
-        }
-
-    def gate_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `planted` [tokens, experts] and, if the gate has one, `correction_bias` [experts].
-
-        Zero-computation experts are among these experts.
-        """
-        planted = np.full((self.tokens, self.scored_experts), -PLANTED, np.float32)
-        np.put_along_axis(planted, self.chosen(seed).astype(np.int64), PLANTED, axis=1)
-        operands = {"planted": Operand(planted, "float32")}
-        if self.correction_bias:
-            # A softmax gives each chosen expert about 1/top_k; the bias must stay well below that.
-            scale = BIAS_SCALE / self.top_k
-            bias = tensor(
-                (self.scored_experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale
-            )
-            operands["correction_bias"] = Operand(bias, "float32")
-        return operands
-
-    def weights(self, logits: FloatArray, chosen: NDArray[np.int32]) -> FloatArray:
-        """Return the weights of the chosen experts in float64, [tokens, top_k]."""
-        return gate_weights(
-            logits, chosen, gate=self.gate, normalize=self.normalize, scaling=self.scaling
-        )

@@ -49,7 +49,7 @@ def read_trace(
     groups: int,
     topk_groups: int,
 ) -> NDArray[np.int32]:
-    """Return the experts of the first devices · tokens tokens, [.., top_k] int32, ascending per token.
+    """Read the experts of the first devices · tokens tokens, [.., top_k] int32, ascending per token.
 
     Raises ValueError, with the offending parameter first, for a trace that cannot be read, that has
     changed since the case was created, or that does not fit the layer.
@@ -74,7 +74,7 @@ def read_trace(
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a trace. Raises ValueError if it cannot be read or is too large."""
+    """Read the bytes of a trace. Raises ValueError if it cannot be read or is too large."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError(f"trace: {path} is not a regular file")

@@ -30,7 +30,7 @@ def test_skew_is_not_averaged_away_when_devices_share_the_experts():
     """Eight neighboring experts of 256: as unequal as in the routing of all devices' tokens."""
     assert MoeLayer(**DEEPSEEK).work(0).load.imbalance == pytest.approx(17.0, abs=0.05)
     case = MoeLayer(**DEEPSEEK, expert_parallel=32)
-    drawn, _, _ = case._placed(0)
+    drawn, _, _ = case.placed(0)
     assert drawn.shape == (32 * 4096, 8)
     loads = np.bincount(drawn.ravel(), minlength=256).reshape(32, 8)
     inside = loads.max(axis=1) / loads.mean(axis=1)
@@ -67,7 +67,7 @@ def test_flops_follow_from_what_reaches_the_device(routing, device):
 
 def test_all_devices_together_compute_every_assignment():
     case = MoeLayer(**SMALL, routing="power_law", expert_parallel=4)
-    drawn, _, _ = case._placed(0)
+    drawn, _, _ = case.placed(0)
     loads = np.bincount(drawn.ravel() // 2, minlength=4)
     assert loads.sum() == 4 * 9 * 3
     assert loads.max() == len(
