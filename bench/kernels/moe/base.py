@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,6 +15,7 @@ from bench.kernels.base import Count, Kernel, Operand, Size
 from bench.kernels.moe.placement import (
     Assignments,
     NamedDevice,
+    Share,
     arrivals,
     every_assignment,
     find_device,
@@ -30,6 +32,11 @@ from bench.kernels.routing import (
     places_within_experts,
     routing_sha256,
 )
+
+# Every visit to a case needs its share of the routing, 24 bytes per assignment; rows and progress need its
+# load only, a few numbers. The routing of many devices takes seconds to draw.
+SHARES_KEPT = 16
+LOADS_KEPT = 1024
 
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
@@ -215,33 +222,38 @@ class RoutedKernel(Kernel):
 
     def chosen(self, seed: int) -> NDArray[np.int32]:
         """Look up the experts of each token of this device, [tokens, top_k] int32."""
-        drawn, device, _ = self.placed(seed)
-        return drawn[device * self.tokens : (device + 1) * self.tokens]
+        return self._share(seed).chosen
 
     def assignments(self, seed: int) -> Assignments:
         """List the assignments that reach this device, including those that a capacity drops."""
-        drawn, device, _ = self.placed(seed)
-        if self.unequal_devices:
-            return arrivals(
-                drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
-            )
-        return every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
+        return self._share(seed).assignments
 
-    def received(self, seed: int) -> int:
-        """Count the `assignments`."""
-        return len(self.assignments(seed)) if self.ragged else self.tokens * self.top_k
+    def _share(self, seed: int) -> Share:
+        # Where devices are alike, the drawing that is kept is that of this device.
+        return _kept_share(self, seed) if self.unequal_devices else self.share(seed)
 
-    def placed(self, seed: int) -> tuple[NDArray[np.int32], int, float | None]:
-        """Draw the routing of all devices, and pick the device: its number, and its load over the mean."""
-        drawn = self._drawn(seed)
+    def share(self, seed: int) -> Share:
+        """Draw the routing of all devices, and take out what the measured one has of it."""
+        drawn = self.drawn(seed)
+        sha256 = routing_sha256(drawn)
         if not self.unequal_devices:
-            return drawn, 0, 1.0 if self.expert_parallel > 1 else None
+            every = every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
+            return Share(drawn, every, 1.0 if self.expert_parallel > 1 else None, sha256)
         loads = loads_of_devices(drawn, self.local_experts, self.expert_parallel)
         assert self.device is not None
         device = find_device(loads, self.device)
-        return drawn, device, float(loads[device] / max(loads.mean(), 1e-9))
+        own = drawn[device * self.tokens : (device + 1) * self.tokens].copy()
+        reached = arrivals(
+            drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
+        )
+        return Share(own, reached, float(loads[device] / max(loads.mean(), 1e-9)), sha256)
 
-    def _drawn(self, seed: int) -> NDArray[np.int32]:
+    def received(self, seed: int) -> int:
+        """Count the `assignments`."""
+        counts, load = self.load(seed)
+        return int(counts.sum()) + load.dropped
+
+    def drawn(self, seed: int) -> NDArray[np.int32]:
         """Draw or read the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
         if self.trace is not None:
             return read_trace(
@@ -275,15 +287,7 @@ class RoutedKernel(Kernel):
 
     def load(self, seed: int) -> tuple[NDArray[np.int64], Load]:
         """Count the kept assignments per local expert, [local_experts], and summarize the loads."""
-        drawn, _, device_load = self.placed(seed)
-        expert = self.assignments(seed).expert
-        kept = expert[self.kept(seed)]
-        return np.bincount(kept, minlength=self.local_experts), expert_load(
-            np.bincount(expert, minlength=self.local_experts),
-            dropped=len(expert) - len(kept),
-            sha256=routing_sha256(drawn),
-            device_load=device_load,
-        )
+        return _kept_load(self, seed)
 
     def arrival_inputs(self, seed: int) -> dict[str, Operand]:
         """Make the operands that list the assignments of a `ragged` layer; other layers have none.
@@ -296,5 +300,24 @@ class RoutedKernel(Kernel):
         assigned = self.assignments(seed)
         return {
             "arrivals": Operand(assigned.token * self.top_k + assigned.slot, "int64"),
-            "arrived_experts": Operand(assigned.expert, "int64"),
+            "arrived_experts": Operand(assigned.expert.copy(), "int64"),
         }
+
+
+@lru_cache(maxsize=SHARES_KEPT)
+def _kept_share(case: RoutedKernel, seed: int) -> Share:
+    return case.share(seed)
+
+
+@lru_cache(maxsize=LOADS_KEPT)
+def _kept_load(case: RoutedKernel, seed: int) -> tuple[NDArray[np.int64], Load]:
+    share, kept = case._share(seed), case.kept(seed)
+    expert = share.assignments.expert
+    counts = np.bincount(expert[kept], minlength=case.local_experts)
+    counts.flags.writeable = False
+    return counts, expert_load(
+        np.bincount(expert, minlength=case.local_experts),
+        dropped=len(expert) - int(kept.sum()),
+        sha256=share.routing_sha256,
+        device_load=share.device_load,
+    )

@@ -31,6 +31,21 @@ class Assignments:
         return len(self.expert)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one device has of a routing: its own tokens' experts, and what reaches its experts.
+
+    `chosen` [tokens, top_k] int32 are the experts of the device's tokens. `device_load` is the number of
+    assignments over the mean of all devices, None for a single device. `routing_sha256` is the hash of the
+    routing of all devices.
+    """
+
+    chosen: NDArray[np.int32]
+    assignments: Assignments
+    device_load: float | None
+    routing_sha256: str
+
+
 def every_assignment(chosen: NDArray[np.int32], *, experts: int, local_experts: int) -> Assignments:
     """List all assignments of `chosen` [tokens, top_k]; expert e is local expert e mod local_experts.
 
