@@ -36,7 +36,8 @@ def test_skew_is_not_averaged_away_when_devices_share_the_experts():
     loads = np.bincount(drawn.ravel(), minlength=256).reshape(32, 8)
     inside = loads.max(axis=1) / loads.mean(axis=1)
     devices = loads.sum(axis=1) / loads.sum(axis=1).mean()
-    assert (inside.min(), inside.max()) == pytest.approx((1.5, 5.9), abs=0.05)
+    spread = inside.min(), np.median(inside), inside.max()
+    assert spread == pytest.approx((1.51, 2.59, 5.92), abs=0.01)
     assert (devices.min(), devices.max()) == pytest.approx((0.42, 2.94), abs=0.01)
     by_name = {
         name: MoeLayer(**DEEPSEEK, expert_parallel=32, device=name).work(0)
