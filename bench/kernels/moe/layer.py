@@ -73,7 +73,7 @@ class MoeLayer(LayerShape):
         return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
 
     def work(self, seed: int) -> Work:
-        """Return the FLOPs and minimum bytes of the layer.
+        """Count the FLOPs and minimum bytes of the layer.
 
         With T tokens, hidden H, intermediate I, E experts (zero-computation experts included), A
         assignments that the device computes, and S the shared width, the forward pass has 2·T·H·E for
@@ -112,7 +112,7 @@ class MoeLayer(LayerShape):
         )
 
     def stage_work(self, seed: int) -> dict[str, Work]:
-        """Return the work of the stages of a forward pass."""
+        """Count the work of the stages of a forward pass."""
         return {} if self.backward else stage_work(self, seed)
 
     @property
@@ -158,7 +158,7 @@ class MoeLayer(LayerShape):
         return shapes
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
+        """Make tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
 
         With gradients also `dy` [tokens, hidden], the gradient of the outputs. A matrix in 8 bits comes
         with `NAME_scale`, float32 [..., out, 1]; the weights are its values times these. The router is
@@ -191,13 +191,13 @@ class MoeLayer(LayerShape):
         return {**operands, **self.gate_inputs(seed), **self.arrival_inputs(seed)}
 
     def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
-        """Return the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
+        """Draw the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
         random = generator(seed, f"moe_layer/{name}_scale")
         spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
         return Operand(spread * np.float32(scale / SCALED[self.dtype]), "float32")
 
     def tolerance(self) -> float:
-        """Return twice the relative error that rounding explains (`error_bound`).
+        """Bound the relative error: twice what rounding explains (`error_bound`).
 
         A value is rounded to the dtype after each of four products or activations and, in the worst
         implementation, after each of top_k additions: as a random walk, √(4 + top_k) times one
