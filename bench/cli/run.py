@@ -127,7 +127,7 @@ def command(
 
     \b
     Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
-    130 interrupted (the rows so far are kept; go on with --resume).
+    130 interrupted by Ctrl-C, SIGTERM or SIGHUP (the rows so far are kept; go on with --resume).
 
     Under srun, mpirun, torchrun or as an indexed job of Kubernetes, each rank measures the device of
     its local rank and writes a file of its own, NAME-HOST-RANK.csv; `bench merge` makes one of them.

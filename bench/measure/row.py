@@ -1,4 +1,4 @@
-"""Makes a result row from a case, a device and what the workers found out."""
+"""Makes result rows from a case, a device, and the outcomes of its visits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bench.results.columns import COLUMNS, Row
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
 
-# What sensors tell is told of whole executions, not of their stages.
+# Sensor readings describe whole executions, not stages.
 SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
 
-# Slower at the end than at the start by more than this is worth a word.
+# A case that becomes slower or faster by more than this gets a warning.
 NOTABLE_DRIFT = 0.05
 
 
@@ -230,7 +230,7 @@ def _rate_columns(achieved: Rates) -> Row:
 
 
 def _cached(work: CaseWork, device: Device, outcome: Outcome) -> bool:
-    """Tell whether operands can have stayed in the last-level cache between executions."""
+    """Return whether operands can have stayed in the last-level cache between executions."""
     cycled = max(outcome.flush_bytes or 0, work.memory_bytes)
     return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
 
@@ -239,14 +239,14 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
     warnings = list(achieved.warnings)
     above = achieved.utilization_of_ceiling
     if above is not None and above > TOLERATED_EXCESS:
-        warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
+        warnings.append(f"{above - 1:.0%} above the ceiling: re-run bench ceiling")
     half_width = summary.half_width
     if half_width is None:
         warnings.append("one round of fewer than six samples: no interval")
     elif half_width > TOO_NOISY:
         warnings.append(f"too noisy: half of the interval is {half_width:.0%} of the median")
     if len(summary.rounds_s) == 1 and half_width is not None:
-        warnings.append("one round: the interval says nothing of what another visit would show")
+        warnings.append("one round: the interval does not cover what another visit would show")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:
         change = "slower" if summary.drift > 0 else "faster"
         warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")
@@ -254,7 +254,7 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
 
 
 def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
-    """Return what the sensors told of others on the device and of errors, or why they are silent."""
+    """Return warnings about other processes, memory errors, and sensors that cannot be read."""
     others = _largest([reading.other_processes for reading in readings])
     errors = _sum([reading.ecc_errors for reading in readings])
     disturbances = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
@@ -266,7 +266,7 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
 
 
 def _joined(texts: Sequence[str | None]) -> str | None:
-    """Return what any process saw, each part once."""
+    """Join the parts of all texts, each once."""
     parts = (part for text in texts if text for part in text.split("; "))
     return "; ".join(dict.fromkeys(parts)) or None
 

@@ -162,7 +162,7 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--resume", "--force", "-o", "r.csv"], "give one of them"),
         (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
         (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
-        (["run", "c.yaml", "--backend", "crashing"], "the worker left with exit code 9"),
+        (["run", "c.yaml", "--backend", "crashing"], "the worker ended with exit code 9"),
         (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
         (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
         (["run", "c.yaml", "--threads", "100000"], "this process may use"),
