@@ -56,7 +56,7 @@ def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
     Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
     unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
     cut off, a column that is not known, and a file in a folder that holds no results are left out
-    with a Python warning. Raises UsageError, naming file, line and column, for all else.
+    with a Python warning. Raises UsageError, naming file, line and column, for everything else.
     """
     wanted = _wanted(columns)
     parts = [part for file in result_files(paths) for part in _read(file, wanted)]
@@ -69,8 +69,8 @@ def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
 def result_files(paths: Paths) -> list[Path]:
     """Return the files that are meant: themselves, the `*.csv` of folders, what matches globs."""
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    found = [file for path in given for file in _files(Path(path))]
-    return list(dict.fromkeys(found))
+    files = [file for path in given for file in _files(Path(path))]
+    return list(dict.fromkeys(files))
 
 
 def _files(path: Path) -> list[Path]:
@@ -229,8 +229,8 @@ def _arrays(frame: pd.DataFrame) -> ColumnArrays:
         else:  # a time: no rule asks which one
             distinct, codes = ["a time"], -cells.isna().to_numpy(np.int8)
         values = np.array([*distinct, None], dtype=object)
-        found: np.ndarray[Any, np.dtype[np.object_]] = values[codes]
-        return found
+        objects: np.ndarray[Any, np.dtype[np.object_]] = values[codes]
+        return objects
 
     return ColumnArrays(len(frame), numbers, texts)
 

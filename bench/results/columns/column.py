@@ -82,7 +82,7 @@ def time(name: str, meaning: str, **more: Any) -> Column:
 
 
 def count(name: str, meaning: str, minimum: int = 1) -> Column:
-    """Declare a number of samples, rounds or the like."""
+    """Declare a number of samples, rounds or other repetitions."""
     return Column(name, "integer", meaning, "if ok", minimum=minimum, measured=True)
 
 
