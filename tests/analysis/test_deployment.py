@@ -118,7 +118,7 @@ def test_what_no_kernel_measures_is_said():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5)]
+    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5625)]
 )
 def test_bytes_of_a_weight(dtype, size):
     assert bytes_each(dtype) == size
