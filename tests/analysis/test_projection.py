@@ -19,7 +19,7 @@ from tests.analysis.model_rows import MODEL, layer
 
 
 def layers(*rows, of=MODEL):
-    (only,) = measured_layers(rows, of, "h100-sxm", "bfloat16")
+    (only,) = measured_layers(rows, get_model(of), "h100-sxm", "bfloat16")
     return only
 
 
