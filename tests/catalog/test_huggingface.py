@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.catalog.huggingface import FAMILIES, read_model
+from bench.catalog.huggingface import read_model
+from bench.catalog.huggingface_families import FAMILIES
 from bench.catalog.huggingface_import import entry, read_file
 from bench.catalog.model_size import active_parameters, total_parameters
 from bench.catalog.models import Model, get_model
