@@ -36,7 +36,9 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     known, and for fields that are missing or not what they should be.
     """
     top = Config(fields, origin)
-    config = top.nested("text_config") if "text_config" in top else top
+    config = top
+    for wrapper in ("thinker_config", "text_config"):  # of models that also take images and sound
+        config = config.nested(wrapper) if wrapper in config else config
     model_type = config.get("model_type")
     if str(model_type) not in FAMILIES:
         hint = one_of(str(model_type), sorted(FAMILIES))
@@ -46,8 +48,8 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     dense = family.dense(config) if family.dense else 0
     shape = {
         "hidden": config.integer("hidden_size"),
-        "layers": _layers(config),
-        "moe_layers": _moe_layers(config, dense, family.dense_place),
+        "layers": family.blocks * _layers(config, family),
+        "moe_layers": _moe_layers(config, family, dense),
         "intermediate": config.integer(*family.expert_width),
         "vocabulary": config.integer("vocab_size"),
         "tied": bool(config.get("tie_word_embeddings") or top.get("tie_word_embeddings")),
@@ -58,7 +60,7 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
         "activation": _activation(config, family),
         "gated": family.gated,
         "attention": kinds,
-        "notes": NOTES.get(str(config.get("hidden_act"))),
+        "notes": NOTES.get(str(config.get("hidden_act"))) or family.note,
     }
     return Model(
         id=name,
@@ -72,19 +74,17 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     )
 
 
-def _layers(config: Config) -> int:
+def _layers(config: Config, family: Family) -> int:
     """Return the number of layers; Nemotron's newer configs list them instead."""
-    listed = config.get("layers_block_type")
-    return config.integer(
-        "num_hidden_layers", "num_layers", default=len(listed) if listed else None
-    )
+    listed = config.names("layers_block_type")
+    return config.integer(*family.layers, default=len(listed) or None)
 
 
-def _moe_layers(config: Config, dense: int, place: str) -> int:
+def _moe_layers(config: Config, family: Family, dense: int) -> int:
     blocks = attention.blocks(config)
     if blocks:
         return blocks.count("moe")
-    return _layers(config) - (0 if place == "beside" else dense)
+    return _layers(config, family) - (0 if family.dense_place == "beside" else dense)
 
 
 def _dense(config: Config, family: Family, dense: int) -> dict[str, Any]:
@@ -102,21 +102,27 @@ def _shared(config: Config, family: Family) -> dict[str, Any]:
     each = config.integer(*family.expert_width)
     together = config.integer(
         *("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"),
-        "share_expert_dim",
+        *("shared_intermediate_size", "share_expert_dim"),
         default=experts * each,
     )
     return {"shared_experts": experts, "shared_intermediate": together if experts else 0}
 
 
 def _gate(config: Config, family: Family) -> dict[str, Any]:
-    named = config.get("scoring_func", "moe_router_activation_func", "moe_router_activation")
+    named = config.get(
+        *("scoring_func", "score_function", "expert_selection_fn"),
+        *("moe_router_activation_func", "moe_router_activation"),
+    )
     if named is not None and str(named) not in GATES:
         raise config.error(f"the gate's function {named!r} is not known{one_of(str(named), GATES)}")
     normalize = config.get("norm_topk_prob", "moe_renormalize", "norm_expert_weight")
-    scaling = config.get("routed_scaling_factor", "moe_router_scaling_factor")
+    scaling = config.get(
+        "routed_scaling_factor", "moe_router_scaling_factor", "router_scaling_factor"
+    )
     biased = (
         config.get("topk_method") == "noaux_tc"
         or config.get("use_routing_bias", "use_moe_router_bias") is True
+        or config.get("moe_router_enable_expert_bias") is True
     )
     groups = config.integer("n_group", "num_expert_group", default=1)
     return {
@@ -132,6 +138,7 @@ def _gate(config: Config, family: Family) -> dict[str, Any]:
         "normalize": family.normalize if normalize is None else normalize,
         "scaling": 1.0 if scaling is None else scaling,
         "correction_bias": biased or family.correction_bias,
+        "zero_experts": config.integer("zero_expert_num", default=0),
     }
 
 

@@ -85,6 +85,18 @@ def test_active_parameters_are_published_or_else_counted():
     assert active_size(counted) == pytest.approx(36.6e9, rel=1e-2)
 
 
+def test_zero_experts_leave_more_of_the_active_parameters_to_the_rest():
+    """LongCat-Flash: 8 of the 12 experts per token have parameters; the router scores 768."""
+    name = "longcat-flash"
+    model = get_model(name)
+    experts, whole = (
+        rest_parameters(layers(layer(16, 1e-3, kernel=kernel, model=name), of=name), model)
+        for kernel in ("moe_experts", "moe_layer")
+    )
+    assert experts == pytest.approx(27e9 - 28 * 8 * 3 * 6144 * 2048)
+    assert experts - whole == pytest.approx(28 * 6144 * 768)
+
+
 def test_a_whole_layer_has_the_projections_of_latent_experts():
     name = "nemotron-3-super-120b-a12b"
     model = get_model(name)

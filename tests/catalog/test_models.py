@@ -20,12 +20,19 @@ TOLERANCE = 0.02
 FEW_DIGITS = {
     "deepseek-v2-lite",
     "ernie-4.5-21b-a3b",
+    "glm-4.7-flash",
+    "granite-4.0-h-small",
+    "kimi-linear-48b-a3b",
     "minimax-m3",
     "qwen3-next-80b-a3b",
     "qwen3.5-35b-a3b",
     "qwen3.5-122b-a10b",
     "qwen3.5-397b-a17b",
 }
+
+
+# Nobody published how many parameters of these are active.
+NO_ACTIVE_SIZE = {"grok-1"}
 
 
 def within(counted, published_b):
@@ -40,7 +47,7 @@ def printed(counted, published_b):
 
 
 def test_the_number_of_models():
-    assert len(MODELS) == 41
+    assert len(MODELS) == 63
     rumored = [name for name, model in MODELS.items() if model.status == "rumored"]
     assert rumored == ["deepseek-1.2t-rumored"]
 
@@ -51,7 +58,7 @@ def test_the_shape_gives_the_published_total(name):
     assert within(total_parameters(model), model.total_params_b), total_parameters(model)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - FEW_DIGITS))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - FEW_DIGITS - NO_ACTIVE_SIZE))
 def test_the_shape_gives_the_published_active_parameters(name):
     model = MODELS[name]
     assert within(active_parameters(model), model.active_params_b), active_parameters(model)
@@ -65,8 +72,9 @@ def test_the_shape_gives_the_digits_that_are_published(name):
     assert not within(counted, model.active_params_b), "no longer an exception"
 
 
-def test_every_size_is_published():
-    assert not [n for n, m in MODELS.items() if None in (m.total_params_b, m.active_params_b)]
+def test_every_other_size_is_published():
+    assert all(model.total_params_b for model in MODELS.values())
+    assert {n for n, m in MODELS.items() if m.active_params_b is None} == NO_ACTIVE_SIZE
 
 
 def test_kimi_k3_counts_the_output_embedding_as_active():
@@ -145,6 +153,26 @@ def test_latent_and_ungated_experts():
     assert lost == 40 * (512 * 2 * (4096 - 1024) * 2688 - 2 * 4096 * 1024)
 
 
+def test_zero_experts_have_no_parameters_and_take_their_share_of_tokens():
+    """LongCat-Flash: 12 of 512 experts and 256 zero experts per token, so 8 experts on average."""
+    model = get_model("longcat-flash")
+    assert (model.scored_experts, model.computing_experts) == (768, 8)
+    without = model.model_copy(update={"zero_experts": 0, "top_k": 8})
+    router = 28 * 6144 * 256
+    assert total_parameters(model) - total_parameters(without) == router
+    assert active_parameters(model) - active_parameters(without) == router
+    assert model.moe_layer()["zero_experts"] == 256
+    assert get_model("deepseek-v3").moe_layer()["zero_experts"] == 0
+
+
+def test_two_dense_layers_run_beside_each_layer_of_experts():
+    """LongCat-Flash has 28 layers of experts, each across two blocks of attention and a dense MLP."""
+    model = get_model("longcat-flash")
+    assert (model.layers, model.moe_layers, model.dense_layers) == (56, 28, 56)
+    with pytest.raises(ValidationError, match="layers: 28"):
+        Model(**model.model_dump() | {"layers": 28})
+
+
 def test_dense_layers_beside_the_experts_count_too():
     model = get_model("gemma-4-26b-a4b")
     without = model.model_copy(update={"dense_layers": 0, "dense_intermediate": None})
@@ -154,7 +182,9 @@ def test_dense_layers_beside_the_experts_count_too():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"top_k": 257}, "more than experts"),
+        ({"top_k": 257}, "more than experts \\(256\\)"),
+        ({"top_k": 300, "zero_experts": 40}, "more than experts \\(296\\)"),
+        ({"zero_experts": -1}, "zero_experts"),
         ({"layers": 60}, "layers: 60"),
         ({"dense_layers": 0}, "dense_layers"),
         ({"dense_intermediate": None}, "dense_layers"),
@@ -175,7 +205,7 @@ def test_every_model_makes_a_case():
     """A case of its own, unless its layer is that of an earlier model."""
     layers = [model.moe_layer() for model in MODELS.values()]
     own = [name for i, name in enumerate(MODELS) if layers[i] not in layers[:i]]
-    assert set(MODELS) - set(own) == {"glm-5.2"}
+    assert set(MODELS) - set(own) == {"deepseek-v3.2", "glm-5.2"}
     names = ", ".join(MODELS)
     text = f"kernels:\n  - {{kernel: moe_layer, model: [{names}], dtype: bfloat16, tokens: 16}}\n"
     cases = build_config(parse_yaml(text, "test"), "test").cases
