@@ -25,7 +25,7 @@ ACTIVATIONS = {
     "situ": "silu",  # Kimi-K3's; see NOTES
 }
 # What a case of the imported shape does differently.
-NOTES = {"situ": "its own activation is another (SiTU); cases run silu in its place"}
+NOTES = {"situ": "its activation is SiTU; cases use silu instead"}
 GATES = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrtsoftplus": "sqrt_softplus"}
 
 

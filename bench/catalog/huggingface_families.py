@@ -162,8 +162,8 @@ FAMILIES: Mapping[str, Family] = {
     "phimoe": Family(
         attention.grouped_query,
         normalize=False,
-        note="each of the two weights is a softmax over scores near the best (SparseMixer); cases take "
-        "one softmax over all",
+        note="each of a token's two weights comes from a softmax of its own (SparseMixer); cases use one "
+        "softmax for both",
     ),
     "olmoe": Family(attention.grouped_query, normalize=False),
     "arctic": Family(

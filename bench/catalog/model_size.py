@@ -8,8 +8,8 @@ width I in a space of width R (H unless the model has latent experts):
     MoE layer    H·(E + Z) + E·m·R·I + m·H·I_shared + (2·H·R when latent), with Z zero experts
     attention    by its kind: bench.catalog.attention_kinds
 
-Active parameters are those that one token uses: top_k of the E routed experts, and everything else. With
-zero experts, which have no parameters, it is the mean with even routing: top_k·E/(E + Z) routed experts.
+Active parameters are those that one token uses: top_k of the E routed experts, and everything else. Zero
+experts have no parameters; with even routing, a token uses top_k·E/(E + Z) of the others on average.
 The reports of DeepSeek-V3 (arXiv 2412.19437, section 2) and Mixtral (arXiv 2401.04088, section 2) count
 the same way. Multi-token prediction modules, image encoders, norms and biases are left out.
 """

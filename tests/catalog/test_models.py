@@ -1,4 +1,4 @@
-"""The models: sizes that follow from their shapes, rumors that are called so, cases that stay."""
+"""The models: sizes counted from shapes, rumored models, and case_ids that stay the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.yaml_files.source import parse_yaml
 MODELS = load_models()
 TOLERANCE = 0.02
 
-# What is published of these has one or two digits, which are farther apart than the tolerance.
+# The active size of these is published with one or two digits, and differs by more than the tolerance.
 FEW_DIGITS = {
     "deepseek-v2-lite",
     "ernie-4.5-21b-a3b",
@@ -31,7 +31,7 @@ FEW_DIGITS = {
 }
 
 
-# Nobody published how many parameters of these are active.
+# The active size of these is not published.
 NO_ACTIVE_SIZE = {"grok-1"}
 
 
@@ -40,7 +40,7 @@ def within(counted, published_b):
 
 
 def printed(counted, published_b):
-    """Whether a count, rounded or cut off to the digits of a published number, is that number."""
+    """Whether a count, rounded or truncated to the digits of a published number, equals that number."""
     decimals = len(f"{published_b:g}".partition(".")[2])
     units = counted / 1e9 * 10**decimals
     return round(published_b * 10**decimals) in (round(units), math.floor(units))
@@ -104,8 +104,8 @@ def test_an_alias_is_another_name_of_the_same_model():
     assert case.model == "glm-4.5"
 
 
-def test_a_wrong_shape_does_not_pass():
-    """One more expert a token, or one layer less, is outside the tolerance somewhere."""
+def test_a_wrong_shape_is_outside_the_tolerance():
+    """One more expert per token, or eight experts fewer, is outside the tolerance."""
     model = get_model("deepseek-v3")
     assert not within(active_parameters(model.model_copy(update={"top_k": 9})), 37)
     fewer = model.model_copy(update={"experts": 248})
@@ -113,7 +113,7 @@ def test_a_wrong_shape_does_not_pass():
 
 
 def test_a_count_by_hand():
-    """Mixtral-8x7B as its report has it: 46.7 billion, 12.9 of them active."""
+    """Mixtral-8x7B by the formula: 46.7 billion parameters, 12.9 of them active."""
     attention = 4096 * 4096 * 2 + 2 * 4096 * 1024
     expert = 3 * 4096 * 14336
     rest = 32 * (attention + 4096 * 8) + 2 * 32000 * 4096
@@ -143,7 +143,7 @@ def test_embeddings_count_as_the_publisher_counts_them(counts, tied, matrices):
 
 
 def test_latent_and_ungated_experts():
-    """Nemotron-3-Super: 512 experts of two matrices between 1024 and 2688, and the way there and back."""
+    """Nemotron-3-Super: 512 experts with two matrices of 1024 × 2688, and two projections per layer."""
     model = get_model("nemotron-3-super-120b-a12b")
     one_more = model.model_copy(update={"top_k": 23})
     gained = active_parameters(one_more) - active_parameters(model)
@@ -195,14 +195,14 @@ def test_dense_layers_beside_the_experts_count_too():
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_an_entry_that_contradicts_itself_is_refused(changes, message):
+def test_an_inconsistent_entry_is_refused(changes, message):
     fields = get_model("deepseek-v3").model_dump() | changes
     with pytest.raises(ValidationError, match=message):
         Model(**fields)
 
 
 def test_every_model_makes_a_case():
-    """A case of its own, unless its layer is that of an earlier model."""
+    """Models with equal layers share one case, which has the name of the first."""
     layers = [model.moe_layer() for model in MODELS.values()]
     own = [name for i, name in enumerate(MODELS) if layers[i] not in layers[:i]]
     assert set(MODELS) - set(own) == {"deepseek-v3.2", "glm-5.2"}
@@ -226,8 +226,8 @@ def test_every_model_makes_a_case():
         ("gpt-oss-120b", "moe_layer-bf16-e96b78662d"),
     ],
 )
-def test_cases_of_a_model_stay_what_they_are(name, case_id):
-    """Result files pair by this name: a change of the table must not change what it stands for."""
+def test_the_case_id_of_a_model_does_not_change(name, case_id):
+    """Rows are paired by case_id: a change of the table must not change which cases they are."""
     text = f"kernels:\n  - {{kernel: moe_layer, model: {name}, dtype: bfloat16, tokens: 16}}\n"
     (case,) = build_config(parse_yaml(text, "test"), "test").cases
     assert case.case_id == case_id
@@ -238,7 +238,7 @@ def test_a_layer_takes_every_field_that_a_model_gives_it():
     assert set(get_model("deepseek-v3").moe_layer()) <= set(names)
 
 
-def test_a_rumor_is_called_one():
+def test_a_rumored_model_is_labeled():
     model = get_model("deepseek-1.2t-rumored")
     assert model.name == f"DeepSeek 1.2T ({ASSUMED})"
     assert get_model("deepseek-v3").name == "DeepSeek-V3 / R1"
