@@ -32,7 +32,7 @@ DOUBLINGS_WITHOUT_GROWTH = 10
 
 # Twice the executions have to take this much longer, in the best of several attempts.
 LEAST_GROWTH = 1.5
-GROWTH_ATTEMPTS = 6
+GROWTH_ATTEMPTS = 16
 
 # A host that takes this many times the device's seconds is worth a remark.
 NOTABLE_WALL = 3.0

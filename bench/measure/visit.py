@@ -31,7 +31,7 @@ from bench.measure.border import (
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
 from bench.measure.outputs import Outputs, SeenOutputs, disagreement, fingerprint
 from bench.measure.protocol import CaseWork, Measure, Outcome
-from bench.measure.sampling import MOST_PROPORTION_S, Goal, Progress, Sampler, Samples
+from bench.measure.sampling import MIN_SAMPLE_S, Goal, Progress, Sampler, Samples
 from bench.measure.timing import LATE_S, CheckedRun, WrongTiming, check_finished
 
 # This many samples of a layer's stages show where its time goes.
@@ -254,8 +254,9 @@ class Visit:
         left = self._outputs_left(prepared)
         took_s = time.perf_counter() - began
         last_s = samples.run.values[-1] * samples.loops
-        first = self.request.verified is None and last_s <= MOST_PROPORTION_S
-        if first or took_s > LATE_S + last_s / 2:
+        # After a short sample the rest of the work may be done by the time that outputs are asked for.
+        short = self.request.verified is None and last_s <= 2 * MIN_SAMPLE_S
+        if short or took_s > LATE_S + last_s / 2:
             check_finished(prepared, samples.loops, last_s)
         if fingerprint(left) == bits:
             return None, None
