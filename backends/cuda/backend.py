@@ -147,8 +147,10 @@ class CudaBackend(TorchBackend):
 
     def limits(self, device: Device, dtype: str) -> Limits:
         """Look up or compute the peak rates, and measure the time of an empty launch."""
-        known = peaks(torch.cuda.get_device_properties(device.index), dtype, _uuid(device.index))
-        return replace(known, launch_s=launch_seconds(self.torch_device(device)))
+        with self.translating():
+            properties = torch.cuda.get_device_properties(device.index)
+            known = peaks(properties, dtype, _uuid(device.index))
+            return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
         """Sample NVML or amdsmi, and torch's own count of memory."""
@@ -271,5 +273,5 @@ class CudaTelemetry:
 
     def stop(self) -> Telemetry:
         """Summarize what was sampled since `start`."""
-        peak = torch.cuda.max_memory_allocated(self._index)
-        return replace(self._sensors.stop(), memory_peak_bytes=peak)
+        telemetry = self._sensors.stop()  # first: it knows whether the GPU is gone
+        return replace(telemetry, memory_peak_bytes=torch.cuda.max_memory_allocated(self._index))

@@ -74,6 +74,8 @@ def ask(function: str, *arguments: Any) -> Any:
 
     Raises DeviceLost where NVML reports that the GPU is gone.
     """
+    if None in arguments:  # a device that NVML has no handle for
+        return None
     try:
         call: Callable[..., Any] = getattr(pynvml, function)
         return call(*arguments)

@@ -168,6 +168,13 @@ def test_a_slice_has_clocks_but_no_power_of_its_own(player):
     assert seen["device_state"] == "ECC on; persistence on; MIG on; slice of a GPU"
 
 
+def test_a_slice_whose_gpu_nvml_does_not_name_has_no_sensors(player):
+    part = f"nvmlDeviceGetUUID 0 MIG-{UUID.removeprefix('GPU-')}\nparent 0 !3\n"
+    seen = player.play(part + "nvmlDeviceGetTemperature 0 40\n", WATCH)
+    assert seen.pop("device_state") == "slice of a GPU"
+    assert set(seen.values()) == {None}
+
+
 @pytest.mark.parametrize("code", ADVICE)
 def test_each_error_at_the_start_has_an_advice(player, code):
     snippet = "from backends.cuda import nvml\nresult = [nvml.unavailable(), nvml.driver_version()]"
