@@ -2,8 +2,7 @@
 
     python results/published/sources/convert.py [FOLDER]
 
-Nothing is added to the facts but what follows from them: operations, bytes, rates by their
-definitions, and the peaks of the harness's own table of chips.
+Nothing is added to the facts but what follows from them (bench/importers/published_row.py).
 """
 
 from __future__ import annotations
@@ -14,15 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.analysis.roofline import rates
-from bench.backend import Limits
-from bench.catalog.chips import load_chips
-from bench.config.cases import canonical_json, case_id
-from bench.kernels.base import Work
-from bench.kernels.moe.base import MOST_DECODE_TOKENS
+from bench.importers.published_row import complete, experts, number, product
 from bench.results.cells import format_row
 from bench.results.column_arrays import ColumnArrays
-from bench.results.columns import NAMES, SCHEMA_VERSION, Row
+from bench.results.columns import NAMES, Row
 from bench.results.soundness import faults
 from bench.results.writer import record
 
@@ -64,18 +58,6 @@ FORMATS = {
     "fp8_block": ("float8_e4m3", ", block scales"),
     "nvfp4": ("float4_e2m1", ", block scales"),
     "w8a8_dynamic": ("int8", ", quantized per row"),
-}
-
-# Bytes of an operand's element and of a result's; scale factors are left out.
-BYTES = {
-    "float64": (8, 8),
-    "float32": (4, 4),
-    "tf32": (4, 4),
-    "float16": (2, 2),
-    "bfloat16": (2, 2),
-    "int8": (1, 4),
-    "float8_e4m3": (1, 2),
-    "float4_e2m1": (0.5, 2),
 }
 
 # Collectors that fill their operands with random normal values; vLLM's leaves them as they are.
@@ -147,7 +129,8 @@ def moe_layers() -> Iterator[tuple[str, Row]]:
         routing, _, exponent = fact["routing"].rpartition("_")
         params: Row = {"routing": routing or fact["routing"]}
         params |= {"power_law_alpha": float(exponent)} if routing else {}
-        yield fact["device"], experts(fact, params | random_inputs(fact)) | aiconfigurator(fact)
+        row = layer(fact, params | random_inputs(fact)) | {"model": fact["model"]}
+        yield fact["device"], row | aiconfigurator(fact)
 
 
 def ascend_products() -> Iterator[tuple[str, Row]]:
@@ -177,59 +160,17 @@ def ascend_layers() -> Iterator[tuple[str, Row]]:
             "implementation": VLLM_ASCEND.format("GroupedMatmul") + scaled,
             "warnings": "; ".join([note, *([QUANTIZED_NOTE] if scaled else [])]),
         }
-        row = experts(fact, params) | said | ASCEND_910B | {"evidence": "derived"}
-        yield ASCEND_910B_DEVICE, row | ({"model": None} if fact["model"] in UNKNOWN_MODELS else {})
+        model = None if fact["model"] in UNKNOWN_MODELS else fact["model"]
+        row = layer(fact, params) | said | ASCEND_910B | {"evidence": "derived", "model": model}
+        yield ASCEND_910B_DEVICE, row
 
 
-def experts(fact: dict[str, str], params: Row) -> Row:
-    """Return what shape, routing and share of a device's experts decide.
-
-    Sources count the tokens of all devices that share the experts; our `tokens` are those of one.
-    """
-    dtype, _ = FORMATS[fact["format"]]
-    names = ("hidden", "intermediate", "experts", "top_k")
-    hidden, intermediate, total, top_k = (int(fact[name]) for name in names)
-    devices = int(fact.get("expert_parallel", 1))
-    tokens, rest = divmod(int(fact["tokens"]), devices)
-    assert rest == 0, fact
-    shape: Row = {name: int(fact[name]) for name in names} | {"tokens": tokens}
-    params = shape | {"expert_parallel": devices, "dtype": dtype, "pass": "forward"} | params
-    one_expert = 3 * hidden * intermediate
-    row = {
-        **params,
-        "kernel": "moe_experts",
-        "model": fact["model"],
-        "params": canonical_json(params),
-        "case_id": case_id("moe_experts", dtype, params | {"inputs": "normal"}),
-        "phase": "decode" if tokens <= MOST_DECODE_TOKENS else "prefill",
-        "flops": 2 * tokens * top_k * one_expert,
-        "expert_device": params.get("device"),
-    }
-    row.pop("power_law_alpha", None)
-    row.pop("device", None)
-    if params["routing"] != "power_law":  # which experts that leaves out is not published
-        weights = min(total // devices, tokens * top_k) * one_expert
-        row["bytes"] = int(weights * BYTES[dtype][0]) + tokens * hidden * 4
-    return row
-
-
-def product(params: Row, dtype: str) -> Row:
-    """Return what the shape of a matrix product decides, or of one for each of several experts."""
-    m, n, k = (number(params[name]) for name in "mnk")
-    operand, result = BYTES[dtype]
-    kernel = "grouped_matmul" if "experts" in params else "matmul"
-    params = params | {"dtype": dtype}
-    defaults = {"inputs": "normal"}
-    named = {name: value for name, value in params.items() if defaults.get(name) != value}
-    matrices = number(params.get("experts", 1))
-    return {
-        **params,
-        "kernel": kernel,
-        "params": canonical_json(params),
-        "case_id": case_id(kernel, dtype, named),
-        "flops": int(2 * m * n * k),
-        "bytes": int((m * k + matrices * k * n) * operand + m * n * result),
-    }
+def layer(fact: dict[str, str], params: Row) -> Row:
+    """Return the experts of a layer; where a source says nothing, one device has all of them."""
+    names = ("hidden", "intermediate", "experts", "top_k", "tokens")
+    shape = {name: int(fact[name]) for name in names}
+    shape["expert_parallel"] = int(fact.get("expert_parallel", 1))
+    return experts(shape, FORMATS[fact["format"]][0], params)
 
 
 def random_inputs(fact: dict[str, str]) -> Row:
@@ -248,45 +189,6 @@ def aiconfigurator(fact: dict[str, str]) -> Row:
         "source": AICONFIGURATOR.format(fact["path"]),
         "source_date": AICONFIGURATOR_DATE,
     }
-
-
-def complete(row: Row, device: str, chip: str) -> Row:
-    """Return a row with peaks, rates, and the remarks that physics makes on them."""
-    known = load_chips().get(chip)
-    limits = known.limits(str(row["dtype"])) if known else Limits()
-    work = Work(
-        int(number(row["flops"])), int(number(row.get("bytes") or 1)), tokens=row.get("tokens")
-    )  # type: ignore[arg-type]
-    computed = rates(number(row["time_median_s"]), work, limits, cached="bytes" not in row)
-    measured = {
-        "arithmetic_intensity": work.flops / work.bytes,
-        "achieved_gbps": computed.achieved_gbps,
-        "roofline_bound": computed.roofline_bound,
-        "roofline_fraction": computed.roofline_fraction,
-    }
-    remarks = [*filter(None, [row.get("warnings")]), *computed.warnings]
-    return {
-        **row,
-        "schema_version": SCHEMA_VERSION,
-        "chip": chip,
-        "device_name": device,
-        "simulated": False,
-        "status": "ok",
-        "peak_tflops": limits.peak_tflops,
-        "peak_gbps": limits.peak_gbps,
-        "peak_source": limits.peak_source,
-        "achieved_tflops": computed.achieved_tflops,
-        "tokens_per_s": computed.tokens_per_s,
-        "utilization": computed.utilization,
-        **(measured if "bytes" in row else {}),
-        "warnings": "; ".join(map(str, remarks)) or None,
-    }
-
-
-def number(value: object) -> float:
-    """Return a cell as a number."""
-    assert isinstance(value, (int, float))
-    return float(value)
 
 
 def sizes(row: Row) -> tuple[float, ...]:
