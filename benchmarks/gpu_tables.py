@@ -64,7 +64,8 @@ def measure(folder: Path, backend: str, small: bool) -> pd.DataFrame:
     path.write_text(yaml.safe_dump(config(small), sort_keys=False))
     result = folder / "tables.csv"
     command = [sys.executable, "-m", "bench", "run", str(path), "--backend", backend, "--force"]
-    done = subprocess.run([*command, "--quiet", "-o", str(result)], check=False)
+    # Not where this is run, where Python may find a package bench that is not the installed one.
+    done = subprocess.run([*command, "--quiet", "-o", str(result)], cwd=folder, check=False)
     if done.returncode not in (0, 1):
         sys.exit(done.returncode)
     rows = pd.read_csv(result)
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny cases, to try the script")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    rows = measure(options.folder, options.backend, options.small)
+    rows = measure(options.folder.resolve(), options.backend, options.small)
     experts(rows)
     pairs(rows, "inputs", "Random inputs against zeros, warm caches")
     pairs(rows, "cache", "Cold caches against warm ones, random inputs")
