@@ -20,7 +20,7 @@ PUBLISHED = Path(__file__).with_name("published_h100.csv")
 
 
 def config(small: bool) -> dict[str, object]:
-    """Return the cases behind the tables."""
+    """Make the config whose rows the tables show."""
     measure = {"precision": 0.005, "time_budget_s": 0.05 if small else 1.0, "case_timeout_s": 120}
     scale = 32 if small else 1
     matmul = {"kernel": "matmul", "dtype": "bfloat16", "layout": "nt"}
@@ -59,7 +59,7 @@ def config(small: bool) -> dict[str, object]:
 
 
 def measure(folder: Path, backend: str, small: bool) -> pd.DataFrame:
-    """Run the config and return its rows that are ok; others are told by `bench run` itself."""
+    """Run the config, print the rows that are not ok, and return the others."""
     path = folder / "tables.yaml"
     path.write_text(yaml.safe_dump(config(small), sort_keys=False))
     result = folder / "tables.csv"
