@@ -105,10 +105,11 @@ def _growth(subject: Subject, case: Kernel) -> dict[str, int]:
         sampler = subject.backend.telemetry(subject.device)
         ready = subject.backend.prepare(case, implementation, subject.device, inputs)
         sampler.start()
-        ready.run(1)
+        run = subject.checked_run(ready)
+        run(run.whole(1))
         reading = sampler.stop()
         ready.close()
-        del ready
+        del ready, run
         memory = {"process": process.memory_info().rss}
         if isinstance(reading.memory_peak_bytes, int):
             memory["device"] = reading.memory_peak_bytes

@@ -18,7 +18,7 @@ from bench.measure.border import (
     checked_verification,
 )
 from bench.measure.outputs import disagreement
-from bench.measure.timing import CheckedRun, WrongTiming
+from bench.measure.timing import WrongTiming
 
 SHOWN_FAULTS = 3
 EXECUTIONS = 3
@@ -104,7 +104,8 @@ def _fault(subject: Subject, case: Kernel, implementation: str) -> str | None:
             return check.explanation
         if isinstance(ready, HandsOver):
             ready.take_outputs()
-        CheckedRun(ready.run, ready.timing, simulated=subject.device.simulated)(EXECUTIONS)
+        run = subject.checked_run(ready)
+        run(run.whole(EXECUTIONS))
         if isinstance(ready, HandsOver):
             left = checked_outputs(ready.take_outputs(), "take_outputs()")
         else:

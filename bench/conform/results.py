@@ -51,7 +51,8 @@ def outputs_after_executions(subject: Subject) -> str:
     """Ask for outputs after many executions."""
     with subject.prepared() as ready:
         first = outputs_of(ready)
-        ready.run(MANY_EXECUTIONS)
+        run = subject.checked_run(ready)
+        run(run.whole(MANY_EXECUTIONS))
         _expect_equal(subject, first, outputs_of(ready), f"after {MANY_EXECUTIONS} executions")
     return f"the same after {MANY_EXECUTIONS} executions"
 
@@ -63,8 +64,9 @@ def outputs_left(subject: Subject) -> str:
             raise NotApplicable("no take_outputs(): timed executions could leave their work out")
         first = outputs_of(ready)
         ready.take_outputs()
-        for loops in (1, enough_loops(subject.checked_run(ready))):
-            ready.run(loops)
+        run = subject.checked_run(ready)
+        for loops in (run.whole(1), enough_loops(run)):
+            run(loops)
             left = checked_outputs(ready.take_outputs(), "take_outputs()")
             _expect_equal(subject, first, left, f"left by run({loops})")
     return "written by each run, right when it returns"

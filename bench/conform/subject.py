@@ -96,7 +96,12 @@ class Subject:
 
     def checked_run(self, ready: Prepared) -> CheckedRun:
         """Return the `run` of a prepared case between readings of the host's clock."""
-        return CheckedRun(ready.run, ready.timing, simulated=self.device.simulated)
+        return CheckedRun(
+            ready.run,
+            ready.timing,
+            simulated=self.device.simulated,
+            multiple=getattr(ready, "multiple", 1),
+        )
 
 
 @contextmanager
@@ -138,7 +143,7 @@ def enough_loops(run: CheckedRun, call_s: float = CALL_S) -> int:
 
     Raises WrongTiming or Failed.
     """
-    loops = 1
+    loops = run.whole(1)
     while True:
         # A single call may be long because of other processes.
         for _ in range(CALLS):

@@ -50,7 +50,7 @@ def within_wall_time(subject: Subject) -> str:
     """Call `run` for 1, 2, 4 and 8 executions, and as many as take longer."""
     with subject.timed() as run:
         for loops in (*FACTORS, enough_loops(run)):
-            run(loops)
+            run(run.whole(loops))
         last = run.calls[-1]
         if last.seconds <= 0:
             raise Failed(f"run({last.loops}) returned {last.seconds:g} s after {last.wall_s:.3g} s")

@@ -35,15 +35,10 @@ from bench.python_process import (
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
 LOG_TAIL_BYTES = 4096
-<<<<<<< HEAD
-=======
 # A process that waits in a driver (state D) does not die before the driver returns, if it ever does.
 KILL_TIMEOUT_S = 10.0
 # A worker whose pipe is closed is about to end.
 DEATH_TIMEOUT_S = 5.0
-# The processors are counted before anything can load torch.
-START = "import bench.processors; from bench.measure.worker import main; main()"
->>>>>>> integ
 
 
 class WorkerEnded(Exception):
