@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from bench.analysis.estimate import Estimate
 from bench.analysis.row_estimates import number, row_estimate
 from bench.errors import UsageError
-
-Row = Mapping[str, object]
+from bench.results.columns import Row
 
 # In order of preference. A `moe_layer` has router and shared experts, `moe_experts` the routed experts only.
 LAYER_KERNELS = ("moe_layer", "moe_experts")
