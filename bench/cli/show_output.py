@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.kernels.dtypes import short_dtype
 from bench.results.columns import BY_NAME, Row
 from bench.results.columns import Column as ResultColumn
-from bench.results.rows import frame_rows
+from bench.results.frame_rows import frame_rows
 from bench.text.document import Block, Column, Continued, Lines, Sections
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import case_name, case_shape, variant, with_stage

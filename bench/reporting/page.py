@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 import bench
 from bench.reporting.figure import Section
-from bench.reporting.rows import as_json
+from bench.reporting.report_rows import as_json
 from bench.reporting.summary import Card
 
 VEGA_LITE = "6.4"

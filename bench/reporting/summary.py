@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.kernels.dtypes import short_dtype
-from bench.reporting.rows import measured
+from bench.reporting.report_rows import measured
 from bench.reporting.theme import colours, shapes, sides
 from bench.text.format import percent, significant
 from bench.text.naming import case_shape

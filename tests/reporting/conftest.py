@@ -17,7 +17,7 @@ from bench.measure.case_work import describe_case
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
 from bench.measure.run import pyperf_run
-from bench.reporting.rows import prepare
+from bench.reporting.report_rows import prepare
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.sides import Sides, load_sides
 from bench.results.writer import ResultFile

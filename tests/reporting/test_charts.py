@@ -27,7 +27,7 @@ from bench.reporting.charts.roofline import roof_lines, rooflines
 from bench.reporting.charts.samples import sample_strips, spread
 from bench.reporting.charts.utilization import heat_maps, shares
 from bench.reporting.figure import Figure, Section, with_distinct_names
-from bench.reporting.rows import as_json, best, measured, prepare
+from bench.reporting.report_rows import as_json, best, measured, prepare
 from bench.results.sides import load_sides, samples_behind
 from tests.reporting.conftest import BASE, CASES, LAYER, OTHER, WIGGLE, Chip, write
 
@@ -55,7 +55,7 @@ def test_rows_are_numbered_and_named(rows):
 
 
 def test_too_many_rows_are_refused(sides, monkeypatch):
-    monkeypatch.setattr("bench.reporting.rows.MOST_ROWS", 10)
+    monkeypatch.setattr("bench.reporting.report_rows.MOST_ROWS", 10)
     with pytest.raises(UsageError, match="too many for one page, at most 10: name fewer files"):
         prepare(sides.frames)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.analysis.compare import Comparison
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, kernel_names, measured
+from bench.reporting.report_rows import best, kernel_names, measured
 from bench.results.columns import STAGES
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kernels.dtypes import short_dtype
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, layer_names, measured
+from bench.reporting.report_rows import best, layer_names, measured
 
 PHASES = ("decode", "prefill")
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import measured
+from bench.reporting.report_rows import measured
 from bench.text.format import significant
 
 # More labels than these would lie upon each other; the lines' tooltips say the same.

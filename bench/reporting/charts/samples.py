@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import measured
+from bench.reporting.report_rows import measured
 from bench.results.sides import Samples
 
 MOST_CASES = 24

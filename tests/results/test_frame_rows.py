@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bench.results import rows as module
+from bench.results.frame_rows import frame_rows
 from bench.results.load import load
 from bench.results.published import published_folder
 from bench.results.reader import read_rows
-from bench.results.rows import frame_rows
 from tests.results.bad_files import sound
 from tests.results.conftest import make_failed_row, make_row
 
