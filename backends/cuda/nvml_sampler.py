@@ -10,7 +10,7 @@ from functools import partial
 import pynvml
 
 from backends.cuda import nvml
-from backends.cuda.nvml import Gpu, ask
+from backends.cuda.nvml import NvidiaGpu, ask
 from backends.sensors import Counters, Reading, Watch, summarize, with_counters
 from bench.backend import Telemetry
 
@@ -27,7 +27,7 @@ THROTTLE_REASONS = {
 }
 
 
-def read(gpu: Gpu) -> Reading:
+def read(gpu: NvidiaGpu) -> Reading:
     """Read all sensors once. Raises DeviceLost."""
     board = gpu.board
     # NVML has no utilization of a single slice.
@@ -59,7 +59,7 @@ class NvmlSampler:
     def __init__(self, uuid: str) -> None:
         """Watch the device of this UUID, as the runtime reports it."""
         self._uuid = uuid
-        self._gpu: Gpu | None = None
+        self._gpu: NvidiaGpu | None = None
         self._watch: Watch | None = None
         self._missing = "no telemetry: NVML does not know this device"
 
@@ -71,7 +71,7 @@ class NvmlSampler:
             self._missing = f"no telemetry: {nvml.sentence(error)}"
             return
         try:
-            gpu = Gpu(self._uuid)
+            gpu = NvidiaGpu(self._uuid)
             self._state, self._before = gpu.state(), Counters.of(gpu)
             self._watch = Watch(partial(read, gpu))
         except BaseException as error:

@@ -49,7 +49,7 @@ def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> 
     return None
 
 
-class Loop:
+class LoopGroupedMatmul:
     """One product per group, the groups' sizes known to the host."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
@@ -85,7 +85,7 @@ class Loop:
         return int8_step if case.dtype == "int8" else step
 
 
-class Grouped:
+class TorchGroupedMatmul:
     """torch's grouped product: one launch for all groups."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:

@@ -191,7 +191,7 @@ def _rate(tflops: float, dtype: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class ChipTable:
     """Chips and architectures by id, and the sources by key."""
 
     chips: Mapping[str, Chip] = field(default_factory=dict)
@@ -199,10 +199,10 @@ class Table:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_table(text: str, name: str) -> Table:
+def parse_table(text: str, name: str) -> ChipTable:
     """Parse a table; `name` is its name in messages. Raises UsageError with one line per problem."""
     source = parse_yaml(text, name)
-    reader = _Reader(source)
+    reader = _TableReader(source)
     sections = reader.mapping((), source.data)
     for key in sections:
         if key not in SECTIONS:
@@ -212,13 +212,15 @@ def parse_table(text: str, name: str) -> Table:
     chips = reader.section(Chip, "chips", sections, architectures)
     if reader.problems:
         raise UsageError("\n".join(reader.problems))
-    return Table(chips, architectures, {key: str(value) for key, value in reader.sources.items()})
+    return ChipTable(
+        chips, architectures, {key: str(value) for key, value in reader.sources.items()}
+    )
 
 
 E = TypeVar("E", bound=_Entry)
 
 
-class _Reader:
+class _TableReader:
     """Builds the entries of a table from YAML, and collects their problems."""
 
     def __init__(self, source: Source) -> None:

@@ -11,14 +11,14 @@ from functools import cache
 from types import MappingProxyType
 
 from bench import plugins
-from bench.catalog.chip_table import Architecture, Chip, Table, parse_table
+from bench.catalog.chip_table import Architecture, Chip, ChipTable, parse_table
 from bench.errors import UsageError, one_of
 
 
 @cache
-def load_tables() -> dict[str, Table]:
+def load_tables() -> dict[str, ChipTable]:
     """Load the tables of all plug-ins, by plug-in. Raises UsageError for an invalid table."""
-    tables: dict[str, Table] = {}
+    tables: dict[str, ChipTable] = {}
     owner: dict[str, str] = {}
     for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
         try:

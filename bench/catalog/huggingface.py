@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.catalog import huggingface_attention as attention
-from bench.catalog.huggingface_config import Config
+from bench.catalog.huggingface_config import HuggingFaceConfig
 from bench.catalog.models import Model
 from bench.errors import one_of
 
@@ -42,14 +42,14 @@ class Family:
     correction_bias: bool = False
     gated: bool = True
     activation: str | None = None
-    shared: Callable[[Config], int] | None = None
-    dense: Callable[[Config], int] | None = None
+    shared: Callable[[HuggingFaceConfig], int] | None = None
+    dense: Callable[[HuggingFaceConfig], int] | None = None
     dense_place: str = "first"
     expert_width: tuple[str, ...] = ("moe_intermediate_size", "intermediate_size")
     dense_width: tuple[str, ...] = ("dense_intermediate_size", "intermediate_size")
 
 
-def _first(config: Config) -> int:
+def _first(config: HuggingFaceConfig) -> int:
     """Count the first layers, by `first_k_dense_replace` or the types or frequencies per layer."""
     types = config.names("mlp_layer_types")
     if types:
@@ -59,18 +59,18 @@ def _first(config: Config) -> int:
     return config.integer("first_k_dense_replace", default=0)
 
 
-def _interleaved(config: Config) -> int:
+def _interleaved(config: HuggingFaceConfig) -> int:
     """Llama 4: one layer of `interleave_moe_layer_step` has experts."""
     layers = config.integer("num_hidden_layers")
     return layers - layers // config.integer("interleave_moe_layer_step", default=1)
 
 
-def _shared_experts(config: Config) -> int:
+def _shared_experts(config: HuggingFaceConfig) -> int:
     """Count shared experts."""
     return config.integer("n_shared_experts", "num_shared_experts", default=0)
 
 
-def _one_shared(_: Config) -> int:
+def _one_shared(_: HuggingFaceConfig) -> int:
     """One shared expert, which the config does not mention."""
     return 1
 
@@ -149,7 +149,7 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     The published sizes are not in a config; they are None. Raises UsageError for a model type that is not
     known, and for fields that are missing or not what they should be.
     """
-    top = Config(fields, origin)
+    top = HuggingFaceConfig(fields, origin)
     config = top.nested("text_config") if "text_config" in top else top
     model_type = config.get("model_type")
     if str(model_type) not in FAMILIES:
@@ -186,7 +186,7 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     )
 
 
-def _layers(config: Config) -> int:
+def _layers(config: HuggingFaceConfig) -> int:
     """Return the number of layers; Nemotron's newer configs list them instead."""
     listed = config.get("layers_block_type")
     return config.integer(
@@ -194,14 +194,14 @@ def _layers(config: Config) -> int:
     )
 
 
-def _moe_layers(config: Config, dense: int, place: str) -> int:
+def _moe_layers(config: HuggingFaceConfig, dense: int, place: str) -> int:
     blocks = attention.blocks(config)
     if blocks:
         return blocks.count("moe")
     return _layers(config) - (0 if place == "beside" else dense)
 
 
-def _dense(config: Config, family: Family, dense: int) -> dict[str, Any]:
+def _dense(config: HuggingFaceConfig, family: Family, dense: int) -> dict[str, Any]:
     if not dense:
         return {}
     return {
@@ -211,7 +211,7 @@ def _dense(config: Config, family: Family, dense: int) -> dict[str, Any]:
     }
 
 
-def _shared(config: Config, family: Family) -> dict[str, Any]:
+def _shared(config: HuggingFaceConfig, family: Family) -> dict[str, Any]:
     experts = family.shared(config) if family.shared else 0
     each = config.integer(*family.expert_width)
     together = config.integer(
@@ -222,7 +222,7 @@ def _shared(config: Config, family: Family) -> dict[str, Any]:
     return {"shared_experts": experts, "shared_intermediate": together if experts else 0}
 
 
-def _gate(config: Config, family: Family) -> dict[str, Any]:
+def _gate(config: HuggingFaceConfig, family: Family) -> dict[str, Any]:
     named = config.get("scoring_func", "moe_router_activation_func", "moe_router_activation")
     if named is not None and str(named) not in GATES:
         raise config.error(f"the gate's function {named!r} is not known{one_of(str(named), GATES)}")
@@ -249,7 +249,7 @@ def _gate(config: Config, family: Family) -> dict[str, Any]:
     }
 
 
-def _activation(config: Config, family: Family) -> str:
+def _activation(config: HuggingFaceConfig, family: Family) -> str:
     named = config.get("mlp_hidden_act", "hidden_act", "hidden_activation")
     if family.activation is not None:
         return family.activation

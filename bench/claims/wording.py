@@ -1,4 +1,4 @@
-"""Texts about findings that the command line and the report share: values, bounds, evidence."""
+"""Texts about judgments that the command line and the report share: values, bounds, evidence."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from bench.claims.judge import CaseFinding, Finding, allowed
+from bench.claims.judge import CaseJudgment, Judgment, allowed
 from bench.text.format import UNKNOWN, significant
 
 
-def by_sentence(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Group the findings by sentence, in order."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.claim.sentence, []).append(finding)
+def by_sentence(judgments: Iterable[Judgment]) -> list[tuple[str, list[Judgment]]]:
+    """Group the judgments by sentence, in order."""
+    groups: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        groups.setdefault(judgment.claim.sentence, []).append(judgment)
     return list(groups.items())
 
 
-def value_range(finding: Finding) -> str:
+def value_range(judgment: Judgment) -> str:
     """Return the range of the cases' values."""
-    values = [case.estimate.value for case in finding.cases]
+    values = [case.estimate.value for case in judgment.cases]
     if not values:
         return UNKNOWN
     low, high = significant(min(values)), significant(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def claimed_value(finding: Finding) -> str:
+def claimed_value(judgment: Judgment) -> str:
     """Return the value that was claimed."""
-    if finding.claim.expected is None:
+    if judgment.claim.expected is None:
         return ""
-    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[finding.claim.relation]
-    return f"{relation}{finding.claim.expected:g}"
+    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[judgment.claim.relation]
+    return f"{relation}{judgment.claim.expected:g}"
 
 
-def accepted_values(finding: Finding) -> str:
+def accepted_values(judgment: Judgment) -> str:
     """Return the values that the claim allows: `at least 0.8`, or `0.27 to 0.33`."""
-    low, high = allowed(finding.claim)
+    low, high = allowed(judgment.claim)
     if math.isinf(high):
         return f"at least {significant(low)}"
     if math.isinf(low):
@@ -45,7 +45,7 @@ def accepted_values(finding: Finding) -> str:
     return f"{significant(low, 4)} to {significant(high, 4)}" if low < high else significant(low, 4)
 
 
-def evidence(case: CaseFinding) -> str:
+def evidence(case: CaseJudgment) -> str:
     """Return who measured the rows of a case, in the order of the formula's sets."""
     return "; ".join(_origin(row) for row in case.evidence) or UNKNOWN
 
@@ -59,12 +59,12 @@ def _origin(row: Any) -> str:
     return f"{rate} ({kind}{row['implementation']}, {who})"
 
 
-def commands_to_measure(findings: Iterable[Finding]) -> list[str]:
+def commands_to_measure(judgments: Iterable[Judgment]) -> list[str]:
     """Return the commands that would make untestable claims testable, each once."""
     commands = (
         command
-        for finding in findings
-        if finding.verdict == "untestable"
-        for command in finding.claim.measure
+        for judgment in judgments
+        if judgment.verdict == "untestable"
+        for command in judgment.claim.measure
     )
     return list(dict.fromkeys(commands))

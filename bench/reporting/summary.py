@@ -41,7 +41,7 @@ BYTES = ("achieved_gbps", "GB/s", "bandwidth_share")
 
 
 @dataclass(frozen=True)
-class Fact:
+class Headline:
     """The best rate of a kernel and dtype: the rate, of what, its share of the peak, and its case."""
 
     value: str
@@ -58,7 +58,7 @@ class Card:
     device: str
     colour: str
     shape: str
-    facts: list[Fact]
+    facts: list[Headline]
     conditions: list[tuple[str, str]]
 
 
@@ -89,7 +89,7 @@ def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
     )
 
 
-def _facts(cases: pd.DataFrame) -> list[Fact]:
+def _facts(cases: pd.DataFrame) -> list[Headline]:
     """Return the best rate of each kernel and dtype."""
     shares = cases.assign(bandwidth_share=cases["achieved_gbps"] / cases["peak_gbps"])
     facts = []
@@ -103,7 +103,7 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
         value = f"{rate:,.0f}" if rate >= 1000 else significant(rate)
         part = "" if pd.isna(top[share]) else f"{percent(float(top[share]))} of peak"
         note = " · ".join(text for text in (part, case_shape(top.to_dict())) if text)
-        facts.append(Fact(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
+        facts.append(Headline(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
     return facts
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.compare import compare
-from bench.reporting.figure import Section, Table
+from bench.reporting.figure import ReportTable, Section
 from bench.reporting.page import MARKS, in_script, page, template, vega
 from bench.reporting.sections import sections
-from bench.reporting.summary import Card, Fact, cards
+from bench.reporting.summary import Card, Headline, cards
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.reporting.theme import SHAPES
 from bench.results.sides import samples_behind
@@ -62,12 +62,12 @@ def test_data_within_a_script_stays_data(value):
 
 @given(st.text(st.sampled_from("<>&\"'/= abirsxt"), min_size=1))
 def test_text_is_escaped_wherever_it_stands(words):
-    table = Table((words,), [(words,)], caption=words)
+    table = ReportTable((words,), [(words,)], caption=words)
     card = Card(
-        words, words, "#000", "circle", [Fact(words, words, words, words)], [(words, words)]
+        words, words, "#000", "circle", [Headline(words, words, words, words)], [(words, words)]
     )
-    plain = Table(("x",), [("x",)], caption="x")
-    usual = Card("x", "x", "#000", "circle", [Fact("x", "x", "x", "x")], [("x", "x")])
+    plain = ReportTable(("x",), [("x",)], caption="x")
+    usual = Card("x", "x", "#000", "circle", [Headline("x", "x", "x", "x")], [("x", "x")])
     found, expected = (
         template().render(
             title=text,

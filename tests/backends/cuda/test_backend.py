@@ -158,16 +158,16 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
 @pytest.mark.parametrize(
     ("implementation", "dtype", "capability", "reason"),
     [
-        (loop.Loop, "bfloat16", (9, 0), "loop reads back"),
+        (loop.LoopMoe, "bfloat16", (9, 0), "loop reads back"),
         (int8.Int8, "int8", (9, 0), "int8, expert by expert, reads back"),
         (float8.Float8, "float8_e4m3", (9, 0), "float8_e4m3, expert by expert, reads back"),
         (float8.Float8Grouped, "float8_e4m3", (9, 0), None),
         (float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9 and 10 only"),
         (transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),
-        (grouped.Grouped, "bfloat16", (9, 0), None),
-        (grouped.Grouped, "bfloat16", (10, 0), None),
-        (grouped.Grouped, "bfloat16", (8, 0), "on this GPU reads back"),
-        (grouped.Grouped, "bfloat16", (12, 0), "on this GPU reads back"),
+        (grouped.GroupedMoe, "bfloat16", (9, 0), None),
+        (grouped.GroupedMoe, "bfloat16", (10, 0), None),
+        (grouped.GroupedMoe, "bfloat16", (8, 0), "on this GPU reads back"),
+        (grouped.GroupedMoe, "bfloat16", (12, 0), "on this GPU reads back"),
     ],
 )
 def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, capability, reason):
@@ -175,7 +175,7 @@ def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, c
     monkeypatch.setattr(float8, "has_kernel", lambda operator, device: True)
     said = implementation().unsupported(MoeLayer(dtype=dtype, graph=True, **LAYER), GPU)
     assert said is reason is None or reason in said
-    if implementation is grouped.Grouped:
+    if implementation is grouped.GroupedMoe:
         assert implementation().unsupported(MoeLayer(dtype=dtype, **LAYER), GPU) is None
 
 
