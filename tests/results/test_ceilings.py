@@ -15,21 +15,13 @@ from bench.results.ceilings import (
     kept_path,
     read_ceilings,
 )
-from bench.results.writer import ResultFile
-from tests.results.conftest import make_failed_row, make_row
+from tests.results.conftest import make_failed_row, make_row, write
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path):
     """An empty data folder."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path
 
 
 @pytest.fixture

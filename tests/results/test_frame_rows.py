@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.results import rows as module
+from bench.results import frame_rows as module
 from bench.results.frame_rows import frame_rows
 from bench.results.load import load
 from bench.results.published import published_folder

@@ -14,15 +14,9 @@ from bench.results.merge import merge_files, merge_rows
 from bench.results.reader import read_rows
 from bench.results.samples import samples_path
 from bench.results.validate import validate
-from bench.results.writer import ResultFile
+from tests.results.conftest import write
 
 from .conftest import make_row
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        file.extend(rows)
-    return path
 
 
 def write_samples(path, **values):

@@ -24,11 +24,6 @@ from bench.results.writer import ResultFile, record
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "r.csv"
-
-
-@pytest.fixture
 def problems(path):
     def check(*rows):
         with ResultFile.create(path, force=True) as file:
