@@ -2,4 +2,4 @@
 
 from importlib import resources
 
-TABLE = resources.files("backends") / "chips.yaml"
+TABLE = resources.files("backends") / "chips" / "nvidia-ampere.yaml"
