@@ -17,7 +17,7 @@ from bench.text.document import Block, Document, Heading, Lines, Table, TableCol
 from bench.text.format import UNKNOWN, percent, significant, with_interval
 from bench.text.naming import dtype_and_size
 
-# One more mark of a bar is this factor.
+# Each further character of a bar stands for this factor.
 FACTOR = 2
 
 # Narrower terminals show no bars, and no costs at other shares of the peak.
@@ -149,7 +149,9 @@ def _beside_list_prices(costs: Sequence[TokenCost], list_price: str) -> Table:
             name = f"{price.item} ({price.date})"
             lines.append((usd_listed, significant(usd_listed), "░", name))
     least = min(value for value, *_ in lines if value > 0)
-    rows = [[text, mark * _marks(value, least), name] for value, text, mark, name in sorted(lines)]
+    rows = [
+        [text, bar * _bar_length(value, least), name] for value, text, bar, name in sorted(lines)
+    ]
     columns = [
         TableColumn("$ per million", "left"),
         TableColumn("", "left", from_width=WIDE),
@@ -158,7 +160,7 @@ def _beside_list_prices(costs: Sequence[TokenCost], list_price: str) -> Table:
     return Table(columns, rows)
 
 
-def _marks(value: float, least: float) -> int:
+def _bar_length(value: float, least: float) -> int:
     return 1 + max(0, round(math.log(value / least, FACTOR))) if value > 0 else 0
 
 

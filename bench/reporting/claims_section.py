@@ -25,9 +25,12 @@ def claims_section(claims: Claims, judgments: Iterable[Judgment]) -> Section:
     """Return a table a sentence, with a line for each way to read it."""
     tables = [
         ReportTable(
-            HEADER, [_line(each) for each in group], numeric=frozenset({2, 3}), caption=f"“{said}”"
+            HEADER,
+            [_line(each) for each in group],
+            numeric=frozenset({2, 3}),
+            caption=f"“{sentence}”",
         )
-        for said, group in by_sentence(judgments)
+        for sentence, group in by_sentence(judgments)
     ]
     lead = f"{claims.title}. Held against these results and published ones."
     return Section("claims", "What was claimed", lead, tables=tables)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.kernels.dtypes import short_dtype
 from bench.reporting.report_rows import measured
-from bench.reporting.theme import colours, shapes, sides
+from bench.reporting.theme import colors, shapes, sides
 from bench.text.format import percent, significant
 from bench.text.naming import case_shape
 
@@ -56,7 +56,7 @@ class Card:
 
     side: str
     device: str
-    colour: str
+    color: str
     shape: str
     facts: list[Headline]
     conditions: list[tuple[str, str]]
@@ -66,12 +66,12 @@ def cards(rows: pd.DataFrame) -> list[Card]:
     """Return a card for each side."""
     names = sides(rows)
     return [
-        _card(name, colour, shape, rows[rows["side"] == name])
-        for name, colour, shape in zip(names, colours(names), shapes(names), strict=True)
+        _card(name, color, shape, rows[rows["side"] == name])
+        for name, color, shape in zip(names, colors(names), shapes(names), strict=True)
     ]
 
 
-def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
+def _card(side: str, color: str, shape: str, rows: pd.DataFrame) -> Card:
     entries = [(label, _values(rows[column])) for label, column in CONDITIONS]
     moments = rows["started_at"].dropna()
     if len(moments):
@@ -85,7 +85,7 @@ def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
     conditions = [(label, text) for label, text in entries if text]
     name = _values(rows["device_name"])
     return Card(
-        side, "" if name == side else name, colour, shape, _facts(measured(rows)), conditions
+        side, "" if name == side else name, color, shape, _facts(measured(rows)), conditions
     )
 
 

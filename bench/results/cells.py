@@ -51,8 +51,8 @@ def format_row(row: Row) -> list[str]:
             cells[column.name] = ""
             left_out.append(f"{column.name} left out: {error}")
     if left_out:
-        said = [text for text in (row.get("warnings"), *left_out) if text]
-        cells["warnings"] = format_cell(BY_NAME["warnings"], "; ".join(map(str, said)))
+        warnings = [text for text in (row.get("warnings"), *left_out) if text]
+        cells["warnings"] = format_cell(BY_NAME["warnings"], "; ".join(map(str, warnings)))
     return list(cells.values())
 
 

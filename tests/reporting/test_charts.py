@@ -251,14 +251,14 @@ def test_no_two_figures_have_one_name(given_names):
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
-def test_sides_keep_their_colour_and_shape_on_every_chart(tmp_path, count):
+def test_sides_keep_their_color_and_shape_on_every_chart(tmp_path, count):
     chips = [Chip(f"chip-{number}") for number in range(count)]
     rows = prepare(load_sides([write(tmp_path, chip, cases=CASES[:1]) for chip in chips]).frames)
-    every = theme.side_colour(rows).to_dict()["scale"]
-    last = theme.side_colour(rows[rows["side"] == chips[-1].name]).to_dict()["scale"]
+    every = theme.side_color(rows).to_dict()["scale"]
+    last = theme.side_color(rows[rows["side"] == chips[-1].name]).to_dict()["scale"]
     assert last["range"] == every["range"][-1:]
     assert last["domain"] == [chips[-1].name]
-    looks = {(c, s) for c, s in zip(theme.colours(range(24)), theme.shapes(range(24)), strict=True)}
+    looks = {(c, s) for c, s in zip(theme.colors(range(24)), theme.shapes(range(24)), strict=True)}
     assert len(looks) == 24
 
 

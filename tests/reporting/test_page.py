@@ -106,7 +106,7 @@ def test_nothing_is_loaded(text):
     assert "default-src 'none'" in policy
 
 
-def test_the_libraries_come_with_their_licences():
+def test_the_libraries_come_with_their_licenses():
     code = str(vega())
     assert code.startswith("/*!")
     for part in ("Vega-Lite, copyright 2015", "BSD 3-Clause", "ISC", "MIT"):

@@ -269,7 +269,7 @@ def _token_gradients(layer: ReferenceLayer, part: Part) -> dict[str, Expected]:
             np.add.at(products, (rows, slots), np.linalg.norm(product, axis=1))
             d_out = d_served[rows] * weight[rows, slots][:, None]
             d_z.add(expert, rows, mlp.backward(z[rows], d_out)["x"])
-    d_logits, cancelling = gate_backward(
+    d_logits, canceling = gate_backward(
         layer.logits(tokens),
         layer.chosen[tokens],
         d_weight,
@@ -290,7 +290,7 @@ def _token_gradients(layer: ReferenceLayer, part: Part) -> dict[str, Expected]:
     result = {"d_x": Expected(d_x, tuple(terms))}
     if part.whole:
         # The gradient of the gate is a sum whose terms may cancel, completely for a normalized top-1.
-        scale = float(np.linalg.norm(cancelling.T @ x))
+        scale = float(np.linalg.norm(canceling.T @ x))
         result["d_router"] = Expected(d_logits.T @ x, scale=scale)
         if case.latent:
             result["d_latent_in"] = Expected(d_z.total.T @ x)

@@ -39,7 +39,7 @@ def sample_strips(rows: pd.DataFrame, samples: Mapping[str, Samples]) -> list[Fi
                 ),
             ),
             y=y,
-            color=theme.side_colour(data),
+            color=theme.side_color(data),
             tooltip=theme.ROW,
         )
     )
