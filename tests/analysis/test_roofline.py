@@ -1,4 +1,4 @@
-"""Rates and bounds: by hand, and never beyond physics without a word."""
+"""Rates and bounds by hand, and a warning where a rate exceeds its peak."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which rows a filter leaves and how they are ordered, on frames as they are read."""
+"""Which rows a filter keeps and in which order, on frames as `load` returns them."""
 
 from __future__ import annotations
 

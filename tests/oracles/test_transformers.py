@@ -28,7 +28,7 @@ pytest.importorskip("transformers")
 CPU = torch.device("cpu")
 FAMILIES = ("deepseek_v3", "qwen3_moe", "mixtral", "gpt_oss")
 SCORES_IN_FLOAT32 = 1e-6
-# Everything that a gradient can be asked for; the planted logits and the bias are constants.
+# The operands that have gradients; the planted logits and the bias are constants.
 DIFFERENTIABLE = ("x", "router", "gate", "up", "down", "shared_gate", "shared_up", "shared_down")
 
 
@@ -92,7 +92,7 @@ def check_forward(case, family, inputs, seed):
         if implementation.unsupported(case, CPU) is None:
             with torch.inference_mode():
                 y = to_host(implementation.build(case, dict(operands))()["y"]).astype(np.float64)
-            # Both round: each may be off by its own tolerance.
+            # Both sides round: each may be off by its own tolerance.
             assert distance(y, oracle) <= 2 * tolerance, name
             ran.append(name)
     return ran

@@ -1,4 +1,4 @@
-"""The charts: what each shows of the rows that it is given, and what it leaves out."""
+"""The charts: which rows each shows, and which it leaves out."""
 
 from __future__ import annotations
 

@@ -45,14 +45,14 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, page):
-    """The page, freshly opened on a usual screen."""
+    """The page, freshly opened in a window of a usual size."""
     browser.look(width=1280)
     browser.open(page)
     return browser
 
 
 def table(section: str) -> str:
-    """The last table of a section, as JavaScript finds it."""
+    """The last table of a section, as a JavaScript expression."""
     return f"[...document.querySelectorAll('#{section} .wide-table')].at(-1)"
 
 

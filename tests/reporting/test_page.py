@@ -1,4 +1,4 @@
-"""The page: whole in one file, and no text of a result file is ever anything but text."""
+"""The page: one self-contained file, in which text from result files is only ever text."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_names_from_files_are_no_elements(text):
 
 
 def test_nothing_is_loaded(text):
-    """No attribute names another place; the policy would not let one load anyway."""
+    """No attribute names another address; the policy would block it anyway."""
     elements = Elements(text)
     for tag, attributes in elements.found:
         for name in ("src", "href", "data", "poster", "action"):

@@ -1,4 +1,4 @@
-"""Ceilings: where they are kept, when they fit, and what they do to limits."""
+"""Ceilings: where they are kept, when they apply, and how they change limits."""
 
 from __future__ import annotations
 

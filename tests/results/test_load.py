@@ -1,4 +1,4 @@
-"""Frames: the same values as row by row, whichever way they were read, and nothing wrong let through."""
+"""Frames: the same values as row by row, however they were read, and no bad value let through."""
 
 import math
 import re

@@ -17,10 +17,10 @@ from bench.results.writer import ResultFile, record
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 
-# Older files lack the columns that came late.
+# Older files lack late columns.
 NEEDED = sum(not column.late for column in COLUMNS)
 
-# What a text may hold and read back the same; what else it holds is tested by itself below.
+# Text that reads back unchanged; other characters have tests of their own below.
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029"), min_size=1
 ) | st.text("='\"+-@,;＝ \u00a0x", min_size=1)

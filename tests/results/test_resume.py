@@ -1,4 +1,4 @@
-"""Resuming: what is whole stays byte for byte, and only the same run goes on."""
+"""Resuming: complete rows stay byte for byte, and only the same run continues."""
 
 from pathlib import Path
 

@@ -125,7 +125,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, where, message, force
 
 @contextlib.contextmanager
 def unprivileged():
-    """Be nobody for a while, because root may write everywhere."""
+    """Run as `nobody` for a while, because root may write everywhere."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Two writers, kills, full disks and files that change meanwhile: rows that were reported are there."""
+"""Two writers, kills, full disks and files that change meanwhile: reported rows survive."""
 
 import contextlib
 import errno
