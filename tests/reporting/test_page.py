@@ -184,8 +184,8 @@ def test_what_was_not_measured_and_why(rows, comparison):
 
 def test_a_case_without_a_partner_is_listed(sides):
     fewer = sides.frames["chip-b"].iloc[1:]
-    found = compare({"chip-a": sides.frames["chip-a"], "chip-b": fewer})
-    table = not_measured(sides.frames["chip-a"].assign(side="chip-a", case="x"), found)
+    comparison = compare({"chip-a": sides.frames["chip-a"], "chip-b": fewer})
+    table = not_measured(sides.frames["chip-a"].assign(side="chip-a", case="x"), comparison)
     assert (
         "chip-a",
         "matmul bf16 2048×2048×2048",
@@ -198,9 +198,9 @@ def test_sections_without_anything_are_among_what_is_missing(rows):
     bare = rows[rows["kernel"] == "memory"].assign(
         energy_j=float("nan"), ceiling_gbps=float("nan"), ceiling_tflops=float("nan")
     )
-    found = {section.name: section for section in sections(bare, {}, None)}
-    assert list(found) == ["utilization", "rows", "missing"]
-    lacking = dict(found["missing"].tables[0].lines)
+    present = {section.name: section for section in sections(bare, {}, None)}
+    assert list(present) == ["utilization", "rows", "missing"]
+    lacking = dict(present["missing"].tables[0].lines)
     assert "bench run matmul" in lacking["Matrix products"]
     assert "--stages" in lacking["Stages of the layer"]
     assert {"Roofline", "Energy", "Samples", "Ceilings"} <= set(lacking)

@@ -45,11 +45,11 @@ def test_it_is_read_like_the_sound_file(file, name):
     change, message = READ[name]
     file.write_bytes(change(file.read_bytes()))
     if message is None:
-        found = load(file)
+        frame = load(file)
     else:
         with pytest.warns(InputWarning, match=message):
-            found = load(file)
-    pd.testing.assert_frame_equal(found, expected, check_categorical=False)
+            frame = load(file)
+    pd.testing.assert_frame_equal(frame, expected, check_categorical=False)
     assert read_rows(file) == rows
 
 

@@ -38,11 +38,11 @@ def test_what_is_kept_is_found_on_the_same_device(tmp_path, row):
     path = write(tmp_path / "found.csv", row)
     assert find_kept(place(row)) == (None, None)
     keep(path, place(row))
-    found, note = find_kept(place(row))
-    assert found == read_ceilings(path)
-    assert found.tflops == {row["dtype"]: row["achieved_tflops"]}
+    kept, note = find_kept(place(row))
+    assert kept == read_ceilings(path)
+    assert kept.tflops == {row["dtype"]: row["achieved_tflops"]}
     assert str(kept_path(place(row))) in note
-    assert choose_ceilings(None, {0: place(row)})[0] == {0: found}
+    assert choose_ceilings(None, {0: place(row)})[0] == {0: kept}
     assert choose_ceilings("none", {0: place(row)}) == ({}, [])
 
 
@@ -57,8 +57,8 @@ def test_what_is_kept_is_found_on_the_same_device(tmp_path, row):
 )
 def test_another_state_is_told_and_not_used(tmp_path, row, changes, said):
     keep(write(tmp_path / "found.csv", row), place(row))
-    found, note = find_kept(place(row, **changes))
-    assert found is None
+    kept, note = find_kept(place(row, **changes))
+    assert kept is None
     assert "not used" in note
     assert said in note
 
@@ -66,8 +66,8 @@ def test_another_state_is_told_and_not_used(tmp_path, row, changes, said):
 def test_a_damaged_file_is_told_and_not_used(tmp_path, row):
     keep(write(tmp_path / "found.csv", row), place(row))
     kept_path(place(row)).write_text("nonsense\n1\n")
-    found, note = find_kept(place(row))
-    assert found is None
+    kept, note = find_kept(place(row))
+    assert kept is None
     assert "ceilings not used" in note
 
 

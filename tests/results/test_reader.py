@@ -81,9 +81,9 @@ def test_round_trip(scratch, rows):
         row["schema_version"] = 1
     write(scratch, *rows)
     with scratch.open("rb") as stream:
-        found = rows_of(scan(stream, "r.csv", pytest.fail), "r.csv")
-    assert found == rows
-    for row, original in zip(found, rows, strict=True):
+        returned = rows_of(scan(stream, "r.csv", pytest.fail), "r.csv")
+    assert returned == rows
+    for row, original in zip(returned, rows, strict=True):
         for name in NAMES:
             assert type(row[name]) is type(original[name]), name
     lines = scratch.read_bytes().split(b"\r\n")
@@ -186,17 +186,17 @@ def test_cut_off_at_every_byte(scratch):
     ends = [at + 1 for at, byte in enumerate(content) if byte == ord("\n")]
     for cut in range(ends[0], len(content)):
         notices = []
-        found = read(scratch, content[:cut], notices.append)
+        returned = read(scratch, content[:cut], notices.append)
         count = sum(end <= cut for end in ends) - 1
-        assert found[:count] == whole[:count]
+        assert returned[:count] == whole[:count]
         if cut in ends:
             assert not notices
-            assert len(found) == count
+            assert len(returned) == count
         elif notices:
             assert str(notices[0]) == f"line {count + 2}: cut off before its end; left out"
-            assert len(found) == count
+            assert len(returned) == count
         else:
-            assert {**found[count], "warnings": None} == {**whole[count], "warnings": None}
+            assert {**returned[count], "warnings": None} == {**whole[count], "warnings": None}
 
 
 @pytest.mark.parametrize(
