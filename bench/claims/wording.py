@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.claims.judge import CaseJudgment, Judgment, allowed
 from bench.text.format import UNKNOWN, significant
+
+# A verdict names the readings that support a claim if there are no more than these.
+MOST_NAMED = 2
 
 
 def by_sentence(judgments: Iterable[Judgment]) -> list[tuple[str, list[Judgment]]]:
@@ -27,12 +31,31 @@ def value_range(judgment: Judgment) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def overall_verdict(judgments: Sequence[Judgment]) -> str:
+    """Return one sentence on all readings of a claim; it names the readings that support it."""
+    counts = Counter(judgment.verdict for judgment in judgments)
+    total = len(judgments)
+    if total == 1:
+        return f"{judgments[0].verdict.capitalize()}."
+    if len(counts) == 1:
+        every = "both" if total == 2 else f"all {total}"
+        return f"{judgments[0].verdict.capitalize()} in {every} readings."
+    parts = [f"{verdict} in {count}" for verdict, count in counts.most_common()]
+    supported = [judgment for judgment in judgments if judgment.verdict == "supported"]
+    named = "; ".join(judgment.claim.reading for judgment in supported)
+    few = 0 < len(supported) <= MOST_NAMED and len(supported) < total / 2
+    sentence = f"Of {total} readings, {', '.join(parts)}."
+    return f"{sentence} It holds only as: {named}." if few else sentence
+
+
 def claimed_value(judgment: Judgment) -> str:
-    """Return the value that was claimed."""
-    if judgment.claim.expected is None:
+    """Return the value that was claimed, with the tolerance within which it is taken as true."""
+    claim = judgment.claim
+    if claim.expected is None:
         return ""
-    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[judgment.claim.relation]
-    return f"{relation}{judgment.claim.expected:g}"
+    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[claim.relation]
+    tolerance = f" ± {100 * claim.tolerance:g} %" if claim.tolerance else ""
+    return f"{relation}{claim.expected:g}{tolerance}"
 
 
 def accepted_values(judgment: Judgment) -> str:

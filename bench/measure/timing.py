@@ -64,11 +64,18 @@ class CheckedRun:
     device's clock is made up, and may be ahead of the host's.
     """
 
-    def __init__(self, run: Run, timing: str, *, simulated: bool = False) -> None:
+    def __init__(
+        self, run: Run, timing: str, *, simulated: bool = False, multiple: int = 1
+    ) -> None:
         self._run = run
+        self._multiple = multiple
         self._timing = timing
         self._simulated = simulated
         self.calls: list[TimedCall] = []
+
+    def whole(self, loops: float) -> int:
+        """Return the least number of executions that a call can make and that is no smaller than `loops`."""
+        return math.ceil(loops / self._multiple) * self._multiple
 
     def __call__(self, loops: int) -> float:
         """Execute `loops` times and return the seconds, if they can be true."""

@@ -85,6 +85,9 @@ class Visit:
                 prepared.close()
             raise
         prepared.close()
+        launch_s = getattr(prepared, "launch_s", None)
+        if limits is not None and launch_s is not None:
+            limits = replace(limits, launch_s=launch_s)
         return replace(
             outcome,
             implementation=implementation,
@@ -118,9 +121,15 @@ class Visit:
         )
         if not check.passed:
             return replace(outcome, status="wrong_result", error=check.explanation)
-        run = CheckedRun(prepared.run, prepared.timing, simulated=device.simulated)
+        run = CheckedRun(
+            prepared.run,
+            prepared.timing,
+            simulated=device.simulated,
+            multiple=getattr(prepared, "multiple", 1),
+        )
         try:
             samples, reading = self._sample(run, prepared, device)
+            host_bound = getattr(prepared, "host_bound", None)
             clock.done("sample")
             reference_s = self._reference_s(device)
             left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
@@ -140,6 +149,7 @@ class Visit:
             metadata={**samples.run.get_metadata(), "round": request.round},
             loops=samples.loops,
             stop_reason=samples.stop_reason,
+            host_bound=host_bound,
             stages=stages,
             telemetry=reading,
             remarks=[text for text in (run.remark(), remark) if text],

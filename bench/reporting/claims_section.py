@@ -11,6 +11,7 @@ from bench.claims.wording import (
     claimed_value,
     commands_to_measure,
     evidence,
+    overall_verdict,
     value_range,
 )
 from bench.reporting.figure import ReportTable, Section
@@ -22,13 +23,13 @@ HEADER = ("verdict", "read as", "found", "claimed", "rests on")
 
 
 def claims_section(claims: Claims, judgments: Iterable[Judgment]) -> Section:
-    """Return a table a sentence, with a line for each way to read it."""
+    """Return one table per sentence, with one line for each way to read it."""
     tables = [
         ReportTable(
             HEADER,
             [_line(each) for each in group],
             numeric=frozenset({2, 3}),
-            caption=f"“{sentence}”",
+            caption=f"“{sentence}” {overall_verdict(group)}",
         )
         for sentence, group in by_sentence(judgments)
     ]
