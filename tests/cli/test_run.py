@@ -181,7 +181,7 @@ def test_mistakes_are_a_message_and_exit_2(invoke, arguments, message):
         (["run", "c.yaml", "--backend", "numpy", "--device", "3"], "no device 3; present: 0"),
         (["run", "c.yaml", "--backend", "numpy", "--device", "x"], "neither an index"),
         (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
-        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
+        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a directory"),
         (["run", "c.yaml", "--backend", "crashing"], "the worker ended with exit code 9"),
         (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
         (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
