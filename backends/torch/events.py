@@ -139,7 +139,7 @@ def launch_seconds(device: torch.device) -> float:
         return least_seconds(EventTimer(device), lambda: {"sum": one.add_(0)})
 
 
-def least_seconds(timer: EventTimer, step: Step) -> float:
-    """Time a step by its least mean over ten sequences of 200."""
-    steps = [step] * 200
+def least_seconds(timer: EventTimer, step: Step, times: int = 200) -> float:
+    """Time a step by its least mean over ten sequences."""
+    steps = [step] * times
     return min(timer(steps) for _ in range(10)) / len(steps)

@@ -170,7 +170,8 @@ def _codes(values: pd.Series) -> np.ndarray:
 def make_side(label: str, frame: pd.DataFrame, *, simulated: bool = False) -> Side:
     """Return what is known of one device's cases."""
     rows, left_out = usable(frame, simulated=simulated)
-    beyond = frame[(frame["status"] == "ok") & (frame["utilization"] > TOLERATED_EXCESS)]
+    whole = (frame["status"] == "ok") & frame["stage"].isna()
+    beyond = frame[whole & (frame["utilization"] > TOLERATED_EXCESS)]
     refused = {
         str(case): float(share)
         for case, share in beyond.groupby("case_id")["utilization"].max().items()

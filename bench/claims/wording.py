@@ -45,7 +45,8 @@ def overall_verdict(findings: Sequence[Finding]) -> str:
     named = "; ".join(finding.claim.reading for finding in supported)
     few = 0 < len(supported) <= MOST_NAMED and len(supported) < total / 2
     sentence = f"Of {total} readings, {', '.join(parts)}."
-    return f"{sentence} It holds only as: {named}." if few else sentence
+    which = "this reading holds" if len(supported) == 1 else "these readings hold"
+    return f"{sentence} Only {which}: {named}." if few else sentence
 
 
 def claimed_value(finding: Finding) -> str:

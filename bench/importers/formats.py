@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.catalog.chips import find_chip, get_chip
 from bench.errors import UsageError
-from bench.importers import aiconfigurator, nvbench, xpu_perf
+from bench.importers import aiconfigurator, nccl_tests, nvbench, xpu_perf
 from bench.importers.measurement import Measurement, Reader
 from bench.importers.published_row import complete
 from bench.results.cells import format_cell
@@ -19,12 +19,13 @@ from bench.results.soundness import faults
 
 READERS: Mapping[str, Reader] = {
     "aiconfigurator": aiconfigurator.read,
+    "nccl-tests": nccl_tests.read,
     "nvbench": nvbench.read,
     "xpu-perf": xpu_perf.read,
 }
 
-# Formats of measurements that no kernel describes.
-COLLECTIVES = ("hccl-test", "nccl-tests", "rccl-tests")
+# Formats of collectives that no reader exists for, because no kernel describes them.
+COLLECTIVES = ("hccl-test", "rccl-tests")
 FORMATS = (*READERS, *COLLECTIVES)
 
 # Times outside of these have another unit.
@@ -46,6 +47,8 @@ def import_file(
 
     Raises UsageError for a damaged file, another format, or a device that is not known.
     """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
     if form in COLLECTIVES:
         raise UsageError(
             f"{path}: {form} measures collectives, and no kernel of bench describes those yet: "

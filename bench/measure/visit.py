@@ -130,6 +130,8 @@ class Visit:
         try:
             samples, reading = self._sample(run, prepared, device)
             host_bound = getattr(prepared, "host_bound", None)
+            # Where that is known, the host's seconds are those of launches that the device did not wait for.
+            waits = run.remark() if host_bound is None else None
             clock.done("sample")
             reference_s = self._reference_s(device)
             left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
@@ -152,7 +154,7 @@ class Visit:
             host_bound=host_bound,
             stages=stages,
             telemetry=reading,
-            remarks=[text for text in (run.remark(), remark) if text],
+            remarks=[text for text in (waits, remark) if text],
             reference_s=reference_s,
         )
 

@@ -45,7 +45,7 @@ def test_the_dry_run_makes_every_table(tmp_path):
     assert (tmp_path / "out" / "matmul.csv").exists()
 
 
-def test_a_step_that_fails_is_told_and_the_others_run(tmp_path):
+def test_a_step_that_fails_is_reported_and_the_others_run(tmp_path):
     # Only the first script fails; the other steps do nothing, and succeed.
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\ncase "$1" in *gpu_timers.py) exit 1;; esac\n')

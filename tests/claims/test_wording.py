@@ -20,7 +20,7 @@ def claims():
         ("r", "Refuted."),
         ("mm", "Mixed in both readings."),
         ("rrr", "Refuted in all 3 readings."),
-        ("rrs", "Of 3 readings, refuted in 2, supported in 1. It holds only as: reading 2."),
+        ("rrs", "Of 3 readings, refuted in 2, supported in 1. Only this reading holds: reading 2."),
         ("sr", "Of 2 readings, supported in 1, refuted in 1."),
         ("ur", "Of 2 readings, untestable in 1, refuted in 1."),
     ],

@@ -37,6 +37,10 @@ def test_what_is_left_out_is_said(invoke):
     [
         (("nvbench", "none.json"), "none.json: no such file"),
         (("hccl-test", DATA / "nvbench.csv"), "hccl-test measures collectives"),
+        (
+            ("nccl-tests", DATA / "nccl-tests.json"),
+            "no measurement that a kernel of bench describes",
+        ),
         (("xpu-perf", "collectives.jsonl"), "no measurement that a kernel of bench describes"),
         (("nvbench", DATA / "nvbench.json", "--chip", "h100"), "unknown chip 'h100'"),
         (("nvbenhc", DATA / "nvbench.json"), "'nvbenhc' is not one of"),

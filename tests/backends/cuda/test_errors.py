@@ -45,7 +45,7 @@ def test_files_that_may_not_be_opened_are_the_reason_whatever_cuda_says():
     assert "ls -l /dev/nvidia" in reason
 
 
-def test_an_unknown_reason_is_told_with_nvmls_view():
+def test_an_unknown_reason_is_reported_with_nvmls_view():
     reason = why_no_gpu("CUDA unknown error\nmore", built_for=None, nvml="NVML: x", forbidden=False)
     assert reason == "CUDA unknown error (NVML: x)"
 

@@ -242,7 +242,7 @@ def test_readings_without_a_sensor_are_left_out_of_the_median():
 @pytest.mark.parametrize(
     ("running", "own", "others"),
     [
-        ([], {1}, None),  # a driver that tells nothing: this process has a context
+        ([], {1}, None),  # a driver that lists nothing: this process has a context
         ([1], {1}, 0),
         ([1, 2, 7], {1, 2}, 1),
         ([4001], {1}, 0),  # a container's host numbers: one of them is ours
@@ -250,7 +250,7 @@ def test_readings_without_a_sensor_are_left_out_of_the_median():
         ([4001], {1, 2}, 0),
     ],
 )
-def test_others_are_told_from_our_own_workers(running, own, others):
+def test_others_are_not_confused_with_our_own_workers(running, own, others):
     assert count_others(running, own) == others
 
 
