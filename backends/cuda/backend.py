@@ -44,6 +44,7 @@ class CudaBackend(TorchBackend):
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 100
     device_type: ClassVar[str] = "cuda"
+    process_group: ClassVar[str] = "nccl"
 
     def unavailable(self) -> str | None:
         """Say why no GPU can be used: the build of torch, the driver, or the visibility."""

@@ -51,6 +51,7 @@ def make_row(
         "seed": seed,
         **_device_columns(device),
         "devices_together": together,
+        "nodes": None if case.kernel.group_size == 1 else 1,
         **_work_columns(case, work.whole if work else None),
         "implementation": worst.implementation,
         "status": worst.status,
@@ -72,6 +73,7 @@ def make_row(
     }
     if worst.status == "ok" and work is not None:
         row.update(_measured_columns(device, work, outcomes))
+        row.update(_group_columns(case, row, outcomes))
         row["stop_reason"] = stop_reason or outcomes[-1].stop_reason
     return row
 
@@ -164,6 +166,25 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
             )
         )
         or None,
+    }
+
+
+def _group_columns(case: Case, row: Row, outcomes: Sequence[Outcome]) -> Row:
+    """Return the bandwidths of a collective and the times of its ranks; nothing for one device."""
+    ranks_s = {
+        rank: statistics.median(_known(values))
+        for rank, values in enumerate(zip(*(each.ranks_s for each in outcomes), strict=True))
+        if _known(values)
+    }
+    if not ranks_s:
+        return {}
+    algbw: Any = row["achieved_gbps"]
+    factor = getattr(case.kernel, "bus_factor", None)
+    return {
+        "algbw_gbps": algbw,
+        "busbw_gbps": algbw * factor if factor else None,
+        "fastest_rank_s": min(ranks_s.values()),
+        "slowest_rank": max(ranks_s, key=lambda rank: ranks_s[rank]),
     }
 
 

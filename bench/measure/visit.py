@@ -28,7 +28,8 @@ from bench.kernels.verification import Verification
 from bench.measure.border import checked
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
 from bench.measure.outputs import Outputs, disagreement, fingerprint
-from bench.measure.protocol import CaseWork, Measure, Outcome
+from bench.measure.protocol import ALLOCATE, CaseWork, Measure, Outcome
+from bench.measure.ranks import RankTimes, group_backend
 from bench.measure.sampling import Goal, Progress, Sampler, Samples
 from bench.measure.timing import CheckedRun, WrongTiming
 
@@ -64,19 +65,25 @@ class Visit:
         self.progress("describe", [])
         if request.describe and shortage is None:
             self.send_work(describe_case(kernel, request.seed))
-        implementation = self._choose(device)
+        implementation = choose(self.backend, kernel, request.implementation, device)
         if shortage := shortage or memory_shortage(host_bytes(kernel)):
             raise OutOfMemory(shortage)
         # Peaks and bandwidths hold for the whole run: the first visit asks for them.
         limits = None
-        if request.verified is None:
+        # Those of one device say nothing about links between several.
+        if request.verified is None and request.place is None:
             reported = self.backend.limits(device, kernel.dtype)
             limits = checked(reported, Limits, f"limits() of backend {request.backend}")
         clock.done("limits")
 
-        self.progress("allocate", [])
+        self.progress(ALLOCATE, [])
         inputs = kernel.make_inputs(request.seed)
-        prepared = self.backend.prepare(kernel, implementation, device, inputs)
+        if request.place is None:
+            prepared = self.backend.prepare(kernel, implementation, device, inputs)
+        else:
+            prepared = group_backend(self.backend).lead(
+                kernel, implementation, device, request.place, request.seed
+            )
         clock.done("allocate")
         try:
             outcome = self._measure(inputs, prepared, device, clock)
@@ -123,7 +130,13 @@ class Visit:
             known = ", ".join(TIMINGS)
             error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
             return replace(outcome, status="wrong_timing", error=error)
-        run = CheckedRun(prepared.run, prepared.timing, simulated=device.simulated)
+        ranks = RankTimes(prepared)
+        run = CheckedRun(
+            ranks.run,
+            prepared.timing,
+            simulated=device.simulated,
+            meets=request.place is not None,
+        )
         try:
             samples, reading = self._sample(run, prepared, device)
             clock.done("sample")
@@ -145,28 +158,10 @@ class Visit:
             loops=samples.loops,
             stop_reason=samples.stop_reason,
             stages=stages,
+            ranks_s=ranks.medians_s(len(samples.run.values), samples.loops),
             telemetry=reading,
             remarks=[text for text in (run.remark(), remark) if text],
             reference_s=reference_s,
-        )
-
-    def _choose(self, device: Device) -> str:
-        """Return the implementation to use; raises Unsupported with the reasons if there is none."""
-        wanted, kernel, backend = self.request.implementation, self.kernel, self.backend
-        if wanted != "best":
-            reason = backend.unsupported(kernel, wanted, device)
-            if reason is not None:
-                raise Unsupported(reason)
-            return wanted
-        reasons: list[str] = []
-        for implementation in backend.implementations(kernel.name):
-            reason = backend.unsupported(kernel, implementation, device)
-            if reason is None:
-                return implementation
-            reasons.append(reason)
-        raise Unsupported(
-            "; ".join(dict.fromkeys(reasons))
-            or f"backend {backend.name} has no implementation of {kernel.name}"
         )
 
     def _verify(
@@ -238,7 +233,8 @@ class Visit:
         left = _outputs_left(prepared)
         took_s = time.perf_counter() - began
         last_s = samples.run.values[-1] * samples.loops
-        if took_s > LATE_S + last_s / 2:
+        # Outputs of a group are checked on every rank before they are here, which takes its time.
+        if took_s > LATE_S + last_s / 2 and self.request.place is None:
             _check_finished(prepared, samples.loops, last_s)
         if fingerprint(left) == bits:
             return None, None
@@ -322,6 +318,25 @@ class _Phases:
         now = time.monotonic()
         self.phases[phase] = now - self._since
         self._since = now
+
+
+def choose(backend: Backend, kernel: Kernel, wanted: str, device: Device) -> str:
+    """Return the implementation to use; raises Unsupported with the reasons if there is none."""
+    if wanted != "best":
+        reason = backend.unsupported(kernel, wanted, device)
+        if reason is not None:
+            raise Unsupported(reason)
+        return wanted
+    reasons: list[str] = []
+    for implementation in backend.implementations(kernel.name):
+        reason = backend.unsupported(kernel, implementation, device)
+        if reason is None:
+            return implementation
+        reasons.append(reason)
+    raise Unsupported(
+        "; ".join(dict.fromkeys(reasons))
+        or f"backend {backend.name} has no implementation of {kernel.name}"
+    )
 
 
 def find_device(devices: list[Device], index: int) -> Device:

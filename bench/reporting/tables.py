@@ -33,6 +33,7 @@ def every_row(rows: pd.DataFrame) -> Table:
         ("±", half, _half_width),
         ("TFLOP/s", found["achieved_tflops"], significant),
         ("GB/s", found["achieved_gbps"], significant),
+        ("bus GB/s", found["busbw_gbps"], significant),
         ("tokens/s", found["tokens_per_s"], _thousands),
         ("of peak", found["utilization"], percent),
         ("of ceiling", found["utilization_of_ceiling"], percent),
