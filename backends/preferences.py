@@ -14,7 +14,7 @@ OTHER = "other"
 TRANSFORMERS = ("transformers-batched", "transformers-eager", "transformers-grouped")
 
 # By kernel, then by torch's device type. An implementation that tunes or compiles for seconds comes after
-# those that start at once; other projects' come last, as the baselines that ours are compared with.
+# those that start at once; those of other projects come last: they are the baselines to compare with.
 PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "collective": {OTHER: ("torch",)},
     "grouped_matmul": {

@@ -1,4 +1,4 @@
-"""Sensors of a device while it is measured, whoever made it: readings, counters, and their summary.
+"""Sensors of any vendor's device during a measurement: readings, counters, and their summary.
 
 A thread reads a GPU's sensors 20 times per second. It sleeps between readings, and a reading is a few
 short calls that release the interpreter's lock, so that the thread that launches kernels is not disturbed
@@ -27,7 +27,7 @@ INTERVAL_S = 0.05
 
 @dataclass(frozen=True)
 class Reading:
-    """What the sensors said at one moment; None where there is no such sensor."""
+    """The sensors at one moment; None where there is no such sensor."""
 
     at_s: float  # time.monotonic()
     power_w: float | None = None
@@ -71,7 +71,7 @@ class Counters:
 
 
 def with_counters(telemetry: Telemetry, before: Counters, after: Counters) -> Telemetry:
-    """Add what the counters did in the meantime; a device's own energy replaces integrated power."""
+    """Add the changes of the counters; a device's own energy counter replaces integrated power."""
     energy_j = telemetry.energy_j
     if before.energy_j is not None and after.energy_j is not None:
         # A counter that did not move carries no information.
@@ -89,7 +89,7 @@ def with_counters(telemetry: Telemetry, before: Counters, after: Counters) -> Te
 
 
 class Watch:
-    """Readings from its construction to `end`."""
+    """Reads the sensors in a thread, from its construction until `end`."""
 
     def __init__(self, read: Callable[[], Reading]) -> None:
         """Take the first reading at once, in this thread; what `read` raises comes through."""

@@ -130,7 +130,7 @@ class Prepared(Protocol):
 
 @runtime_checkable
 class HandsOver(Protocol):
-    """A recommended ability of a Prepared: the very outputs that `run` left behind."""
+    """A recommended ability of a Prepared: it hands over the outputs that `run` left behind."""
 
     def take_outputs(self) -> Mapping[str, NDArray[np.generic]]:
         """Return the outputs of the last execution on the host, without executing; then spoil them.
@@ -155,8 +155,8 @@ class HasReference(Protocol):
     def reference_seconds(self, device: Device) -> float:
         """Time a fixed small product, the best of a few; a few milliseconds in all.
 
-        It is asked for in every visit. Between two runs on one device it tells a slow moment of the
-        machine from a slow case.
+        It is called in every visit. Compared between two runs on one device, it shows whether the whole
+        machine or only the case was slow.
         """
 
 

@@ -1,4 +1,4 @@
-"""Python processes that import nothing from the current folder, and whose code is this process's own.
+"""Python processes that import nothing from the current folder, and how they ended.
 
 `python -m` and `python -c` put the current folder first on the module path: a torch.py or json.py
 there, or a copy of bench, would run instead of what is installed.
@@ -7,18 +7,11 @@ there, or a copy of bench, would run instead of what is installed.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from pathlib import Path
-
-import bench
-from bench.errors import BenchError
 
 # Python 3.10 does not know PYTHONSAFEPATH: there the code itself takes the current folder away.
 _LEAVE_CURRENT_FOLDER = "import sys; sys.path = [folder for folder in sys.path if folder]\n"
-
-
-class ForeignCode(BenchError):
-    """A worker runs another bench than its supervisor."""
 
 
 def python_command(code: str, *arguments: str) -> list[str]:
@@ -41,22 +34,16 @@ def python_environment() -> dict[str, str]:
     return environment
 
 
-def code_identity() -> dict[str, str]:
-    """Return which bench this process runs: its version and its folder."""
-    return {"version": bench.__version__, "folder": str(Path(bench.__file__).resolve().parent)}
-
-
-def check_identity(theirs: object) -> None:
-    """Raise ForeignCode unless a worker told the identity of this process's code."""
-    ours = code_identity()
-    if theirs != ours:
-        worker = (
-            f"bench {theirs.get('version')} in {theirs.get('folder')}"
-            if isinstance(theirs, dict)
-            else "something else"
+def how_it_ended(returncode: int) -> str:
+    """Return a process's end as the predicate of a sentence."""
+    if returncode >= 0:
+        return f"ended with exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    if name == "SIGKILL":
+        return (
+            "was killed (SIGKILL): by the kernel if memory ran out, else by a user or a scheduler"
         )
-        raise ForeignCode(
-            f"the worker runs {worker}, but this is bench {ours['version']} in {ours['folder']}: "
-            "nothing was measured with it; install one bench only, check PYTHONPATH, and start again "
-            "if bench was upgraded during the run"
-        )
+    return f"died of {name}"

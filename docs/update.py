@@ -26,8 +26,8 @@ def updated(page: str) -> str:
     return QUOTED.sub(_rendered, page)
 
 
-def _rendered(found: re.Match[str]) -> str:
-    command = found["command"]
+def _rendered(quote: re.Match[str]) -> str:
+    command = quote["command"]
     program, *arguments = shlex.split(command)
     module = ["-m", "bench"] if program == "bench" else []
     printed = subprocess.run(
@@ -50,14 +50,14 @@ def executed(notebook: str) -> str:
     import nbclient
     import nbformat
 
-    found = nbformat.reads(notebook, as_version=4)
+    document = nbformat.reads(notebook, as_version=4)
     resources = {"metadata": {"path": str(ROOT / "docs")}}
-    nbclient.NotebookClient(found, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(document, kernel_name="python3", resources=resources).execute()
     # What differs from machine to machine says nothing about the page.
-    found.metadata = {"kernelspec": found.metadata["kernelspec"]}
-    for cell in found.cells:
+    document.metadata = {"kernelspec": document.metadata["kernelspec"]}
+    for cell in document.cells:
         cell.metadata = {}
-    return str(nbformat.writes(found)) + "\n"
+    return str(nbformat.writes(document)) + "\n"
 
 
 if __name__ == "__main__":

@@ -112,11 +112,16 @@ def plugin_packages(tmp_path_factory) -> Path:
     return target
 
 
+def bench_in(folder: Path, **environment: str) -> Bench:
+    """The program in an empty folder, in 100 columns, without colors, and without kept ceilings."""
+    home = {"XDG_DATA_HOME": str(folder / "data")}
+    return Bench(folder, {**os.environ, **home, "COLUMNS": "100", "NO_COLOR": "1", **environment})
+
+
 @pytest.fixture
 def bench(tmp_path) -> Bench:
-    """The program in an empty folder, in 100 columns, without colours, and without kept ceilings."""
-    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
-    return Bench(tmp_path, {**os.environ, **home, "COLUMNS": "100", "NO_COLOR": "1"})
+    """The program in an empty folder."""
+    return bench_in(tmp_path)
 
 
 @pytest.fixture

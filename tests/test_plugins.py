@@ -37,6 +37,10 @@ WRONG = {
     "versions": ("def versions(self): return 3", "versions() of backend odd returned 3"),
     "names": ("def implementations(self, kernel): return [1]", "implementations() of backend odd"),
     "exit": ("def devices(self): raise SystemExit(0)", "SystemExit: 0"),
+    "leaves at import": (
+        "import os; os._exit(9)",
+        "looking for devices, the worker ended with exit code 9",
+    ),
     "exit at construction": ("def __init__(self): raise SystemExit('no')", "SystemExit: no"),
 }
 WRONG_IN_A_CASE = {
@@ -107,12 +111,71 @@ def test_a_wrong_value_costs_the_case(bench, name):
 
 
 @pytest.mark.parametrize("group", [plugins.KERNELS, plugins.CHIPS, plugins.IMPLEMENTATIONS])
-def test_a_plugin_that_exits_when_it_is_imported_is_left_out(bench, group):
-    plug(bench, "quits", group, "raise SystemExit(0)", "matmul.quits = quits:X")
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "import os\nos._exit(0)"])
+def test_a_plugin_that_exits_when_it_is_imported_is_left_out(bench, group, code):
+    plug(bench, "quits", group, code, "matmul.quits = quits:X")
+    bench.write("c.yaml", CONFIG)
+    done = bench("run", "c.yaml", "--backend", "cpu", "-o", "r.csv")
+    if "os._exit" in code:
+        named = f"the plug-in matmul.quits ({group}) is left out: "
+        assert named in done.stderr
+        assert "ended with exit code 0" in done.stderr
+    elif group == plugins.KERNELS:
+        assert "SystemExit: 0" in bench("list", "kernels").stdout
+
+
+def test_a_plugin_that_crashes_when_it_is_imported_is_listed_with_its_signal(bench):
+    code = "import ctypes\nctypes.string_at(0)"
+    plug(bench, "crashes", plugins.KERNELS, code, "crashes = crashes:X")
+    listed = " ".join(bench("list", "kernels").stdout.split())
+    assert "importing it died of SIGSEGV" in listed
+
+
+def test_a_kernel_whose_work_ends_the_worker_costs_its_own_rows(bench, plugin_packages):
+    code = """
+from bench.kernels.matmul import Matmul
+class Deadly(Matmul):
+    name = "deadly"
+    def work(self, seed):
+        import os
+        os._exit(3)
+class Moody(Matmul):
+    name = "moody"
+    def work(self, seed):
+        raise ValueError("not today")
+class Empty(Matmul):
+    name = "empty"
+    def work(self, seed):
+        return None
+"""
+    kernels = "deadly = kernels_of_others:Deadly\nmoody = kernels_of_others:Moody\n"
+    kernels += "empty = kernels_of_others:Empty"
+    bench.environment["PYTHONPATH"] = str(plugin_packages)
+    plug(bench, "kernels_of_others", plugins.KERNELS, code, kernels)
+    shape = "dtype: float32, m: 16, n: 16, k: 16}"
+    names = ("deadly", "moody", "empty", "matmul")
+    listed = ", ".join(f"{{kernel: {name}, {shape}" for name in names)
+    bench.write("c.yaml", f"measurement: {{rounds: 1, time_budget_s: 0.05}}\nkernels: [{listed}]")
+    bench("run", "c.yaml", "--backend", "numpy", "-o", "r.csv", status=1)
+    with (bench.folder / "r.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["crashed", "error", "error", "ok"]
+    assert "exit code 3" in rows[0]["error"]
+    assert "during describe" in rows[0]["error"]
+    assert rows[0]["flops"] == ""
+    assert "ValueError: not today" in rows[1]["error"]
+    assert "work() of kernel empty returned None; expected a Work" in rows[2]["error"]
+    bench("validate", "r.csv")
+
+
+def test_an_implementation_that_cannot_be_made_is_left_out(bench):
+    code = "class X:\n    def __init__(self): raise ValueError('not today')"
+    plug(bench, "moody", plugins.IMPLEMENTATIONS, code, "matmul.moody = moody:X")
     bench.write("c.yaml", CONFIG)
     bench("run", "c.yaml", "--backend", "cpu", "-o", "r.csv")
-    if group == plugins.KERNELS:
-        assert "SystemExit: 0" in bench("list", "kernels").stdout
+    named = ("--implementation", "moody", "-o", "named.csv")
+    done = bench("run", "c.yaml", "--backend", "cpu", *named, status=2)
+    assert "--implementation: unknown 'moody'" in done.stderr
 
 
 @pytest.fixture
@@ -130,6 +193,8 @@ def registered_here(tmp_path, monkeypatch):
             (information / "entry_points.txt").write_text(points)
 
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv(plugins.LEFT_OUT, "{}")
     plugins.load_all.cache_clear()
     yield register
     plugins.load_all.cache_clear()
@@ -149,7 +214,8 @@ def test_two_plugins_of_one_name_are_told(registered_here):
 def test_a_plugin_that_hangs_is_named(registered_here, monkeypatch):
     monkeypatch.setattr(plugins, "LOAD_TIMEOUT_S", 0.2)
     registered_here(plug_a="import time\ntime.sleep(600)")
-    plug_ins = plugins.load_all("bench.test")
+    with pytest.warns(InputWarning, match="the plug-in plug_a .* is left out: importing it was"):
+        plug_ins = plugins.load_all("bench.test")
     assert set(plug_ins.broken) == {"mine", "plug_a"}
     assert "importing it was not done after 0.2 s" in plug_ins.broken["plug_a"]
 

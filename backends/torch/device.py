@@ -22,7 +22,7 @@ from bench.backend import Device, Limits, Place, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
 
-# The reference product: a quarter of a millisecond on two cores, and enough of them to tell.
+# The reference product takes a quarter of a millisecond on two cores; several of them are timed at once.
 REFERENCE_SIZE = 384
 REFERENCE_LOOPS = 6
 

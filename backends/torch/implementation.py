@@ -1,6 +1,6 @@
 """Implementations of kernels on torch devices: what one provides, and which are offered in which order.
 
-They are found through the entry point group `bench.implementations`. An entry point's key names kernel
+They are loaded from the entry point group `bench.implementations`. An entry point's key names kernel
 and implementation, as in `matmul.triton`; its value is a class without constructor arguments:
 
     matmul.fast = my_package:FastMatmul
@@ -68,10 +68,15 @@ def offered(kernel: str, device_type: str) -> list[str]:
     names = [name for name in listed if name in classes]
     names += [name for name in classes if name not in known]
     for name in list(names):
-        implementation = classes[name]()
-        follower = (
-            implementation.before(device_type) if isinstance(implementation, Placed) else None
-        )
+        try:
+            implementation, follower = classes[name](), None
+            if isinstance(implementation, Placed):
+                follower = implementation.before(device_type)
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}"
+            plugins.leave_out(plugins.IMPLEMENTATIONS, f"{kernel}.{name}", reason)
+            names.remove(name)
+            continue
         if follower in names and follower != name:
             names.remove(name)
             names.insert(names.index(follower), name)

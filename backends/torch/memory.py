@@ -12,7 +12,7 @@ class TorchMemory:
     """Tensor.copy_, torch.sum and torch.add with a factor."""
 
     def unsupported(self, case: Memory, device: torch.device) -> str | None:
-        """Refuse operations that a dtype lacks or overflows in."""
+        """Refuse sums in dtypes that torch does not add."""
         if case.dtype in ("int8", "float8_e4m3") and case.operation != "copy":
             return f"torch does not add in {case.dtype}"
         return None

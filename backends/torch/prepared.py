@@ -32,7 +32,7 @@ class Timer(Protocol):
 
 
 class StageClock:
-    """Adds up how long a step spends in each of its stages; off except in `profile`."""
+    """Adds up how long a step spends in each of its stages; active only in `profile`."""
 
     def __init__(self, timer: Timer) -> None:
         self._timer = timer
@@ -120,7 +120,7 @@ class TorchPrepared:
         return taken
 
     def _executed(self, step: Step) -> Tensors:
-        """Execute a step and remember what it left."""
+        """Execute a step and keep its outputs for `take_outputs`."""
         self._last = step()
         return self._last
 

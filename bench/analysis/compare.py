@@ -29,9 +29,9 @@ ROUNDS = ("rounds_base", "rounds_other")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of holding devices against a base.
+    """The result of comparing devices with a base.
 
-    `pairs`: a row a device and case that both have: what describes the case, `device`,
+    `pairs`: one row per device and shared case: what describes the case, `device`,
     `implementation_base`, `implementation_other`, `ratio`, `low`, `high`, `verdict`, `interval_from`
     (rounds, rows or nothing), `utilization_ratio`, `energy_ratio` (joules of the other over the
     base's), `expected` and `expected_by` (what the data sheets predict), `time_base_s`, `time_other_s`,
@@ -78,8 +78,8 @@ def compare(
     others = tuple(label for label in labels if label != base)
     pairs, unpaired = [], []
     for label in others:
-        found, alone = pair(sides[base], sides[label], same_implementation=same_implementation)
-        measured = _measure(found, same_implementation, threshold)
+        joined, alone = pair(sides[base], sides[label], same_implementation=same_implementation)
+        measured = _measure(joined, same_implementation, threshold)
         pairs.append(measured.assign(device=label))
         unpaired.append(alone.assign(device=label))
     all_pairs = pd.concat(pairs, ignore_index=True)
@@ -280,15 +280,19 @@ def _groups(pairs: pd.DataFrame) -> pd.DataFrame:
 def _sets(pairs: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
     rows = []
     for device in devices:
-        mine = pairs[pairs["device"] == device]
-        for found in CASE_SETS.values():
-            inside = mine[found.contains(mine).to_numpy(bool)] if len(mine) else mine
+        of_device = pairs[pairs["device"] == device]
+        for case_set in CASE_SETS.values():
+            inside = (
+                of_device[case_set.contains(of_device).to_numpy(bool)]
+                if len(of_device)
+                else of_device
+            )
             if len(inside):
                 rows.append(
                     {
                         "device": device,
-                        "set": found.name,
-                        "meaning": found.meaning,
+                        "set": case_set.name,
+                        "meaning": case_set.meaning,
                         **_summary(inside),
                     }
                 )

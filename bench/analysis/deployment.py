@@ -24,6 +24,9 @@ from bench.yaml_files.source import parse_yaml
 # The name that the files of a suggested measurement have.
 MEASUREMENT = "layers"
 
+# Large enough for the highest rate, small enough for any device.
+PRODUCT = 4096
+
 
 @dataclass(frozen=True)
 class ChipMemory:
@@ -141,23 +144,26 @@ def measure_text(
 ) -> str:
     """Return how to measure layers of a deployment: a command, or why there is none.
 
-    `expert_parallel` is None if no number of chips holds the model.
+    `expert_parallel` is None if no number of chips holds the model. A product comes along, because the
+    rest of the model is projected with the best rate in the rows, and layers of few tokens have a low one.
     """
     if expert_parallel is None:
         return "no number of these chips holds it"
-    case = (
-        f"kernels: [{{kernel: moe_layer, model: {deployment.model_id}, dtype: {deployment.dtype}, "
+    size = f"m: {PRODUCT}, n: {PRODUCT}, k: {PRODUCT}"
+    config = (
+        f"kernels: [{{kernel: matmul, dtype: {deployment.dtype}, {size}}}, "
+        f"{{kernel: moe_layer, model: {deployment.model_id}, dtype: {deployment.dtype}, "
         f"expert_parallel: {expert_parallel}, pass: {passes}, "
         f"tokens: [{', '.join(map(str, sorted(set(tokens))))}]}}]"
     )
     try:
-        build_config(parse_yaml(case, MEASUREMENT), MEASUREMENT)
+        build_config(parse_yaml(config, MEASUREMENT), MEASUREMENT)
     except UsageError as error:
         return f"`bench run` cannot measure it: {str(error).splitlines()[0].partition(': ')[2]}"
     file = f"{MEASUREMENT}.yaml"
     return (
         f"measure it on one {deployment.chip}, and use its {MEASUREMENT}.csv:\n"
-        f"  echo {quote(case)} > {file} && bench run {file} -o {MEASUREMENT}.csv"
+        f"  echo {quote(config)} > {file} && bench run {file} -o {MEASUREMENT}.csv"
     )
 
 
@@ -178,10 +184,13 @@ def total_size(model: Model) -> float:
 
 
 def bytes_each(dtype: str) -> float:
-    """Return the bytes of a weight. Raises UsageError for a format that no kernel has."""
+    """Return the bytes of a weight, with its part of a block's scale.
+
+    Raises UsageError for a format that no kernel has.
+    """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype: unknown number format {dtype!r}{one_of(dtype, DTYPES)}")
-    return DTYPES[dtype].bits / 8
+    return DTYPES[dtype].average_bits / 8
 
 
 def _divisors(count: int) -> list[int]:

@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 # Beyond so many values a side the normal approximation of the rank is exact to a hundredth.
 LARGEST_EXACT = 50
 
+# Differences that are in memory at once, over all cases: 128 MiB.
+MOST_DIFFERENCES = 1 << 24
+
 
 @cache
 def shift_rank(n: int, m: int) -> int | None:
@@ -66,11 +69,44 @@ def shifts(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
 
     NaN for low and high where n and m are too few for an interval.
     """
-    differences = (a[:, :, None] - b[:, None, :]).reshape(len(a), -1)
-    differences.sort(axis=1)
-    center = np.asarray(np.median(differences, axis=1))
+    count = a.shape[1] * b.shape[1]
     rank = shift_rank(a.shape[1], b.shape[1])
+    ranks = [(count + 1) // 2, count // 2 + 1, *((rank, count + 1 - rank) if rank else ())]
+    if count > MOST_DIFFERENCES:
+        chosen = np.array([_ranked(*pair, ranks) for pair in zip(a, b, strict=True)])
+    else:
+        block = max(1, MOST_DIFFERENCES // count)
+        parts = [
+            _sorted_differences(a[start : start + block], b[start : start + block])[
+                :, np.array(ranks) - 1
+            ]
+            for start in range(0, len(a), block)
+        ]
+        chosen = np.concatenate(parts)
+    center = chosen[:, :2].mean(axis=1)
     if rank is None:
         nothing = np.full(len(a), np.nan)
         return center, nothing, nothing.copy()
-    return center, differences[:, rank - 1], differences[:, -rank]
+    return center, chosen[:, 2], chosen[:, 3]
+
+
+def _sorted_differences(a: Floats, b: Floats) -> Floats:
+    differences = (a[:, :, None] - b[:, None, :]).reshape(len(a), -1)
+    differences.sort(axis=1)
+    return differences
+
+
+def _ranked(a: Floats, b: Floats, ranks: list[int]) -> list[float]:
+    """Return the differences a − b of some ranks, counted from one, without forming all of them.
+
+    By bisection: how many differences are at most x takes O(n log m) for sorted values.
+    """
+    a, b = np.sort(a), np.sort(b)
+    values = []
+    for rank in ranks:
+        low, high = a[0] - b[-1], a[-1] - b[0]
+        while low < (middle := low + (high - low) / 2) < high:
+            at_most = len(a) * len(b) - int(np.searchsorted(b, a - middle, side="left").sum())
+            low, high = (low, middle) if at_most >= rank else (middle, high)
+        values.append(float(high))
+    return values

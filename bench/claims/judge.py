@@ -1,4 +1,4 @@
-"""Tests claims against rows: a value per case, whether it is as claimed, and a verdict.
+"""Tests claims against rows: one value per case, whether it is as claimed, and a verdict.
 
 supported   the value of every case, with its interval, is within what the claim allows
 refuted     the value of every case is outside

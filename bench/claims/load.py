@@ -214,23 +214,24 @@ class _Reader:
         return formula
 
     def _filters(self, path: KeyPath, filters: dict[str, Any]) -> None:
-        if "prices" in filters:
-            for item in _listed(filters["prices"]):
-                if item not in api_prices():
-                    self._complain(path, f"unknown price {item!r}{one_of(str(item), api_prices())}")
-            return
         tables: dict[str, Collection[str]] = {
             "chip": load_chips().keys() | published_chips(),
             "model": load_models(),
+            "prices": api_prices(),
         }
         for column, wanted in filters.items():
-            if column not in BY_NAME:
-                self._complain((*path, column), f"unknown column{one_of(column, BY_NAME)}")
-            known = tables.get(column)
+            inside = (*path, column)
+            if column not in (*BY_NAME, "prices"):
+                self._complain(inside, f"unknown column{one_of(column, BY_NAME)}")
             for value in _listed(wanted):
-                if known is not None and value not in known:
-                    text = f"unknown {column} {value!r}{one_of(str(value), known)}"
-                    self._complain((*path, column), text)
+                known = tables.get(column)
+                if isinstance(value, (list, dict)):
+                    self._complain(inside, "expected a value, or a list of values")
+                elif known is not None and value not in known:
+                    noun = "price" if column == "prices" else column
+                    self._complain(inside, f"unknown {noun} {value!r}{one_of(str(value), known)}")
+        if "prices" in filters and len(filters) > 1:
+            self._complain(path, "list prices have no columns; give `prices` alone")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The words for findings that the command line and the report share: values, bounds, evidence."""
+"""Texts about findings that the command line and the report share: values, bounds, evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.text.format import UNKNOWN, significant
 
 
 def by_sentence(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Return the findings in order, under the sentence that each reads."""
+    """Group the findings by sentence, in order."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.claim.sentence, []).append(finding)

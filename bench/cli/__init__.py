@@ -1,1 +1,1 @@
-"""The command line: one file a command, each thin; heavy imports stay inside the commands."""
+"""The command line: one file per command; heavy imports stay inside the commands."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import format_option
+from bench.cli.options import InputPath, format_option
 from bench.errors import UsageError
 
 DEFAULT = "2025-05-podcast"
 
 
 @click.command("claims")
-@click.argument("files", metavar="[CLAIMS] [RESULTS.csv…]", nargs=-1)
+@click.argument("files", metavar="[CLAIMS] [RESULTS.csv…]", nargs=-1, type=InputPath())
 @format_option("Format of the findings on standard output.")
 @click.option(
     "--details", is_flag=True, help="Add formulas, cases and sources to tables and Markdown."
@@ -27,7 +27,7 @@ DEFAULT = "2025-05-podcast"
     "--simulated", is_flag=True, help="Count rows of simulated devices, which are no evidence."
 )
 def command(
-    files: tuple[str, ...],
+    files: tuple[Path, ...],
     form: str,
     details: bool,
     only: tuple[str, ...],
@@ -51,8 +51,8 @@ def command(
     from bench.results.published import published_rows
     from bench.text.exporters import export
 
-    results = [name for name in files if name.endswith(".csv") or Path(name).is_dir()]
-    named = [name for name in files if name not in results]
+    results = [path for path in files if path.suffix == ".csv" or path.is_dir()]
+    named = [str(path) for path in files if path not in results]
     if len(named) > 1:
         raise UsageError(f"one file of claims at a time, got {' and '.join(named)}")
     claims = load_claims(named[0] if named else DEFAULT).only(only)

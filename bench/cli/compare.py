@@ -1,4 +1,4 @@
-"""`bench compare`: which device is faster, at what, by how much, how certain, and why."""
+"""`bench compare`: devices case by case, with ratios, intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -7,47 +7,40 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import FiniteRange, not_empty
+from bench.cli.options import FiniteRange, InputPath, format_option, not_empty
 from bench.errors import UsageError
 
 EXIT_FAILED = 1
 
 
 @click.command("compare", context_settings={"max_content_width": 100})
-@click.argument("results", metavar="BASE OTHER…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", metavar="BASE OTHER…", nargs=-1, type=InputPath())
 @click.option(
     "--base",
     metavar="LABEL",
     callback=not_empty,
-    help="The side that others are held against. [default: first]",
+    help="The side that the others are compared with. [default: the first]",
 )
 @click.option(
     "--threshold",
     type=FiniteRange(0, 1, max_open=True),
     default=0.02,
     show_default=True,
-    help="Differences below this do not matter.",
+    help="Relative difference that counts as equal.",
 )
 @click.option(
     "--same-implementation",
     is_flag=True,
-    help="Pair equal implementations only. [default: each side's fastest]",
+    help="Pair only equal implementations. [default: the fastest of each side]",
 )
-@click.option("--simulated", is_flag=True, help="Let rows of simulated devices count.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What is written to standard output; csv has the pairs.",
-)
+@click.option("--simulated", is_flag=True, help="Count rows of simulated devices.")
+@format_option("Format of the comparison; csv has the pairs only.")
 @click.option("--all", "everything", is_flag=True, help="List every pair and every unpaired case.")
 @click.option(
     "--fail-below",
     type=FiniteRange(0, min_open=True),
     metavar="RATIO",
-    help="Exit 1 if a case's ratio is below this, and not by chance.",
+    help="Exit 1 if the ratio of a case is below this and its interval below 1.",
 )
 @click.option(
     "--fail-on",
@@ -66,11 +59,11 @@ def command(
     fail_below: float | None,
     fail_on: tuple[str, ...],
 ) -> int:
-    """Hold devices against a base, case by case.
+    """Compare devices with a base, case by case.
 
-    BASE and OTHER are result files, folders of them or globs. Rows of the same case are paired; a ratio
-    is the other's rate over the base's. The verdict follows from its 95 % interval: faster, slower, same
-    (within the threshold), or undecided.
+    BASE and OTHER are result files, folders or globs. Rows of the same case are paired; the ratio is
+    the other's rate over the base's. Its 95 % interval gives the verdict: faster, slower, same (within
+    the threshold), or undecided.
 
     \b
     bench compare h100.csv 910b.csv
@@ -85,14 +78,13 @@ def command(
     from bench.text.exporters import export
 
     if len(results) == 1:
-        raise UsageError(f"{results[0]} against what? name the base and at least one other")
+        raise UsageError(f"{results[0]}: name at least one other file to compare it with")
     if not results:
         raise click.UsageError("name two result files, such as h100.csv 910b.csv")
     sides = load_sides(results, COLUMNS)
     if base is None and list(sides.paths.values()).count(results[0]) > 1:
         raise UsageError(
-            f"{results[0]} has several chips: say which is the base, with --base; "
-            f"there are: {', '.join(sides.frames)}"
+            f"{results[0]} has several chips: choose one with --base: {', '.join(sides.frames)}"
         )
     comparison = compare(
         sides.frames,

@@ -1,4 +1,4 @@
-"""What `bench compare` says: who is faster and at what, the cases, and what was not compared."""
+"""The output of `bench compare`: means, cases, and what was not compared."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 STYLES = {"faster": "green", "slower": "bold red", "same": "cyan", "undecided": "yellow"}
 
-# The largest differences, both ways; `--all` shows every one.
+# Only the largest differences in both directions are listed; `--all` lists every one.
 MOST_PAIRS = 20
 MOST_UNPAIRED = 8
 
-# An interval whose ends are so far apart tells nothing that is worth its digits.
+# An interval whose ends differ by this factor is shown as too noisy.
 NO_NUMBER = 4.0
 
 NARROWEST_NAME = 24
 
-# Narrower terminals go without times, and ratios of utilization and energy.
+# Narrower terminals do not show times and the ratios of utilization and energy.
 WIDE = 100
 
-# What Comparison has as frames, in the order of the JSON output.
+# The frames of a Comparison, in the order of the JSON output.
 FRAMES = ("sets", "groups", "pairs", "unpaired", "left_out")
 
 
@@ -47,7 +47,7 @@ def comparison_document(comparison: Comparison, *, everything: bool) -> Document
 
 
 def _blocks(comparison: Comparison, everything: bool) -> Iterator[Block]:
-    """Yield what a person asks in this order: how much, where, which cases, and what is missing."""
+    """Yield means over sets, means by kernel, the cases, and notes on what is missing."""
     for device in comparison.others:
         yield Heading(headline(comparison, device))
         sets, groups = _of(comparison.sets, device), _of(comparison.groups, device)
@@ -71,23 +71,23 @@ def _pair_records(comparison: Comparison) -> Iterator[Sequence[object]]:
 
 
 def headline(comparison: Comparison, device: str) -> str:
-    """Return one sentence: who against whom, over how many cases."""
+    """Return the sentence that names both devices and the number of cases."""
     count = len(_of(comparison.pairs, device))
     return (
-        f"{device} against {comparison.base}: {count} case{'s' * (count != 1)} of both; "
-        f"a ratio above 1 means {device} is faster"
+        f"{device} against {comparison.base}: {count} shared case{'s' * (count != 1)}; "
+        f"a ratio above 1 means that {device} is faster"
     )
 
 
 def nothing_in_common(comparison: Comparison) -> list[str]:
-    """Return why there is no pair."""
+    """Return the reasons why there is no pair."""
     return ["the files have no case in common:", *notes(comparison, everything=False)]
 
 
 def failures(comparison: Comparison, below: float | None, verdicts: Sequence[str]) -> list[str]:
-    """Return a line for each pair that meets a condition under which the command is to fail.
+    """Return one line per pair that meets a condition of --fail-below or --fail-on.
 
-    `below` counts where the interval does not reach one: what may be chance is no failure.
+    A ratio fails `below` only if its interval does not reach 1.
     """
     lines = []
     for row in _records(comparison.pairs):
@@ -99,7 +99,7 @@ def failures(comparison: Comparison, below: float | None, verdicts: Sequence[str
 
 
 def notes(comparison: Comparison, *, everything: bool) -> list[str]:
-    """Return what was not compared and why, and what the figures mean."""
+    """Return what was not compared and why, and where intervals come from."""
     lines = []
     for _, row in comparison.left_out.iterrows():
         lines.append(f"{row['label']}: {row['rows']} rows left out: {row['reason']}")
@@ -110,16 +110,16 @@ def notes(comparison: Comparison, *, everything: bool) -> list[str]:
         if not everything and len(part) <= MOST_UNPAIRED:
             lines += [f"  {case_name(row)}" for row in _records(part)]
     origin = comparison.pairs["interval_from"].value_counts()
-    said = [
+    sources = [
         f"{origin[name]} from {text}"
         for name, text in (("rounds", "their rounds"), ("rows", "the rows' own"))
         if name in origin
     ]
     if "nothing" in origin:
-        said.append(f"{origin['nothing']} unknown, and so undecided")
-    if said:
-        lines.append(f"95 % intervals: {', '.join(said)}")
-        lines.append(f"differences below {comparison.threshold:.3g} do not matter (--threshold)")
+        sources.append(f"{origin['nothing']} unknown, so these cases are undecided")
+    if sources:
+        lines.append(f"95 % intervals: {', '.join(sources)}")
+        lines.append(f"differences below {comparison.threshold:.3g} count as equal (--threshold)")
     return lines
 
 
@@ -134,7 +134,7 @@ def _of(frame: pd.DataFrame, device: str) -> pd.DataFrame:
 
 
 def _listed(comparison: Comparison, device: str, everything: bool) -> pd.DataFrame:
-    """Return the pairs to be listed, from the worst ratio to the best."""
+    """Return the pairs to list, from the lowest ratio to the highest."""
     pairs = _of(comparison.pairs, device).sort_values("ratio", kind="stable")
     if everything or len(pairs) <= MOST_PAIRS:
         return cast("pd.DataFrame", pairs)
@@ -144,7 +144,7 @@ def _listed(comparison: Comparison, device: str, everything: bool) -> pd.DataFra
 
 
 def _means(title: str, first: str, names: Sequence[str], means: pd.DataFrame) -> Table:
-    """Return geometric means, one row per name: a named set, or a kernel, dtype and phase."""
+    """Return a table of geometric means, one row per set of cases or per kernel, dtype and phase."""
     rows = [
         [
             name,
@@ -162,7 +162,7 @@ def _means(title: str, first: str, names: Sequence[str], means: pd.DataFrame) ->
 
 
 def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
-    """Return the pairs to be listed, without columns in which nothing is known."""
+    """Return a table of the pairs to list, without columns that are empty."""
     total, chosen = len(_of(comparison.pairs, device)), _listed(comparison, device, everything)
     columns = [
         _name_column("case"),
@@ -193,7 +193,7 @@ def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
         for n, column in enumerate(columns)
         if column.title not in may_be_empty or any(row[n] != UNKNOWN for row in rows)
     ]
-    more = "" if len(chosen) == total else f", the largest of {total}; --all for every"
+    more = "" if len(chosen) == total else f", the largest of {total}; --all lists every one"
     return Table(
         [columns[n] for n in kept],
         [[row[n] for n in kept] for row in rows],
@@ -207,7 +207,7 @@ def _name_column(title: str) -> Column:
 
 
 def _case(row: Any) -> str:
-    """Return the case, and where the two differ their implementations, in a line of their own."""
+    """Return the case and, if the sides differ, their implementations in a second line."""
     first, second = (str(row[f"implementation_{side}"]) for side in ("base", "other"))
     return case_name(row) if first == second else f"{case_name(row)}\n  {first} → {second}"
 

@@ -1,4 +1,4 @@
-"""The program `bench`: finds the command, and turns errors into a sentence and an exit code."""
+"""The program `bench`: runs a command, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -17,38 +17,52 @@ from bench.cli.streams import open_standard_streams
 from bench.errors import BenchError, InputWarning, UsageError, one_of
 from bench.text.format import printable
 
+# Characters of a line; values that messages quote may be of any length.
+LONGEST_MESSAGE = 2000
+
 # Libraries abort when they cannot open their files.
 LEAST_OPEN_FILES = 64
 
+# Errors that come from a path that the user has given.
+OF_A_PATH = {
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.ELOOP,
+}
+
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
 # A command is imported when it is used, so that `bench --help` is fast.
 COMMANDS = {
     "run": "Measure the cases of a config on a device; write a result CSV.",
-    "show": "Show the rows of a result file: sorted, filtered, as a table, Markdown, CSV or JSON.",
-    "ceiling": "Find the highest rates that a device reaches, for later runs to be held against.",
-    "compare": "Say which of two devices is faster, at what, and how certain that is.",
-    "report": "Write a page with charts about result files.",
-    "claims": "Hold published claims against measurements; say which they support.",
+    "show": "Show the rows of result files: sorted, filtered, as a table, Markdown, CSV or JSON.",
+    "ceiling": "Search for the highest rates that a device reaches, to compare later runs with.",
+    "compare": "Compare devices case by case: which is faster, at what, and how certain that is.",
+    "report": "Write an HTML page with charts of result files.",
+    "claims": "Judge published claims by measurements.",
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",
-    "doctor": "Say what is installed, what is missing, and what will distort a measurement.",
-    "merge": "Make one result file of many, such as those of the ranks of a cluster.",
-    "list": "Show what there is: backends, kernels, configs, chips, models, devices.",
+    "doctor": "Report what is installed, what is missing, and what will distort a measurement.",
+    "merge": "Combine result files, such as those of the ranks of a cluster.",
+    "list": "List backends, kernels, implementations, configs, chips, models or devices.",
     "models": "Add a model from its Hugging Face config.json.",
-    "validate": "Check that a result file is sound.",
+    "validate": "Check that result files are sound.",
     "validate-config": "Check a config without running it.",
     "schema": "Print the JSON schema of configs or results.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `bench.cli.NAME` and are imported on use."""
+    """A group of commands, each in the module `bench.cli.NAME`, which is imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order of the table above."""
+        """Return the commands in the order of COMMANDS."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -60,7 +74,7 @@ class LazyGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Name the nearest command when there is none of that name."""
+        """Suggest the nearest command for an unknown name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"no command {args[0]!r}{one_of(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -74,12 +88,12 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bench.__version__, prog_name="bench")
 def cli() -> None:
-    """Measure an accelerator: matrix products and mixture-of-experts layers, verified.
+    """Measure accelerators by verified matrix products and mixture-of-experts layers.
 
     \b
-    bench run                       the smoke config on the best device present
+    bench run                       the smoke config on the best available device
     bench run matmul --backend cpu  a shipped config on a chosen backend
-    bench run my.yaml -o my.csv     a config and a result file of your own
+    bench run my.yaml -o my.csv     your own config and result file
     """
 
 
@@ -87,7 +101,7 @@ def main() -> None:
     """Run the program and exit; a user's mistake is one sentence, with a traceback under --debug only."""
     output = open_standard_streams()
     if os.environ.get("COLUMNS", "").strip("0") == "":
-        os.environ.pop("COLUMNS", None)  # a width of 0 means that it is not known
+        os.environ.pop("COLUMNS", None)  # 0 means unknown
     _say_warnings_plainly()
     status = _run_command()
     sys.stdout.flush()
@@ -116,7 +130,7 @@ def _run_command() -> int:
             return error.exit_code
         if isinstance(error, (OSError, MemoryError)):
             _complain(_machine_limit(error))
-            return EXIT_FAILED
+            return EXIT_USAGE if getattr(error, "errno", None) in OF_A_PATH else EXIT_FAILED
         _complain(
             f"internal error: {type(error).__name__}: {error}\n"
             "this is a bug; with BENCH_DEBUG=1 in the environment, the same command shows where"
@@ -139,6 +153,9 @@ def _allow_open_files() -> None:
 
 def _complain(text: str) -> None:
     for line in text.splitlines():
+        if len(line) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            line = f"{line[:half]} … {line[-half:]}"
         click.echo(f"bench: {printable(line)}", err=True)
 
 
@@ -153,7 +170,7 @@ def _machine_limit(error: OSError | MemoryError) -> str:
 
 
 def _say_warnings_plainly() -> None:
-    """Let a warning about an input file be a sentence, without the line of our code that gave it."""
+    """Print warnings about input files as a sentence, without a line of our code."""
     show = warnings.showwarning
 
     def show_plainly(

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from bench.cli.measuring import check_names
-from bench.cli.options import OutputPath
+from bench.cli.options import InputPath, OutputPath
 
 
 @click.command("merge")
-@click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("results", metavar="RESULTS.csv…", type=InputPath(), nargs=-1)
 @click.option("-o", "--output", type=OutputPath(), required=True, help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace an existing result file.")
 def command(results: tuple[Path, ...], output: Path, force: bool) -> int:

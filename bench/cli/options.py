@@ -1,4 +1,4 @@
-"""Checks of option values that several commands share."""
+"""Types and checks of option values that several commands share."""
 
 from __future__ import annotations
 
@@ -44,22 +44,37 @@ class OutputPath(click.Path):
         return path
 
 
+class InputPath(click.Path):
+    """The path of a file, folder or glob to be read; an empty one would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the path; fail if it is empty, as an unset variable of a script is."""
+        if not str(value).strip():
+            self.fail("it is empty; name a file or folder", parameter, context)
+        return super().convert(value, parameter, context)
+
+
 def positive(
     context: click.Context, parameter: click.Parameter, value: float | None
 ) -> float | None:
-    """Refuse zero, negative, infinite and not-a-number."""
+    """Refuse zero, negative numbers, infinity and NaN."""
     if value is not None and not 0 < value < float("inf"):
         raise click.BadParameter(f"{value:g} is not a positive, finite number")
     return value
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers; not-a-number lies in none, though it compares as if it did."""
+    """A range of finite numbers; click.FloatRange accepts NaN, because it fails no comparison."""
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> float:
-        """Return the number; fail if it is not finite, or not in the range."""
+        """Return the number; fail if it is not finite or not in the range."""
         number = float(super().convert(value, parameter, context))
         if not math.isfinite(number):
             self.fail(f"{number:g} is not a finite number", parameter, context)
@@ -67,18 +82,18 @@ class FiniteRange(click.FloatRange):
 
 
 def not_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Refuse a text that says nothing, such as that of an unset variable."""
+    """Refuse an empty text, such as that of an unset variable."""
     if value is not None and not value.strip(" ,"):
         raise click.BadParameter("it is empty; give a value, or omit the option")
     return value
 
 
-# Tokens, widths and bytes of a projection: no model has more, a typing error may.
+# Bounds for tokens, widths and bytes of a projection; no model comes close.
 SIZE = click.IntRange(1, 10**9)
 
 
 def processors(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    """Refuse more threads than there are processors to run them: they would only take turns."""
+    """Refuse more threads than processors: they would only take turns."""
     if value is None:
         return None
     usable = len(PROCESSORS)
@@ -90,7 +105,7 @@ def processors(context: click.Context, parameter: click.Parameter, value: int | 
 def fraction(
     context: click.Context, parameter: click.Parameter, value: float | None
 ) -> float | None:
-    """Refuse everything that is not between zero and one, not-a-number included."""
+    """Refuse everything that is not between 0 and 1, NaN included."""
     if value is not None and not 0 < value < 1:
         raise click.BadParameter(f"{value:g} is not between 0 and 1; 0.02 means 2 %")
     return value

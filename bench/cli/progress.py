@@ -1,4 +1,4 @@
-"""Shows how a run goes: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.text.row_cells import half_width
 
 
 class Prefixed(io.TextIOBase):
-    """A stream whose lines begin with a prefix, and are written whole: several ranks share it."""
+    """A stream that puts a prefix before each line and writes whole lines, for ranks that share it."""
 
     def __init__(self, stream: TextIO, prefix: str) -> None:
         self._stream = stream
@@ -29,7 +29,7 @@ class Prefixed(io.TextIOBase):
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Write the lines that are complete; keep the rest."""
+        """Write the complete lines; keep the rest."""
         *lines, self._rest = (self._rest + text).split("\n")
         if lines:
             self._stream.write("".join(f"{self._prefix}{line}\n" for line in lines))
@@ -38,9 +38,9 @@ class Prefixed(io.TextIOBase):
 
 
 def console_of(rank: Rank | None, *, quiet: bool) -> Console:
-    """Return where a run speaks to people, on standard error.
+    """Return the console for progress and messages, on standard error.
 
-    Of several ranks, the first alone speaks on a terminal; into a file each does, line by line.
+    On a terminal only the first of several ranks prints; into a file all do, line by line.
     """
     if rank is None:
         return Console(stderr=True, highlight=False, quiet=quiet)
@@ -96,7 +96,7 @@ class PlainProgress(Silent):
         self._started = time.monotonic()
 
     def round_started(self, number: int, jobs: int) -> None:
-        """Write which round begins, and how long the run has been at work."""
+        """Print the round, its number of cases, and the time since the start."""
         if self._rounds > 1:
             since = duration(time.monotonic() - self._started)
             cases = f"{jobs} case{'s' * (jobs != 1)}"
@@ -105,17 +105,17 @@ class PlainProgress(Silent):
             )
 
     def case_started(self, number: int, job: Job) -> None:
-        """Remember which case of how many this is; several devices may have one at a time."""
+        """Remember the number of the case; several devices may measure one each."""
         self._numbers[job.key] = number + 1
 
     def case_finished(self, job: Job, row: Row) -> None:
-        """Write the case's line."""
+        """Print the line of the case."""
         number = self._numbers.get(job.key, self._total)
         self._console.print(f"[{number}/{self._total}] {outcome_line(job, row)}", markup=False)
 
 
 class LiveProgress(Silent):
-    """A bar of visits with the round, the current case, its median and rate so far, and the time left."""
+    """A bar with the round, the time left, and the current case with its median and rate so far."""
 
     def __init__(self, console: Console, total: int, done: int, rounds: int) -> None:
         self._bar = Progress(
@@ -124,7 +124,7 @@ class LiveProgress(Silent):
             TextColumn("{task.fields[round]}"),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[state]}"),
-            # Last, because it is what may be cut off where a terminal is narrow.
+            # Last, because a narrow terminal cuts it off.
             TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
@@ -157,7 +157,7 @@ class LiveProgress(Silent):
         self._round = number
 
     def case_started(self, number: int, job: Job) -> None:
-        """Show the case's name and how long the rest will take."""
+        """Show the name of the case and the time left."""
         self._flops = 0
         self._bar.update(self._task, description=job.case.title, state="", **self._fields())
 
@@ -166,7 +166,7 @@ class LiveProgress(Silent):
         self._flops = work.whole.flops
 
     def progress(self, phase: str, values_s: list[float]) -> None:
-        """Show the phase, and once there are samples what they say."""
+        """Show the phase, or the median and rate once there are samples."""
         state = phase
         if values_s:
             median = statistics.median(values_s)
@@ -175,13 +175,13 @@ class LiveProgress(Silent):
         self._bar.update(self._task, state=state)
 
     def visit_finished(self, job: Job) -> None:
-        """Move on by one visit."""
+        """Advance the bar by one visit."""
         self._visits[job.key] = self._visits.get(job.key, 0) + 1
         self._made += 1
         self._bar.update(self._task, completed=self._made, **self._fields())
 
     def case_finished(self, job: Job, row: Row) -> None:
-        """Leave the case's line above the bar; the visits that it no longer needs are behind, too."""
+        """Print the line of the case above the bar; visits that it no longer needs count as done."""
         self._rows += 1
         self._made += 1
         self._ahead -= max(0, self._rounds - self._visits.get(job.key, 0) - 1)
@@ -189,15 +189,15 @@ class LiveProgress(Silent):
         self._bar.update(self._task, total=self._ahead, completed=self._made, **self._fields())
 
     def close(self) -> None:
-        """Take the bar away and give the terminal back as it was."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 class SearchProgress(Silent):
-    """What a search tries, of whose end nobody knows the number of: one line, or a line a trial."""
+    """Progress of a search of unknown length: the current trial, or one line per trial."""
 
     def __init__(self, console: Console, *, every: bool) -> None:
-        """Show the current trial on a terminal; with `every`, and elsewhere, a line for each."""
+        """On a terminal only the current trial is shown, unless `every` is set."""
         self._console = console
         self._every = every or not console.is_terminal
         self._status = console.status("starting") if console.is_terminal else None
@@ -205,23 +205,23 @@ class SearchProgress(Silent):
             self._status.start()
 
     def case_started(self, number: int, job: Job) -> None:
-        """Show which trial it is."""
+        """Show the trial."""
         if self._status is not None:
             self._status.update(f"trial {number + 1}: {job.case.title}")
 
     def case_finished(self, job: Job, row: Row) -> None:
-        """Leave the trial's line."""
+        """Print the line of the trial."""
         if self._every:
             self._console.print(outcome_line(job, row), markup=False)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._status is not None:
             self._status.stop()
 
 
 def outcome_line(job: Job, row: Row) -> str:
-    """Return a finished case as one line: name, time, spread, rate, or what went wrong."""
+    """Return one line for a finished case: name, time, half-width and rate, or the error."""
     if row["status"] != "ok":
         return f"{job.case.title}: {row['status']}: {row['error']}"
     rate = (

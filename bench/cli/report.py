@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from bench.cli.measuring import check_names
-from bench.cli.options import OutputPath
+from bench.cli.options import InputPath, OutputPath
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command("report", context_settings={"max_content_width": 100})
-@click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("results", metavar="RESULTS.csv…", type=InputPath(), nargs=-1)
 @click.option(
     "-o",
     "--output",
@@ -70,7 +70,7 @@ def command(
         output,
         png=png,
         svg=svg,
-        title=title,
+        title=title and title.encode("utf-8", "replace").decode(),
         base=base,
         claims=claims,
         simulated=simulated,

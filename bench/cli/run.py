@@ -172,11 +172,14 @@ def command(**options: Any) -> int:
     samples go to NAME.pyperf.json beside it.
 
     \b
-    Exit codes: 0 all cases ok or unsupported, 1 a case failed, 2 bad usage or config,
-    130 interrupted (the rows so far are kept; continue with --resume).
+    Exit codes: 0 all cases ok or unsupported, 1 a case failed,
+    2 bad usage or config, 130 interrupted by Ctrl-C, SIGTERM or SIGHUP
+    (finished rows are kept; continue with --resume).
 
-    Under srun, mpirun, torchrun or as an indexed Kubernetes job, each rank measures the device of
-    its local rank and writes a file of its own, NAME-HOST-RANK.csv; `bench merge` combines them.
+    \b
+    Under srun, mpirun, torchrun or as an indexed Kubernetes job, each rank
+    measures the device of its local rank and writes NAME-HOST-RANK.csv;
+    `bench merge` combines the files.
     """
     return run(RunOptions(**options))
 

@@ -1,4 +1,4 @@
-"""`bench schema`: the JSON schemas of configs and results, for editors and other programs."""
+"""`bench schema`: JSON schemas of configs and result rows, for editors and other programs."""
 
 from __future__ import annotations
 

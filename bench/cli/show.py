@@ -1,4 +1,4 @@
-"""`bench show`: the rows of a result file, for people and for other programs."""
+"""`bench show`: the rows of result files, for people and for other programs."""
 
 from __future__ import annotations
 
@@ -8,36 +8,29 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import not_empty
+from bench.cli.options import InputPath, format_option, not_empty
 from bench.errors import UsageError, nearest
 
 
 @click.command("show", context_settings={"max_content_width": 100})
-@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=InputPath())
 @click.option(
     "--filter",
     "expression",
     metavar="KEY=VALUE[,…]",
     callback=not_empty,
-    help="Only these rows, by any column or parameter: 'kernel=matmul,dtype=bfloat16|int8'.",
+    help="Show only matching rows, by columns or parameters: 'kernel=matmul,dtype=bfloat16|int8'.",
 )
 @click.option(
     "--sort",
     metavar="COLUMN[,…]",
     callback=not_empty,
-    help="Order of the rows, within their sections; -COLUMN for the largest first.",
+    help="Sort the rows within their sections; -COLUMN sorts the largest first.",
 )
 @click.option(
-    "--columns", metavar="COLUMN[,…]", callback=not_empty, help="These columns and no others."
+    "--columns", metavar="COLUMN[,…]", callback=not_empty, help="Show only these columns."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What is written to standard output; csv and json have every column and digit.",
-)
+@format_option("Format of the output; csv and json have every column and digit.")
 @click.option("--all", "everything", is_flag=True, help="List every row and every remark.")
 def command(
     results: tuple[Path, ...],
@@ -47,16 +40,16 @@ def command(
     form: str,
     everything: bool,
 ) -> int:
-    """Show the rows of a result file: a section a kernel, dtype and pass.
+    """Show the rows of result files, in one section per kernel, dtype and pass.
 
-    RESULTS are files, folders of them or globs.
+    RESULTS are files, folders or globs.
 
     \b
     bench show my.csv --sort -utilization
-    bench show my.csv --filter kernel=moe_layer,phase=decode --columns model,tokens,tokens_per_s
+    bench show my.csv --filter phase=decode --columns model,tokens_per_s
     bench show my.csv --filter dtype=int8 --format csv > int8.csv
 
-    Columns are those of docs/results.md. Exit codes: 0 shown, 2 bad usage or input.
+    docs/results.md describes the columns. Exit codes: 0 success, 2 bad usage or input.
     """
     from bench.analysis import selection
     from bench.cli import show_output

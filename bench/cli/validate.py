@@ -1,4 +1,4 @@
-"""`bench validate`: whether result files are sound."""
+"""`bench validate`: checks result files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-MOST_SHOWN = 100
+from bench.cli.options import InputPath
+
+MOST_PROBLEMS = 100
 
 
 @click.command("validate")
-@click.argument("results", metavar="RESULTS.csv…", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("results", metavar="RESULTS.csv…", type=InputPath(), nargs=-1)
 def command(results: tuple[Path, ...]) -> int:
-    """Check result files: each cell, and whether the cells of a row agree.
+    """Check result files: each cell, and whether the cells of a row are consistent.
 
-    Exit codes: 0 sound, 2 not, with a line for each thing that is wrong.
+    Exit codes: 0 sound, 2 not sound, with one line per problem.
     """
     from bench.errors import UsageError
     from bench.results.validate import validate
@@ -29,10 +31,10 @@ def command(results: tuple[Path, ...]) -> int:
             click.echo(str(error), err=True)
             status = 2
             continue
-        for problem in result.problems[:MOST_SHOWN]:
+        for problem in result.problems[:MOST_PROBLEMS]:
             click.echo(f"{path}: {problem}", err=True)
-        if len(result.problems) > MOST_SHOWN:
-            click.echo(f"{path}: and {len(result.problems) - MOST_SHOWN} more", err=True)
+        if len(result.problems) > MOST_PROBLEMS:
+            click.echo(f"{path}: and {len(result.problems) - MOST_PROBLEMS} more", err=True)
         for warning in result.warnings:
             click.echo(f"{path}: warning: {warning}", err=True)
         if result.problems:

@@ -1,4 +1,4 @@
-"""`bench validate-config`: would `bench run` take this config, and what would it measure?"""
+"""`bench validate-config`: checks a config and counts its cases."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import click
 
 @click.command("validate-config")
 @click.argument("config")
-@click.option("--force", is_flag=True, help="Allow very many cases.")
+@click.option("--force", is_flag=True, help="Accept a very large number of cases.")
 def command(config: str, force: bool) -> None:
-    """Check CONFIG, a file or a shipped config's name, without running it.
+    """Check CONFIG, a file or the name of a shipped config, without running it.
 
-    Every problem is one line that says where it is, what was expected, and what to do; the exit
-    code is 2 then. Cases that need more memory than this machine has are a note: another may have it.
+    Each problem is one line with its place, what was expected, and what to do. Cases that need more
+    memory than this machine has are a note. Exit codes: 0 sound, 2 not sound.
     """
     from collections import Counter
 
@@ -22,8 +22,8 @@ def command(config: str, force: bool) -> None:
 
     loaded = load_config(config, force=force)
     kernels = Counter(case.kernel.name for case in loaded.cases)
-    told = ", ".join(f"{count} {name}" for name, count in kernels.items())
-    click.echo(f"{config}: {len(loaded.cases)} cases ({told}), nothing wrong")
+    counts = ", ".join(f"{count} {name}" for name, count in kernels.items())
+    click.echo(f"{config}: {len(loaded.cases)} cases ({counts}), nothing wrong")
     for sentence in assumed_shapes(case.model for case in loaded.cases):
         click.echo(f"note: {sentence}")
     for sentence in too_large(loaded.cases):

@@ -57,13 +57,15 @@ class Matmul(Kernel):
         return f"{batch}{self.m}×{self.n}×{self.k}{layout}"
 
     def work(self, seed: int) -> Work:
-        """Return 2·batch·m·n·k FLOPs, and the bytes of both operands and the result."""
+        """Return 2·batch·m·n·k FLOPs, and the bytes of both operands and the result.
+
+        In block formats operands include their scales, of blocks along k.
+        """
         dtype = DTYPES[self.dtype]
-        operands = self.m * self.k + self.k * self.n
         return Work(
             flops=2 * self.batch * self.m * self.n * self.k,
             bytes=self.batch
-            * (dtype.stored_bytes(operands) + self.m * self.n * dtype.output_bytes),
+            * (dtype.stored_bytes(self.m + self.n, self.k) + self.m * self.n * dtype.output_bytes),
         )
 
     def memory_bytes(self) -> int:

@@ -76,22 +76,27 @@ def missing_term(difference: FloatArray, ref: FloatArray, terms: Terms, bound: T
         * squares
         * (sums[terms.rows] / (directions if bound.spread else 1) + squares / inner)
     )
-    one, all_ = terms.names
-    for what, groups in (
-        (all_, np.zeros_like(terms.owners)),
+    one, all_terms = terms.names
+    worst, fault = 1.0, ""
+    for name, groups in (
+        (all_terms, np.zeros_like(terms.owners)),
         (f"{one} {{owner}}", terms.owners),
         (f"{one} {{owner}} in row {{row}}", np.arange(len(terms.rows))),
     ):
         error, size, spread = (np.bincount(groups, part) for part in (along, squares, variance))
-        wrong = np.abs(error) > bound.coherent * size + MOST_DEVIATIONS * np.sqrt(spread)
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            term = int(np.flatnonzero(groups == first)[0])
-            name = what.format(owner=terms.owners[term], row=terms.rows[term])
-            limit = bound.coherent + MOST_DEVIATIONS * np.sqrt(spread[first]) / size[first]
-            off = error[first] / size[first]
-            return f"{name} is off by {off:+.0%}; rounding explains {limit:.0%} at most"
-    return ""
+        allowed = bound.coherent * size + MOST_DEVIATIONS * np.sqrt(spread)
+        # Where nothing is allowed, the terms are zero, and so is the error along them.
+        excess = np.abs(error) / np.where(allowed > 0, allowed, np.inf)
+        most = int(np.argmax(excess))
+        if excess[most] > worst:
+            term = int(np.flatnonzero(groups == most)[0])
+            described = name.format(owner=terms.owners[term], row=terms.rows[term])
+            off, limit = error[most] / size[most], allowed[most] / size[most]
+            worst = excess[most]
+            fault = (
+                f"{described} is off by {off:+.2g} of itself; rounding explains {limit:.2g} at most"
+            )
+    return fault
 
 
 def _projections(difference: FloatArray, terms: Terms) -> tuple[FloatArray, FloatArray]:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from bench.backend import Backend, Device
+import numpy as np
+
+from bench.backend import TIMINGS, Backend, Device, Prepared
 from bench.errors import BenchError
+from bench.measure.outputs import Outputs
 
 T = TypeVar("T")
 
@@ -71,3 +74,46 @@ def checked_texts(value: Any, what: str) -> Any:
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise WrongValue(f"{what} returned {value!r:.80}; expected texts")
     return value
+
+
+def checked_prepared(prepared: Prepared, what: str) -> Prepared:
+    """Return a prepared case whose attributes are as the contract says. Raises WrongValue."""
+    if prepared.timing not in TIMINGS:
+        raise WrongValue(
+            f"{what}: timing is {prepared.timing!r:.40}; expected one of {', '.join(TIMINGS)}"
+        )
+    if not _fits(prepared.flush_bytes, int) or prepared.flush_bytes < 0:
+        raise WrongValue(
+            f"{what}: flush_bytes is {prepared.flush_bytes!r:.40}; expected bytes, as an int"
+        )
+    compile_s = getattr(prepared, "compile_s", None)
+    if compile_s is not None and not (_fits(compile_s, float) and compile_s >= 0):
+        raise WrongValue(f"{what}: compile_s is {compile_s!r:.40}; expected seconds or None")
+    return prepared
+
+
+def checked_outputs(value: Any, what: str) -> Outputs:
+    """Return copies of outputs, which may be the backend's own buffers. Raises WrongValue."""
+    if not isinstance(value, Mapping):
+        raise WrongValue(f"{what} returned {value!r:.80}; expected numpy arrays by name")
+    outputs = {}
+    for name, array in value.items():
+        if not isinstance(name, str):
+            raise WrongValue(f"{what} named an output {name!r:.40}; expected text")
+        if not isinstance(array, (np.ndarray, np.generic)) or array.dtype.kind not in "iuf":
+            kind = getattr(array, "dtype", type(array).__name__)
+            raise WrongValue(f"{what}: {name} is of {kind}; expected a numpy array of real numbers")
+        outputs[name] = np.array(array)
+    return outputs
+
+
+def checked_stages(value: Any, what: str) -> dict[str, float]:
+    """Return the seconds of each stage. Raises WrongValue."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise WrongValue(f"{what} returned {value!r:.80}; expected seconds by stage")
+    for stage, seconds in value.items():
+        if not (_fits(seconds, float) and seconds > 0):
+            raise WrongValue(f"{what}: {stage} took {seconds!r:.40}; expected seconds above 0")
+    return dict(value)

@@ -15,6 +15,9 @@ from bench.kernels.base import Kernel, Work
 from bench.measure.border import WrongValue, checked
 from bench.measure.protocol import CaseWork
 
+# Rates are floats.
+MOST_WORK = 2**1000
+
 
 def describe_case(kernel: Kernel, seed: int) -> CaseWork:
     """Return the work of a case and of its stages. Raises WrongValue for work that no case can have."""
@@ -33,9 +36,10 @@ def describe_case(kernel: Kernel, seed: int) -> CaseWork:
 
 def _checked_work(value: object, what: str) -> Work:
     work = checked(value, Work, what)
-    if work.flops < 0 or work.bytes < 1:
+    if not (0 <= work.flops < MOST_WORK and 1 <= work.bytes < MOST_WORK):
         raise WrongValue(
-            f"{what}: {work.flops} FLOPs and {work.bytes} bytes; expected at least 0 and 1"
+            f"{what}: {work.flops} FLOPs and {work.bytes} bytes; expected at least 0 and 1, "
+            "and no more than a float holds"
         )
     return work
 

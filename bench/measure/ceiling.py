@@ -1,7 +1,7 @@
 """Finds the highest rates of a device: of matrix products by dtype, and of its memory.
 
-Many shapes are tried shortly, each verified like any other case. The fastest few are then measured
-anew for longer, and only that counts: the highest of many short trials is high by luck, too.
+Many shapes are timed briefly, each verified like any other case. The fastest few are then measured
+again for longer, and only that counts: the highest of many short trials is partly luck.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CeilingSearchResult:
 
 
 class CeilingSearch:
-    """Gives the supervisor one job after the other, and takes the row of each."""
+    """Yields one job after another, each chosen by the rows of those before."""
 
     def __init__(self, request: CeilingRequest, results: ResultFile, trials: ResultFile) -> None:
         self._request = request
@@ -148,7 +148,7 @@ class CeilingSearch:
         return seconds <= self._request.budget_s * SLOWEST
 
     def _keep(self, row: Row) -> None:
-        """Write a row that counts, with the ceilings that it is itself, or is below."""
+        """Write a row that counts, with the ceilings that follow from it."""
         if row["status"] == "ok":
             row = {
                 **row,

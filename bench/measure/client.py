@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.backend import Finding
+from bench.measure.code_identity import check_identity
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -25,7 +26,11 @@ from bench.measure.protocol import (
     outcome_from_json,
     work_from_json,
 )
-from bench.python_process import check_identity, python_command, python_environment
+from bench.python_process import (
+    how_it_ended,
+    python_command,
+    python_environment,
+)
 
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
@@ -34,15 +39,19 @@ LOG_TAIL_BYTES = 4096
 START = "import bench.processors; from bench.measure.worker import main; main()"
 
 
-class WorkerDied(Exception):
-    """The worker ended by itself; the text says how, and the last it printed."""
+class WorkerEnded(Exception):
+    """A worker is gone. `plug_in` is the group and the name of the plug-in that it was importing."""
 
-    def __init__(self, text: str, returncode: int) -> None:
+    def __init__(self, text: str, plug_in: tuple[str, str] | None = None) -> None:
         super().__init__(text)
-        self.returncode = returncode
+        self.plug_in = plug_in
 
 
-class WorkerTimeout(Exception):
+class WorkerDied(WorkerEnded):
+    """The worker ended by itself; the text says how, with the last line that it printed."""
+
+
+class WorkerTimeout(WorkerEnded):
     """The worker did not answer in time and was killed."""
 
 
@@ -55,6 +64,7 @@ class WorkerProcess:
         self._buffer = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the worker lives
         self._greeted = False
+        self._importing: tuple[str, str] | None = None
         environment = python_environment()
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
@@ -82,7 +92,7 @@ class WorkerProcess:
         return [description_from_json(data) for data in answer]
 
     def diagnose(self, backend: str, timeout_s: float) -> list[Finding]:
-        """Return what a backend found out about its drivers and devices."""
+        """Return a backend's findings about its drivers and devices."""
         answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s)
         return [Finding(**data) for data in answer]
 
@@ -93,9 +103,10 @@ class WorkerProcess:
         listener: VisitListener,
         at_start: Callable[[], None] | None = None,
     ) -> Outcome:
-        """Return how a case ended. Raises WorkerDied or WorkerTimeout; the worker is gone then.
+        """Visit a case; return how that ended. Raises WorkerDied or WorkerTimeout: the worker is gone.
 
-        Where devices measure together, samples begin when `at_start` returns; that wait does not count.
+        Where devices measure together, samples begin when `at_start` returns; the timeout does not count
+        that wait.
         """
         message = {"request": "measure", "measure": asdict(request)}
         return outcome_from_json(self._ask(message, timeout_s, listener, at_start))
@@ -115,7 +126,10 @@ class WorkerProcess:
             answer = decode(self._read_line(deadline))
             if answer["message"] == "done":
                 return answer["answer"]
-            if answer["message"] == "ready":
+            if answer["message"] == "importing":
+                group, name = answer["plug_in"]
+                self._importing = (group, name) if name else None
+            elif answer["message"] == "ready":
                 since = time.monotonic()
                 if at_start is not None:
                     at_start()
@@ -146,7 +160,7 @@ class WorkerProcess:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._answers], [], [], left)[0]:
                 self.kill()
-                raise WorkerTimeout
+                raise WorkerTimeout(f"did not answer in time{self._where()}", self._importing)
             data = os.read(self._answers, 1 << 16)
             if not data:
                 raise self._died()
@@ -160,7 +174,15 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             code = self._process.wait()
-        return WorkerDied(f"{how_it_ended(code)}{last_words(self.output())}", code)
+        text = f"the worker {how_it_ended(code)}{self._where()}{last_words(self.output())}"
+        return WorkerDied(text, self._importing)
+
+    def _where(self) -> str:
+        """Name the plug-in that the worker is importing, as a part of a sentence."""
+        if self._importing is None:
+            return ""
+        group, name = self._importing
+        return f" while it imported the plug-in {name} ({group})"
 
     def output(self) -> str:
         """Return the end of what the worker and its libraries printed."""
@@ -197,23 +219,10 @@ class WorkerProcess:
         self._log.close()
 
 
-def how_it_ended(returncode: int) -> str:
-    """Return a process's end as a sentence for the `error` column."""
-    if returncode >= 0:
-        return f"the worker left with exit code {returncode}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    if name == "SIGKILL":
-        return "the worker was killed (SIGKILL): by the kernel if memory ran out, or by somebody"
-    return f"the worker died of {name}"
-
-
 def last_words(output: str) -> str:
-    """Return the last line that says something, as the end of a sentence."""
+    """Return the last line that is not empty, as the end of a sentence."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     # faulthandler prints its headline before the stack, and the stack is for --debug.
     fatal = [line for line in lines if line.startswith("Fatal Python error")]
     last = fatal[-1:] or lines[-1:]
-    return f"; it said: {last[0][:300]}" if last else ""
+    return f"; its last output: {last[0][:300]}" if last else ""

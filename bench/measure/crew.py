@@ -1,4 +1,4 @@
-"""The workers of a run: which process visits what, and what becomes of one that fails."""
+"""The workers of a run: which process visits which case, and what happens when one fails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bench.measure.start_barrier import StartBarrier
 # device's context unusable, or what timed wrongly may still be at work.
 REPLACING = ("crashed", "timeout", "error", "device_lost", "out_of_memory", "wrong_timing")
 
-# Rounds in different processes see one more kind of scatter. It is worth this share of the time: a new
-# process costs its start, and twice as long allocations for a while.
+# Rounds in different processes include one more source of scatter, which is worth this share of the time: a
+# new process takes time to start, and allocates at half the speed for a while.
 FRESH_SHARE = 0.05
 
 
 class _Follower:
-    """Passes on what a visit says of itself, and remembers what is needed if its worker ends."""
+    """Passes on the messages of a visit, and keeps what is needed if its worker ends."""
 
     def __init__(self, listener: VisitListener) -> None:
         self._listener = listener
@@ -181,15 +181,15 @@ class Crew:
     def _fill(self, slot: int) -> None:
         """Start the worker that a slot lacks.
 
-        In the main thread: Linux ends a worker when the thread that started it ends, because it is
-        set to die with its parent.
+        Call it in the main thread: Linux ends a worker when the thread that started it ends, because
+        it is set to die with its parent.
         """
         if slot not in self._workers:
             self._workers[slot] = self._first or WorkerProcess(self._threads)
             self._first = None
 
     def end_round(self, round_s: float) -> None:
-        """Let the next round run in new processes, where starting them is cheap beside the rounds so far."""
+        """Use new processes from now on if starting them is cheap compared to the rounds so far."""
         self._since_start_s += round_s
         if self._start_s <= FRESH_SHARE * self._since_start_s:
             self._since_start_s = 0.0
@@ -200,7 +200,7 @@ class Crew:
     def _replace(self, slot: int, outcome: Outcome) -> Outcome:
         with self._lock:
             if self._killed:
-                return replace(outcome, status="interrupted", error="stopped by the user")
+                return replace(outcome, status="interrupted", error="stopped")
             worker = self._workers.pop(slot)
         self._on_worker_output(worker.output())
         worker.discard()

@@ -8,27 +8,46 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench import plugins
 from bench.backend import Device
 from bench.errors import UsageError, one_of
-from bench.measure.client import START_TIMEOUT_S, WorkerDied, WorkerProcess, WorkerTimeout
+from bench.measure.client import (
+    START_TIMEOUT_S,
+    WorkerDied,
+    WorkerEnded,
+    WorkerProcess,
+    WorkerTimeout,
+)
 from bench.measure.protocol import BackendDescription
 
 
 def describe_all(
     names: Sequence[str], threads: int | None = None, timeout_s: float = START_TIMEOUT_S
 ) -> tuple[list[BackendDescription], WorkerProcess]:
-    """Return what each backend offers here, and a worker; one that kills its worker is described by its end.
+    """Return what each backend offers here, and a worker that has loaded them.
 
     All are asked in one worker, because each imports the same large libraries. Only if that dies,
     each gets a worker of its own, so that one which crashes does not hide the others.
     """
-    worker = WorkerProcess(threads)
     try:
-        return worker.describe(list(names), timeout_s), worker
-    except (WorkerDied, WorkerTimeout):
-        worker.discard()
-    except BaseException:
-        worker.discard()
-        raise
-    return _describe_each(names, threads, timeout_s), WorkerProcess(threads)
+        return _describe(names, threads, timeout_s)
+    except WorkerEnded:
+        return _describe_each(names, threads, timeout_s), WorkerProcess(threads)
+
+
+def _describe(
+    names: Sequence[str], threads: int | None, timeout_s: float
+) -> tuple[list[BackendDescription], WorkerProcess]:
+    """Ask one worker; raises WorkerEnded. What ends it when it is imported is left out from then on."""
+    while True:
+        worker = WorkerProcess(threads)
+        try:
+            return worker.describe(list(names), timeout_s), worker
+        except WorkerEnded as end:
+            worker.discard()
+            if end.plug_in is None:
+                raise
+            plugins.leave_out(*end.plug_in, str(end))
+        except BaseException:
+            worker.discard()
+            raise
 
 
 def _describe_each(
@@ -36,9 +55,10 @@ def _describe_each(
 ) -> list[BackendDescription]:
     descriptions: list[BackendDescription] = []
     for name in names:
-        worker = WorkerProcess(threads)
         try:
-            descriptions += worker.describe([name], timeout_s)
+            description, worker = _describe([name], threads, timeout_s)
+            descriptions += description
+            worker.discard()
         except WorkerDied as death:
             descriptions.append(BackendDescription(name, f"looking for devices, {death}"))
         except WorkerTimeout:
@@ -47,8 +67,6 @@ def _describe_each(
                     name, f"looking for devices, it did not answer within {timeout_s:g} s"
                 )
             )
-        finally:
-            worker.discard()
     return descriptions
 
 

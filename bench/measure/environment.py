@@ -1,4 +1,4 @@
-"""Where and by what a run was made: the part of a row that is the same for the whole run."""
+"""Host, time and versions: the columns that are the same for a whole run."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class _Launcher:
 
     It is recognized if `number`, `local` and one of `required` are set; `local` None means rank 0 on
     the node, and an empty `required` no further condition. The first of `sizes` that is set counts.
-    `own_devices` tells from the variables whether each rank sees only devices of its own.
+    `own_devices` decides by the variables whether each rank sees only devices of its own.
     """
 
     name: str

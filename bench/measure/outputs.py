@@ -16,6 +16,23 @@ Outputs = Mapping[str, NDArray[Any]]
 SPREAD = 8.0
 
 
+class SeenOutputs(dict[str, NDArray[Any]]):
+    """Outputs that know which of them were looked at, and by whose fault one is missing."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        super().__init__(outputs)
+        self._seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        self._seen.add(name)
+        return super().__getitem__(name)
+
+    @property
+    def unseen(self) -> list[str]:
+        """The outputs that were not looked at, in order of their names."""
+        return sorted(self.keys() - self._seen)
+
+
 def fingerprint(outputs: Outputs) -> str:
     """Return a digest of names, types, shapes and every bit of the values."""
     digest = hashlib.blake2b(digest_size=16)

@@ -1,9 +1,10 @@
-"""What supervisor and worker say to each other: JSON objects, one a line, over a pair of pipes.
+"""The messages between supervisor and worker: JSON objects, one per line, over a pair of pipes.
 
-A worker begins with `hello`, which tells whose code it runs. Requests are `describe`, `diagnose` and
-`measure`; it answers each with any number of `progress` messages and one `done`. A measurement
-`together` with other devices says `ready` after its warm-up, and waits for `go`. The worker's own
-output goes elsewhere, so nothing that a library prints can be mistaken for an answer.
+A worker starts with `hello`, which says whose code it runs. The requests are `describe`, `diagnose` and
+`measure`. The worker answers each with any number of messages and one `done`: `importing` names the plug-in
+that it is about to import, `work` is the work of the case, `progress` its phase and samples. A visit
+`together` with other devices sends `ready` after its warm-up, and waits for `go`. The worker's own output
+goes elsewhere, so nothing that a library prints can be mistaken for an answer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class VisitListener(Protocol):
 
 @dataclass(frozen=True)
 class Verified:
-    """What an earlier visit found: outputs with this fingerprint need no reference again."""
+    """The verification of an earlier visit: outputs with this fingerprint need no reference again."""
 
     fingerprint: str
     rel_error: float
@@ -54,7 +55,7 @@ class Measure:
     """A request: visit one case by one implementation (or `best`) on one device.
 
     `time_budget_s`, `samples`, `precision` and `least_samples` are the visit's goal (see
-    measure/sampling); `loops` and `verified` are what earlier visits found out. With `describe`, the
+    measure/sampling); `loops` and `verified` come from earlier visits. With `describe`, the
     worker sends the work of the case first. With `together`, samples begin when all devices that
     measure the case are warm. `place` is the worker's place in a group of ranks.
     """
@@ -81,10 +82,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer: how a visit ended, and everything that was learned on the way.
+    """An answer: how a visit ended, and everything that was measured on the way.
 
-    `start_s` is what it took to start the process and to load the backend, in the first visit of a
-    process; `spent_s` the whole visit without that, without compiling and without computing the reference.
+    `start_s` is the time to start the process and to load the backend, in the first visit of a process.
+    `spent_s` is the time of the visit without that, without compiling, and without the reference.
     """
 
     status: str  # one of bench.results.columns.STATUSES
@@ -119,7 +120,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BackendDescription:
-    """What a worker found out about one backend; `unavailable` is None where it can be used."""
+    """What one backend offers on this machine; `unavailable` is None where it can be used."""
 
     name: str
     unavailable: str | None
@@ -131,12 +132,12 @@ class BackendDescription:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return a message as one line; infinite values travel as JavaScript writes them."""
+    """Encode a message as one line; infinite values are written as in JavaScript."""
     return json.dumps(message).encode() + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """Return the message of one line."""
+    """Decode the message of one line."""
     message: dict[str, Any] = json.loads(line)
     return message
 

@@ -1,8 +1,8 @@
-"""How many visits a case gets, what each of them is to do, and in which order a round goes.
+"""How many visits a case gets, the goal of each visit, and the order of each round.
 
-A run visits its cases in rounds. Two visits to a case lie as far apart as the run allows, and each
-has an allocation of its own: so their scatter holds what changes from moment to moment and from one
-allocation or process to the next, as another run would show it.
+A run visits its cases in rounds. Two visits to a case are as far apart as the run allows, and each has an
+allocation of its own: their scatter includes what changes from moment to moment and from one allocation or
+process to the next, as it would between two runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 from bench.analysis.statistics import LEAST_VALUES, rounds_interval
 from bench.measure.protocol import Outcome
 
-# Samples of a visit among several: more would only say more of this one visit.
+# Samples per visit if there are several: more would only describe this one visit better.
 VISIT_SAMPLES = 4
 
 # A case whose visits outlast the budget is given up to this many budgets for its least rounds.
@@ -32,7 +32,7 @@ class StoppingRule:
     A case gets six rounds, or `rounds` if that is fewer, and further ones up to `rounds` until half of
     its interval is within `precision`. The time budget counts the seconds of visits, from allocation
     to the last check: further rounds have to fit into it, the first six into four budgets.
-    With one round, `precision` and budget are about the samples of that visit. Devices that measure
+    With one round, `precision` and budget apply to the samples of that visit. Devices that measure
     `together` go on for the whole budget, so that none works beside idle neighbors.
     """
 
@@ -80,10 +80,10 @@ class StoppingRule:
 
 
 def order(items: Sequence[T], round_number: int, run_id: str) -> list[T]:
-    """Return the order of a round: the first is the config's, each later one is drawn for itself.
+    """Return the order of a round: the first is the config's, each later one is shuffled.
 
-    Neighbors in the first round would otherwise be neighbors in all, and a case would always meet
-    the heat, the caches and the memory that the same other case has left.
+    Neighbors in the first round would otherwise be neighbors in all, and a case would always run
+    with the heat, caches and memory that the same other case leaves behind.
     """
     items = list(items)
     if round_number > 1:

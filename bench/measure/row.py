@@ -1,10 +1,9 @@
-"""Makes a result row from a case, a device and what the workers found out."""
+"""Makes result rows from a case, a device, and the outcomes of its visits."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import TOO_NOISY, Summary, summarize
@@ -13,15 +12,15 @@ from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
 from bench.measure.protocol import CaseWork, Outcome
-from bench.results.columns import COLUMNS, Row
+from bench.results.columns import BY_NAME, COLUMNS, Row
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
 
-# What sensors tell is told of whole executions, not of their stages.
-SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
+# Sensor readings describe whole executions, not stages.
+SENSORS = tuple(column for column in COLUMNS if column.group == "telemetry")
 
-# Slower at the end than at the start by more than this is worth a word.
+# A case that becomes slower or faster by more than this gets a warning.
 NOTABLE_DRIFT = 0.05
 
 
@@ -144,18 +143,10 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
         "processes": len(processes),
         "reference_s": _median([outcome.reference_s for outcome in outcomes]),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
-        "power_w": _mean([reading.power_w for reading in readings]),
-        "energy_j": _mean([reading.energy_j for reading in readings]),
-        "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
-        "memory_clock_mhz": _mean([reading.memory_clock_mhz for reading in readings]),
-        "temperature_c": _largest([reading.temperature_c for reading in readings]),
-        "busy": _mean([reading.busy for reading in readings]),
-        "memory_busy": _mean([reading.memory_busy for reading in readings]),
-        "throttle": _joined([reading.throttle for reading in readings]),
-        "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
-        "ecc_errors": _sum([reading.ecc_errors for reading in readings]),
-        "other_processes": _largest([reading.other_processes for reading in readings]),
-        "device_state": _joined([reading.device_state for reading in readings]),
+        **{
+            sensor.name: sensor.combined(getattr(reading, sensor.name) for reading in readings)
+            for sensor in SENSORS
+        },
         "warnings": "; ".join(
             dict.fromkeys(
                 [
@@ -171,18 +162,16 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
 
 def _group_columns(case: Case, row: Row, outcomes: Sequence[Outcome]) -> Row:
     """Return the bandwidths of a collective and the times of its ranks; nothing for one device."""
-    ranks_s = {
-        rank: statistics.median(_known(values))
-        for rank, values in enumerate(zip(*(each.ranks_s for each in outcomes), strict=True))
-        if _known(values)
-    }
-    if not ranks_s:
+    by_rank = zip(*(outcome.ranks_s for outcome in outcomes), strict=True)
+    known = ([value for value in values if value is not None] for values in by_rank)
+    ranks_s = {rank: statistics.median(values) for rank, values in enumerate(known) if values}
+    algbw, factor = row["achieved_gbps"], getattr(case.kernel, "bus_factor", None)
+    if not ranks_s or factor is None:
         return {}
-    algbw: Any = row["achieved_gbps"]
-    factor = getattr(case.kernel, "bus_factor", None)
+    assert isinstance(algbw, float)
     return {
         "algbw_gbps": algbw,
-        "busbw_gbps": algbw * factor if factor else None,
+        "busbw_gbps": algbw * factor,
         "fastest_rank_s": min(ranks_s.values()),
         "slowest_rank": max(ranks_s, key=lambda rank: ranks_s[rank]),
     }
@@ -221,7 +210,7 @@ def make_stage_rows(
                 "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
                 "warmups": 0,
                 "stop_reason": "stages",
-                **dict.fromkeys(SENSORS),
+                **{sensor.name: None for sensor in SENSORS},
                 "warnings": "; ".join(_warnings(achieved, summary)) or None,
             }
         )
@@ -253,7 +242,7 @@ def _rate_columns(achieved: Rates) -> Row:
 
 
 def _cached(work: CaseWork, device: Device, outcome: Outcome) -> bool:
-    """Tell whether operands can have stayed in the last-level cache between executions."""
+    """Return whether operands can have stayed in the last-level cache between executions."""
     cycled = max(outcome.flush_bytes or 0, work.memory_bytes)
     return device.cache_bytes is not None and cycled < 2 * device.cache_bytes
 
@@ -262,14 +251,14 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
     warnings = list(achieved.warnings)
     above = achieved.utilization_of_ceiling
     if above is not None and above > TOLERATED_EXCESS:
-        warnings.append(f"{above - 1:.0%} above the ceiling: bench ceiling finds it anew")
+        warnings.append(f"{above - 1:.0%} above the ceiling: re-run bench ceiling")
     half_width = summary.half_width
     if half_width is None:
         warnings.append("one round of fewer than six samples: no interval")
     elif half_width > TOO_NOISY:
         warnings.append(f"too noisy: half of the interval is {half_width:.0%} of the median")
     if len(summary.rounds_s) == 1 and half_width is not None:
-        warnings.append("one round: the interval says nothing of what another visit would show")
+        warnings.append("one round: the interval does not cover what another visit would show")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:
         change = "slower" if summary.drift > 0 else "faster"
         warnings.append(f"became {abs(summary.drift):.0%} {change} while it was measured")
@@ -277,9 +266,9 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
 
 
 def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
-    """Return what the sensors told of others on the device and of errors, or why they are silent."""
-    others = _largest([reading.other_processes for reading in readings])
-    errors = _sum([reading.ecc_errors for reading in readings])
+    """Return warnings about other processes, memory errors, and sensors that cannot be read."""
+    others = BY_NAME["other_processes"].combined(reading.other_processes for reading in readings)
+    errors = BY_NAME["ecc_errors"].combined(reading.ecc_errors for reading in readings)
     disturbances = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
     if others:
         disturbances.append(f"{others} other process{'es' * (others > 1)} used the device")
@@ -288,30 +277,6 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     return disturbances
 
 
-def _joined(texts: Sequence[str | None]) -> str | None:
-    """Return what any process saw, each part once."""
-    parts = (part for text in texts if text for part in text.split("; "))
-    return "; ".join(dict.fromkeys(parts)) or None
-
-
-def _sum(values: Sequence[int | None]) -> int | None:
-    known = _known(values)
-    return sum(known) if known else None
-
-
-def _known(values: Sequence[Any]) -> list[Any]:
-    return [value for value in values if value is not None]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = _known(values)
-    return sum(known) / len(known) if known else None
-
-
 def _median(values: Sequence[float | None]) -> float | None:
-    known = _known(values)
+    known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _largest(values: Sequence[Any]) -> Any:
-    return max(_known(values), default=None)

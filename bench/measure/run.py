@@ -1,4 +1,4 @@
-"""One run from jobs to files: opens the result file, lets the supervisor work, keeps what it finds."""
+"""One run from jobs to files: opens the result file, runs the supervisor, keeps its rows and samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bench.results.journal import Journal, journal_path
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.writer import ResultFile, check_same_run
 
-# What has to be equal for two rows to belong into one file.
+# Columns that must match for rows to share a file.
 SAME_RUN = ("config_sha256", "seed", "backend", "chip", "threads")
 
 
@@ -187,7 +187,7 @@ class Recording:
 
 
 def pyperf_run(name: str, row: Row, outcome: Outcome) -> pyperf.Run:
-    """Return one visit's samples in pyperf's terms, with what tells its row among the metadata."""
+    """Return one visit's samples in pyperf's terms, with the metadata that identifies its row."""
     return pyperf.Run(
         outcome.values_s,
         warmups=outcome.warm_ups,
@@ -292,12 +292,23 @@ def current(rows: Sequence[Row]) -> list[Row]:
 
 @contextmanager
 def terminating_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP, as batch systems send them, like Ctrl-C."""
+    """Raise KeyboardInterrupt with the signal's name on Ctrl-C and on what batch systems send.
+
+    Only the first signal counts, so that a second one does not keep the last rows from being written.
+    A signal that is ignored, such as SIGHUP under nohup, stays so.
+    """
+    handled = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        for each in handled:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
     finally:

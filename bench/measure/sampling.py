@@ -33,16 +33,16 @@ STEADY = 0.02
 NEARLY = 0.1
 WARM_UP_SHARE = 0.2
 
-# A sample that warm-up has shown to be too short is calibrated again, so many times in all.
+# If warm-up shows that samples are too short, calibration is repeated, up to this many times in all.
 MOST_CALIBRATIONS = 3
 
-# A device whose launches take so long that this passes before a sample is long enough has long enough.
+# Calibration ends after this time even if samples are still short: launches on this device are slow.
 MOST_CALIBRATION_S = 2.0
 
-# Whether time grows with work is tried where it costs no more than this.
+# Whether time grows with work is checked where that takes no longer than this.
 MOST_PROPORTION_S = 0.25
 
-# An only visit whose single executions outlast the budget is given up to this many budgets.
+# A case's only visit may take this many budgets if a single execution takes longer than one.
 LONGEST_BUDGETS = 4
 MOST_SAMPLES = 1000
 
@@ -78,7 +78,7 @@ class Samples:
 
 
 class Sampler:
-    """pyperf's Runner, of which a process may have one; takes the samples of visit after visit."""
+    """Takes the samples of one visit after another, with the one pyperf Runner that a process may have."""
 
     def __init__(self) -> None:
         self._runner = pyperf.Runner()
@@ -96,9 +96,9 @@ class Sampler:
     ) -> Samples:
         """Measure `run(loops) -> seconds` until `goal` is met. Raises WrongTiming.
 
-        `loops` are those of an earlier visit; without them they are calibrated, and it is tried that
-        time grows with them. `progress` is told the phase and the values so far; `before_values` is
-        called between warm-up and the first value.
+        `loops` come from an earlier visit; without them they are calibrated, and time is checked to grow
+        with them. `progress` receives the phase and the values so far; `before_values` is called
+        between warm-up and the first value.
         """
         started = time.monotonic()
         calibrate_s = 0.0
@@ -119,7 +119,9 @@ class Sampler:
         else:
             loops = warm_ups[-1][0]
         if first_visit and 3 * steady_s * loops <= MOST_PROPORTION_S:
-            run.check_proportion(loops)
+            # On a busy machine loops may be fewer than make a sample long enough.
+            enough = math.ceil(MIN_SAMPLE_S / steady_s) if steady_s > 0 else 1
+            run.check_proportion(max(loops, enough))
         run.check_host()
 
         before_values()
@@ -189,8 +191,8 @@ def warm_up(
 ) -> float:
     """Run until samples get no faster; return the best seconds of one execution.
 
-    Two in a row have to be no faster in a first visit, one in a later visit; and there a first sample
-    that is as long as the loops were calibrated for is warm.
+    In a first visit two samples in a row must be no faster. In a later visit one is enough, or a first
+    sample as long as the loops were calibrated for.
     """
     in_a_row = 2 if first_visit else 1
     calibrated = loops > 1 and not first_visit
@@ -228,8 +230,9 @@ def stop_reason(values: list[float], spent_s: float, goal: Goal) -> str | None:
 def _batch_size(values: list[float], loops: int, goal: Goal) -> int:
     """Return how many values to take before the next look.
 
-    An only visit begins with six, then takes a quarter more each time; slow cases are looked at after
-    every value, so that a budget is kept. A visit among several takes one, which tells how many more fit.
+    An only visit begins with six, then takes a quarter more each time; slow cases are checked after
+    every value, to stay within the budget. One visit of several starts with one value, which shows how
+    many more fit.
     """
     if not values:
         only = goal.samples is None and goal.time_budget_s > LEAST_VALUES * MIN_SAMPLE_S

@@ -3,7 +3,7 @@
 Squares that double show where the rate saturates; from the best shapes so far, one dimension at a time
 is changed, first by factors of two, then of √2. That is a pattern search (Hooke & Jeeves, 1961) over the
 logarithms of m, n and k, in which the rate of a device has one broad plateau with steps. It goes on from
-several shapes, not from the best alone: trials are short, and on a plateau the best of them is so by luck.
+several shapes, not from the best alone: trials are short, and on a plateau the best one is best by luck.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Literal
 Layout = Literal["nt", "nn"]
 
 FIRST_SQUARE = 512
-MULTIPLE = 64  # of which every dimension is one
+MULTIPLE = 64  # every dimension is a multiple of this
 STEPS = (2.0, 2.0**0.5)
 
 # The search goes on from this many of the fastest shapes. Of landscapes recorded on a CPU, the worst of
 # 60 searches found 0.91 of the highest rate with one, 0.96 with four, and no more with eight.
 BEAM = 4
 
-# Squares grow until one is slower than the best by this: the plateau is behind.
+# Squares grow until one reaches less than this share of the best rate: the plateau is behind it.
 PAST_THE_BEST = 0.9
 
 
@@ -42,7 +42,7 @@ class Shape:
 
 
 class ShapeSearch:
-    """Proposes shapes, each once, and is told their rates; what comes next depends on them."""
+    """Proposes each shape once; later proposals depend on the rates recorded so far."""
 
     def __init__(self, fits: Callable[[Shape], bool]) -> None:
         """Propose only shapes that fit: into memory, and into the time that there is."""
@@ -56,13 +56,13 @@ class ShapeSearch:
         return 0.0 if self.best is None else self.rates[self.best]
 
     def record(self, shape: Shape, rate: float | None) -> None:
-        """Note a shape's rate; None where it could not be measured."""
+        """Record a shape's rate; None where it could not be measured."""
         self.rates[shape] = rate or 0.0
         if rate and rate > self.best_rate:
             self.best = shape
 
     def __iter__(self) -> Iterator[Shape]:
-        """Yield shapes; each has to be told of before the next is asked for."""
+        """Yield shapes; record the rate of each before taking the next."""
         yield from self._squares()
         for step in STEPS:
             left: set[Shape] = set()

@@ -61,7 +61,7 @@ class Accounting:
 
 
 class Supervisor:
-    """Visits the jobs of a run in rounds, and sees to it that each ends as a row."""
+    """Visits the jobs of a run in rounds, and makes sure that each ends as a row."""
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class Supervisor:
             while batches := [b for b in batches if not all(each.finished for each in b)]:
                 self._round(number, batches, in_order, together)
                 number += 1
-        except KeyboardInterrupt:
-            self._write_interrupted(waiting)
+        except KeyboardInterrupt as stop:
+            self._write_interrupted(waiting, f"stopped by {stop}")
             raise
         finally:
             self._crew.close()
@@ -225,7 +225,7 @@ class Supervisor:
         while in_order and in_order[0].finished:
             self._write(in_order.pop(0))
 
-    def _write_interrupted(self, waiting: list[JobProgress]) -> None:
+    def _write_interrupted(self, waiting: list[JobProgress], error: str) -> None:
         """Write what is finished, then a row for each job that has been begun."""
         for each in waiting:
             if each.finished and not each.written:
@@ -233,12 +233,11 @@ class Supervisor:
         for each in waiting:
             if each.started_at and not each.finished:
                 rounds = len(each.visits)
-                error = "stopped by the user"
-                if rounds:
-                    error += (
-                        f" after {rounds} round{'s' * (rounds != 1)}; --resume goes on with them"
-                    )
-                each.visits = [Outcome("interrupted", error)]
+                plural = "s" * (rounds != 1)
+                kept = (
+                    f" after {rounds} round{plural}; --resume goes on with them" if rounds else ""
+                )
+                each.visits = [Outcome("interrupted", f"{error}{kept}")]
                 self._finish(each)
                 self._write(each)
 

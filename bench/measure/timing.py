@@ -1,4 +1,4 @@
-"""Believes a device's clock as far as the host's clock allows.
+"""Checks the times that a backend reports against the host's clock and against the work.
 
 A backend's `run` returns seconds by its own timer. The host's clock around the call bounds them: work
 cannot take longer than the call that waits for it. And twice the executions take about twice as long,
@@ -13,33 +13,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
+from bench.backend import Prepared
+
 Run = Callable[[int], float]
 
 # Two good clocks differ by parts per million; device events resolve half a microsecond or so.
 CLOCKS_DIFFER = 0.02
 EVENT_S = 1e-4
 
-# The host's clock is read right inside of the call that it is read around: in the best of several calls,
-# each long enough to tell, the two agree to this share. A busy host may come between in any single one.
+# With timing `host` the same clock is read within the call and around it: in the best of several long calls
+# the two times agree to this share. In a single call a busy host may interfere.
 HOST_SHARE = 0.8
 HOST_CALLS = 3
 HOST_CALL_S = 0.01
 
-# So many times the executions in no more than twice the time: something else is timed.
+# If executions double this often while the time does not even double, something else is timed.
 DOUBLINGS_WITHOUT_GROWTH = 10
 
 # Twice the executions have to take this much longer, in the best of several attempts. Among ranks, waking up
 # the others may take as long as all executions on a busy machine, so more of them are compared.
 TIMES, GROUP_TIMES = 2, 4
 LEAST_GROWTH = 1.5
-GROWTH_ATTEMPTS = 6
+GROWTH_ATTEMPTS = 16
 
 # A host that takes this many times the device's seconds is worth a remark.
 NOTABLE_WALL = 3.0
 
+# Samples of at least this length show whether work goes on after `run` has returned. Outputs that come later
+# than an idle device's by half of this and half of a sample are late; a busy host may be the reason once, but
+# not each time.
+LATE_S = 0.02
+LATE_ATTEMPTS = 3
+
 
 class WrongTiming(Exception):
-    """A time that cannot be; the text is a sentence for the row."""
+    """An impossible time; the text is a sentence for the row."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class CheckedRun:
             )
 
     def check_growth(self) -> None:
-        """Raise WrongTiming where many times the executions took no more time."""
+        """Raise WrongTiming where many times as many executions took no more time."""
         last = self.calls[-1]
         fewer = [r for r in self.calls if r.loops << DOUBLINGS_WITHOUT_GROWTH <= last.loops]
         if not fewer:
@@ -142,6 +150,31 @@ class CheckedRun:
             f"the host waited {wall_s:.3g} s for {seconds:.3g} s by the device's clock: launches or "
             "synchronization take the rest"
         )
+
+
+def check_finished(prepared: Prepared, loops: int, sample_s: float) -> None:
+    """Raise WrongTiming where outputs take longer right after a sample than on an idle device.
+
+    A device that works in order hands its outputs over when all that was asked before is done. So
+    work that goes on after `run` has returned shows as a wait.
+    """
+    loops *= math.ceil(LATE_S / sample_s)
+    for _ in range(LATE_ATTEMPTS):
+        returned_s = prepared.run(loops)
+        after_s = _seconds_to_output(prepared)
+        idle_s = _seconds_to_output(prepared)
+        if after_s - idle_s <= LATE_S / 2 + returned_s / 2:
+            return
+    raise WrongTiming(
+        f"run returned {after_s - idle_s:.3g} s before the work was done: outputs came after "
+        f"{after_s:.3g} s, on an idle device after {idle_s:.3g} s"
+    )
+
+
+def _seconds_to_output(prepared: Prepared) -> float:
+    began = time.perf_counter()
+    prepared.outputs()
+    return time.perf_counter() - began
 
 
 def executions(count: int) -> str:

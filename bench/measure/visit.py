@@ -6,12 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from bench.backend import (
-    TIMINGS,
     Backend,
     Device,
     HandsOver,
@@ -22,28 +18,31 @@ from bench.backend import (
     Telemetry,
     TelemetrySampler,
 )
-from bench.errors import DeviceLost, OutOfMemory, Unsupported
+from bench.errors import OutOfMemory
 from bench.kernels.base import Kernel, Operand
 from bench.kernels.verification import Verification
-from bench.measure.border import checked
+from bench.measure.border import (
+    WrongValue,
+    checked,
+    checked_outputs,
+    checked_prepared,
+    checked_stages,
+)
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
-from bench.measure.outputs import Outputs, disagreement, fingerprint
+from bench.measure.choice import choose, find_device
+from bench.measure.outputs import Outputs, SeenOutputs, disagreement, fingerprint
 from bench.measure.protocol import ALLOCATE, CaseWork, Measure, Outcome
 from bench.measure.ranks import RankTimes, group_backend
-from bench.measure.sampling import Goal, Progress, Sampler, Samples
-from bench.measure.timing import CheckedRun, WrongTiming
+from bench.measure.sampling import MIN_SAMPLE_S, Goal, Progress, Sampler, Samples
+from bench.measure.timing import LATE_S, CheckedRun, WrongTiming, check_finished
 
-# So many samples of a layer's stages are enough to see where its time goes.
+# This many samples of a layer's stages show where its time goes.
 MOST_PROFILES = 30
-
-# Outputs that come later than an idle device's by this much, and by half of a sample, are suspicious.
-LATE_S = 0.02
-LATE_ATTEMPTS = 3
 
 
 @dataclass
 class Visit:
-    """What a visit needs of the worker that it runs in."""
+    """A visit, with what it needs of its worker."""
 
     request: Measure
     backend: Backend
@@ -86,9 +85,10 @@ class Visit:
             )
         clock.done("allocate")
         try:
+            checked_prepared(prepared, f"prepare() of backend {request.backend}")
             outcome = self._measure(inputs, prepared, device, clock)
         except BaseException:
-            # What went wrong first is what counts; a broken device may not even release memory.
+            # The first error is the one to report; a broken device may not even release memory.
             with suppress(Exception):
                 prepared.close()
             raise
@@ -126,24 +126,17 @@ class Visit:
         )
         if not check.passed:
             return replace(outcome, status="wrong_result", error=check.explanation)
-        if prepared.timing not in TIMINGS:
-            known = ", ".join(TIMINGS)
-            error = f"timing is {prepared.timing!r:.40}; expected one of {known}"
-            return replace(outcome, status="wrong_timing", error=error)
         ranks = RankTimes(prepared)
-        run = CheckedRun(
-            ranks.run,
-            prepared.timing,
-            simulated=device.simulated,
-            meets=request.place is not None,
-        )
+        grouped = request.place is not None
+        run = CheckedRun(ranks.run, prepared.timing, simulated=device.simulated, meets=grouped)
         try:
             samples, reading = self._sample(run, prepared, device)
             clock.done("sample")
             reference_s = self._reference_s(device)
             left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
         except WrongTiming as wrong:
-            return replace(outcome, status="wrong_timing", error=str(wrong))
+            error = f"backend {request.backend}: {wrong}"
+            return replace(outcome, status="wrong_timing", error=error)
         clock.done("check")
         if left is not None:
             return replace(outcome, status="wrong_result", verified=False, error=left)
@@ -171,7 +164,7 @@ class Visit:
 
         Outputs whose every bit is that of an earlier visit's need no reference.
         """
-        outputs = _copied(prepared.outputs())
+        outputs = checked_outputs(prepared.outputs(), self._what("outputs"))
         bits = fingerprint(outputs)
         earlier = self.request.verified
         if earlier is not None and bits == earlier.fingerprint:
@@ -179,15 +172,35 @@ class Visit:
                 earlier.rel_error, earlier.tolerance, passed=True, compared=earlier.compared
             )
         else:
-            check = self.kernel.verify(inputs, outputs, self.request.seed)
+            check = self._compare(inputs, outputs)
         if isinstance(prepared, HandsOver):
             prepared.take_outputs()  # spoils them: what is there after timing, timing has written
         return check, outputs, bits
 
+    def _compare(self, inputs: Mapping[str, Operand], outputs: Outputs) -> Verification:
+        """Compare with the reference. Raises WrongValue where outputs are missing, or are too many."""
+        seen, names = SeenOutputs(outputs), ", ".join(sorted(outputs)) or "none"
+        try:
+            check = self.kernel.verify(inputs, seen, self.request.seed)
+        except KeyError as missing:
+            raise WrongValue(
+                f"{self._what('outputs')} returned {names}; {self.kernel.name} also has {missing}"
+            ) from None
+        if check.passed and seen.unseen:
+            raise WrongValue(
+                f"{self._what('outputs')} returned {names}; {self.kernel.name} has no "
+                f"{', '.join(seen.unseen)}"
+            )
+        return check
+
+    def _what(self, method: str) -> str:
+        """Name a method of the prepared case, for messages."""
+        return f"{method}() of backend {self.request.backend}"
+
     def _sample(
         self, run: CheckedRun, prepared: Prepared, device: Device
     ) -> tuple[Samples, Telemetry]:
-        """Return the samples, and what the sensors said meanwhile. Raises WrongTiming."""
+        """Return the samples, and the sensor readings taken meanwhile. Raises WrongTiming."""
         request = self.request
         telemetry = _Watched(self.backend.telemetry(device))
 
@@ -220,7 +233,7 @@ class Visit:
         try:
             return float(self.backend.reference_seconds(device))
         except Exception:
-            return None  # it only explains; what is wrong with the device, the case itself will say
+            return None  # a diagnostic only: what is wrong with the device shows in the case itself
 
     def _check(
         self, prepared: Prepared, verified: Outputs, bits: str, tolerance: float, samples: Samples
@@ -230,12 +243,15 @@ class Visit:
         Raises WrongTiming where the work was still under way when `run` returned.
         """
         began = time.perf_counter()
-        left = _outputs_left(prepared)
+        left = self._outputs_left(prepared)
         took_s = time.perf_counter() - began
         last_s = samples.run.values[-1] * samples.loops
+        # After a short sample the rest of the work may be done by the time that outputs are asked for.
+        short = self.request.verified is None and last_s <= 2 * MIN_SAMPLE_S
         # Outputs of a group are checked on every rank before they are here, which takes its time.
-        if took_s > LATE_S + last_s / 2 and self.request.place is None:
-            _check_finished(prepared, samples.loops, last_s)
+        alone = self.request.place is None
+        if alone and (short or took_s > LATE_S + last_s / 2):
+            check_finished(prepared, samples.loops, last_s)
         if fingerprint(left) == bits:
             return None, None
         wrong = disagreement(verified, left, tolerance)
@@ -243,55 +259,26 @@ class Visit:
             return f"right before timing, wrong after it: {wrong}", None
         return None, "not reproducible bit by bit: outputs vary within rounding"
 
+    def _outputs_left(self, prepared: Prepared) -> Outputs:
+        """Return what the last timed execution left, or where that is lost what one more leaves."""
+        if isinstance(prepared, HandsOver):
+            return checked_outputs(prepared.take_outputs(), self._what("take_outputs"))
+        return checked_outputs(prepared.outputs(), self._what("outputs"))
+
     def _profile(self, prepared: Prepared, samples: Samples) -> dict[str, list[float]]:
         """Return the seconds of one execution in each stage, sample by sample; empty if unknown."""
         if not isinstance(prepared, Staged):
             return {}
         seconds: dict[str, list[float]] = {}
         for _ in range(min(len(samples.run.values), MOST_PROFILES)):
-            for stage, spent_s in (prepared.stages(samples.loops) or {}).items():
+            stages = checked_stages(prepared.stages(samples.loops), self._what("stages"))
+            for stage, spent_s in stages.items():
                 seconds.setdefault(stage, []).append(spent_s / samples.loops)
         return seconds
 
 
-def _outputs_left(prepared: Prepared) -> Outputs:
-    if isinstance(prepared, HandsOver):
-        return _copied(prepared.take_outputs())
-    return _copied(prepared.outputs())
-
-
-def _check_finished(prepared: Prepared, loops: int, sample_s: float) -> None:
-    """Raise WrongTiming where outputs take longer after a sample than on an idle device.
-
-    A device that works in order hands its outputs over when all that was asked before is done. So
-    work that goes on after `run` has returned shows as a wait.
-    """
-    after, idle = [], []
-    for _ in range(LATE_ATTEMPTS):
-        prepared.run(loops)
-        after.append(_seconds_to_output(prepared))
-        idle.append(_seconds_to_output(prepared))
-    late_s = min(after) - min(idle)
-    if late_s > LATE_S / 2 + sample_s / 2:
-        raise WrongTiming(
-            f"run returned {sample_s:.3g} s before the work was done: outputs came after "
-            f"{min(after):.3g} s, on an idle device after {min(idle):.3g} s"
-        )
-
-
-def _seconds_to_output(prepared: Prepared) -> float:
-    began = time.perf_counter()
-    prepared.outputs()
-    return time.perf_counter() - began
-
-
-def _copied(outputs: Mapping[str, Any]) -> Outputs:
-    """Return outputs in memory of their own: a backend may hand over its buffers themselves."""
-    return {name: np.array(array) for name, array in outputs.items()}
-
-
 class _Watched:
-    """A sampler of sensors that is stopped exactly if it was started, whatever a case does."""
+    """A sampler of sensors that is stopped if and only if it was started, whatever the case does."""
 
     def __init__(self, sampler: TelemetrySampler) -> None:
         self._sampler = sampler
@@ -318,30 +305,3 @@ class _Phases:
         now = time.monotonic()
         self.phases[phase] = now - self._since
         self._since = now
-
-
-def choose(backend: Backend, kernel: Kernel, wanted: str, device: Device) -> str:
-    """Return the implementation to use; raises Unsupported with the reasons if there is none."""
-    if wanted != "best":
-        reason = backend.unsupported(kernel, wanted, device)
-        if reason is not None:
-            raise Unsupported(reason)
-        return wanted
-    reasons: list[str] = []
-    for implementation in backend.implementations(kernel.name):
-        reason = backend.unsupported(kernel, implementation, device)
-        if reason is None:
-            return implementation
-        reasons.append(reason)
-    raise Unsupported(
-        "; ".join(dict.fromkeys(reasons))
-        or f"backend {backend.name} has no implementation of {kernel.name}"
-    )
-
-
-def find_device(devices: list[Device], index: int) -> Device:
-    """Return a device that was there when the run began; raises DeviceLost where it is gone."""
-    for device in devices:
-        if device.index == index:
-            return device
-    raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")

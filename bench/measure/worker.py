@@ -26,6 +26,8 @@ from bench.backend import Backend, Finding, FormsGroups, Place
 from bench.errors import BenchError, DeviceLost, OutOfMemory, PeerLost, Unsupported
 from bench.kernels.base import Kernel
 from bench.measure.border import checked_devices, checked_priority, checked_texts
+from bench.measure.choice import choose, find_device
+from bench.measure.code_identity import code_identity
 from bench.measure.protocol import (
     BackendDescription,
     Measure,
@@ -37,10 +39,9 @@ from bench.measure.protocol import (
 )
 from bench.measure.ranks import group_backend
 from bench.measure.sampling import Sampler
-from bench.measure.visit import Visit, choose, find_device
-from bench.python_process import code_identity
+from bench.measure.visit import Visit
 
-# The supervisor's display needs no more than this many messages a second.
+# Progress is reported at most this often.
 PROGRESS_INTERVAL_S = 0.1
 
 
@@ -53,12 +54,13 @@ class Worker:
         self._backends: dict[str, Backend] = {}
         self._sampler: Sampler | None = None
         self._last_progress_s = 0.0
-        # What another process like this one would cost: its start so far, and loading backends.
+        # The cost of another process like this one: starting it, and loading backends.
         self._started_s = time.time() - psutil.Process().create_time()
 
     def serve(self) -> None:
-        """Tell whose code this is, then answer every request in turn."""
+        """Say which bench this is, then answer every request in turn."""
         self._send({"message": "hello", "code": code_identity()})
+        plugins.announce = lambda *plug_in: self._send({"message": "importing", "plug_in": plug_in})
         while line := self._requests.readline():
             request = decode(line)
             if request["request"] == "describe":
@@ -76,6 +78,7 @@ class Worker:
             reason = backend.unavailable()
             if reason is not None:
                 return BackendDescription(name, str(reason))
+            plugins.load_all(plugins.CHIPS)  # one that ends this process does so before any case
             return BackendDescription(
                 name,
                 None,
@@ -95,7 +98,7 @@ class Worker:
             return BackendDescription(name, _sentence(error))
 
     def diagnose(self, name: str) -> list[Finding]:
-        """Return what a backend has to tell `bench doctor`; nothing where it has no such method."""
+        """Return a backend's findings for `bench doctor`; none where it has no such method."""
         try:
             diagnose = getattr(self._backend(name), "diagnose", list)
         except Exception:
@@ -159,7 +162,7 @@ class Worker:
         group_backend(backend).follow(kernel, implementation, device, place, request.seed)
 
     def _wait_for_others(self) -> None:
-        """Tell that the device is warm, and go on when the supervisor says so."""
+        """Report that the device is warm, and wait for the supervisor's `go`."""
         self._send({"message": "ready"})
         self._requests.readline()
 
@@ -167,7 +170,7 @@ class Worker:
         if name not in self._backends:
             began = time.monotonic()
             self._backends[name] = plugins.load_backend(name)
-            # What libraries have made stays; looking through it after every visit takes 50 ms.
+            # The libraries' objects stay alive; scanning them after every visit would take 50 ms.
             gc.collect()
             gc.freeze()
             self._started_s += time.monotonic() - began
@@ -185,7 +188,7 @@ class Worker:
 
 
 def _says_out_of_memory(error: BaseException) -> bool:
-    """Tell an allocator's failure from others; torch raises RuntimeError for it on the host."""
+    """Recognize an allocator's failure by its text; on the host torch raises RuntimeError for it."""
     text = str(error).lower()
     return "out of memory" in text or "not enough memory" in text or "allocate memory" in text
 
@@ -204,7 +207,7 @@ def _die_with_parent(parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent_pid:
         os._exit(1)
-    # When memory runs out, the worker is to be chosen, not the supervisor that writes the rows.
+    # Let the out-of-memory killer pick the worker, not the supervisor that writes the rows.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -216,5 +219,5 @@ def main() -> None:
     _die_with_parent(parent_pid)
     with os.fdopen(request_fd, "rb") as requests, os.fdopen(answer_fd, "wb") as answers:
         Worker(requests, answers).serve()
-    # Straight out: a library's clean-up at exit must not hang or crash a run that is done.
+    # Skip the libraries' clean-up at exit: it must not hang or crash a run that is done.
     os._exit(0)

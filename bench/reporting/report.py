@@ -15,7 +15,7 @@ from bench.reporting.rows import prepare
 from bench.reporting.sections import sections
 from bench.reporting.summary import cards
 from bench.results.load import Paths
-from bench.results.sides import load_sides
+from bench.results.sides import load_sides, samples_behind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def report(
     sides = load_sides(paths)
     name = {label: _marked(label, frame, simulated) for label, frame in sides.frames.items()}
     frames = {name[label]: frame for label, frame in sides.frames.items()}
-    samples = {name[label]: found for label, found in sides.samples.items()}
+    samples = samples_behind(frames)
     if base is not None and base not in name:
         raise UsageError(f"no device {base!r} in these files{one_of(base, name)}")
     rows = prepare(frames)

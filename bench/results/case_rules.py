@@ -48,17 +48,17 @@ def case_rules(columns: ColumnArrays) -> Iterator[Rule]:
         if not column.parameter:
             continue
         expected = [known.get(column.name) if known else None for known in params]
-        found: Floats | Objects
+        present: Floats | Objects
         if has_numbers(column.name):
-            found = columns.numbers(column.name)
+            present = columns.numbers(column.name)
             wanted = np.array([_size(value) for value in expected], float)[codes]
-            differ = ~((found == wanted) | (np.isnan(found) & np.isnan(wanted)))
+            differ = ~((present == wanted) | (np.isnan(present) & np.isnan(wanted)))
         else:
-            found = columns.texts(column.name)
+            present = columns.texts(column.name)
             texts = np.empty(len(expected), dtype=object)
             texts[:] = expected
-            differ = np.asarray(found != texts[codes], bool)
-        yield column.name, readable & differ, _parameter_message(found, expected, codes)
+            differ = np.asarray(present != texts[codes], bool)
+        yield column.name, readable & differ, _parameter_message(present, expected, codes)
 
 
 def _size(value: object) -> float:
@@ -71,10 +71,10 @@ def _size(value: object) -> float:
 
 
 def _parameter_message(
-    found: Floats | Objects, expected: list[Any], codes: Any
+    present: Floats | Objects, expected: list[Any], codes: Any
 ) -> Callable[[int], str]:
     def message(row: int) -> str:
-        wanted, cell = expected[codes[row]], found[row]
+        wanted, cell = expected[codes[row]], present[row]
         cell = plain(cell) if isinstance(cell, float) else cell
         return f"expected {'none' if wanted is None else wanted} as in params, found {cell}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
-from bench.results.load import load
+from bench.results.load import load, path_text
 from bench.results.samples import read_samples
 
 if TYPE_CHECKING:
@@ -25,10 +25,9 @@ Samples = dict[tuple[str, str], list[list[float]]]
 
 @dataclass(frozen=True)
 class Sides:
-    """Rows and samples by label, in order, and the path that each label comes from."""
+    """Rows by label, in order, and the path that each label comes from."""
 
     frames: dict[str, pd.DataFrame]
-    samples: dict[str, Samples]
     paths: dict[str, Path]
 
 
@@ -51,42 +50,46 @@ def sides_of(frames: Sequence[pd.DataFrame]) -> Sides:
     return _labelled([(_origin(frame), frame) for frame in frames])
 
 
+def samples_behind(frames: Mapping[str, pd.DataFrame]) -> dict[str, Samples]:
+    """Return the samples behind the files of each side."""
+    return {label: frame_samples(frame) for label, frame in frames.items()}
+
+
 def frame_samples(frame: pd.DataFrame) -> Samples:
-    """Return the samples behind the files of a frame; what two files have is left out, being pooled."""
-    found: Samples = {}
+    """Return the samples behind the files of a frame, without those that two files have."""
+    samples: Samples = {}
     twice: set[tuple[str, str]] = set()
     for file in _files(frame):
         for key, runs in read_samples(file).items():
-            if key in found:
+            if key in samples:
                 twice.add(key)
-            found[key] = runs
-    return {key: runs for key, runs in found.items() if key not in twice}
+            samples[key] = runs
+    return {key: runs for key, runs in samples.items() if key not in twice}
 
 
 def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
-    found: list[tuple[Path, str, pd.DataFrame]] = []
+    entries: list[tuple[Path, str, pd.DataFrame]] = []
     for path, frame in parts:
         chips = list(dict.fromkeys(frame["chip"].astype(str)))
         if not chips:
             raise UsageError(f"{path}: has no rows")
         for chip in chips:
-            found.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
-    chips = [chip for _, chip, _ in found]
-    sides = Sides({}, {}, {})
-    for path, chip, frame in found:
-        label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in found])
+            entries.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
+    chips = [chip for _, chip, _ in entries]
+    sides = Sides({}, {})
+    for path, chip, frame in entries:
+        label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in entries])
         if label in sides.frames:
             raise UsageError(f"{path}: {label} is there twice; name each file once")
         sides.frames[label] = frame.reset_index(drop=True)
-        sides.samples[label] = frame_samples(frame)
         sides.paths[label] = path
     return sides
 
 
 def _name(path: Path, chip: str, paths: list[Path]) -> str:
-    """Return what tells a side from others of the same chip: the file, or its folder too."""
+    """Return what distinguishes a side from others of the same chip: the file, or its folder too."""
     same = [other for other in paths if other.name == path.name]
-    name = path.stem if len(same) == 1 else str(path.with_suffix(""))
+    name = path_text(Path(path.stem) if len(same) == 1 else path.with_suffix(""))
     return name if len({other for other in paths if other == path}) == 1 else f"{name} {chip}"
 
 

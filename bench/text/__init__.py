@@ -1,1 +1,1 @@
-"""How results read: formats of numbers, names of cases, tables and their exporters."""
+"""Numbers, names of cases, and documents as text."""

@@ -1,4 +1,4 @@
-"""How numbers are shown to people: three significant digits, the fitting unit, `–` for unknown."""
+"""Numbers as text: three significant digits, a fitting unit, `–` for unknown."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 UNKNOWN = "–"
 
-# What moves the cursor, changes colours, breaks lines, or turns the direction of writing around.
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+# Characters that move the cursor, change colors, break lines, or reverse the writing direction.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing is a command to the terminal: controls are spaces."""
-    return _COMMANDS.sub(" ", text)
+    """Replace control characters by spaces, so that no text is a command to the terminal."""
+    return _CONTROLS.sub(" ", text)
 
 
 def significant(value: object, digits: int = 3) -> str:
-    """Return a number with so many significant digits, without exponent for everyday sizes."""
+    """Format a number with this many significant digits, without exponent unless it is tiny."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return UNKNOWN
     if value == 0 or not math.isfinite(value):
@@ -33,7 +33,7 @@ def significant(value: object, digits: int = 3) -> str:
 
 
 def seconds(value: object) -> str:
-    """Return a time with its unit: 1.23 ms."""
+    """Format a time with its unit: 1.23 ms."""
     if not isinstance(value, (int, float)):
         return UNKNOWN
     for size, unit in _TIMES:
@@ -43,14 +43,14 @@ def seconds(value: object) -> str:
 
 
 def percent(value: object, digits: int = 0) -> str:
-    """Return a fraction as a percentage: 0.42 → 42 %."""
+    """Format a fraction as a percentage: 0.42 → 42 %."""
     if not isinstance(value, (int, float)):
         return UNKNOWN
     return f"{100 * value:.{digits}f} %"
 
 
 def duration(value: float) -> str:
-    """Return a span of time for people who wait: 42 s, 3 min 20 s, 2 h 5 min."""
+    """Format a duration: 42 s, 3 min 20 s, 2 h 5 min."""
     total = round(value)
     if total < 60:
         return f"{total} s"
@@ -60,14 +60,14 @@ def duration(value: float) -> str:
 
 
 def with_interval(estimate: Estimate) -> str:
-    """Return a value, and where it has one its interval: 1.23 [1.10, 1.40]; 3,076,059 in full."""
+    """Format a value with its interval, 1.23 [1.10, 1.40], or alone if it is exact; 3,076,059 in full."""
 
-    def said(value: float) -> str:
+    def digits(value: float) -> str:
         return f"{value:,.0f}" if abs(value) >= 1000 else significant(value)
 
     if estimate.exact:
-        return said(estimate.value)
-    return f"{said(estimate.value)} [{said(estimate.low)}, {said(estimate.high)}]"
+        return digits(estimate.value)
+    return f"{digits(estimate.value)} [{digits(estimate.low)}, {digits(estimate.high)}]"
 
 
 def percent_with_interval(estimate: Estimate) -> str:

@@ -1,6 +1,6 @@
-"""The names of cases: in full, and shorter where a heading or a column already says the rest.
+"""Names of cases: in full, and shorter under headings that contain the rest.
 
-A name follows from a result row alone, so rows of kernels that are not installed have one too.
+A name is made from the result row alone, so that rows of kernels that are not installed have one too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bench.config.cases import Case
 from bench.kernels.dtypes import short_dtype
 from bench.text.format import printable
 
-# Parameters that the name of a case of an unknown kernel omits, because the name says them elsewhere.
-SAID_ELSEWHERE = ("dtype", "inputs", "cache", "expert_parallel")
-SAID_BY_MODEL = ("hidden", "intermediate", "experts", "top_k")
+# Parameters that the name of a case of an unknown kernel omits, because other parts imply them.
+IMPLIED = ("dtype", "inputs", "cache", "expert_parallel")
+IMPLIED_BY_MODEL = ("hidden", "intermediate", "experts", "top_k")
 
-# Implementations that a name omits: the one that a reader expects.
+# Implementations that a name omits.
 EXPECTED_IMPLEMENTATIONS = ("torch", "best", None)
 
 
@@ -34,17 +34,17 @@ def case_name(row: Mapping[str, Any]) -> str:
 
 
 def case_shape(row: Mapping[str, Any]) -> str:
-    """Return what tells a case from others of its kernel and dtype, such as `4096×4096×4096`."""
+    """Return the part of the name that differs within a kernel and dtype: `4096×4096×4096`."""
     return _name_and_shape(*_identity(row))[1]
 
 
 def dtype_and_variant(row: Mapping[str, Any], shape: str) -> str:
-    """Return the name under a heading that says the kernel: `bf16 4096×4096×4096 hot (triton)`."""
+    """Return the name under a heading with the kernel: `bf16 4096×4096×4096 hot (triton)`."""
     return f"{short_dtype(str(row['dtype']))} {variant(row, shape)}"
 
 
 def variant(row: Mapping[str, Any], shape: str) -> str:
-    """Return the name under a heading that says kernel and dtype: `4096×4096×4096 hot (triton)`."""
+    """Return the name under a heading with kernel and dtype: `4096×4096×4096 hot (triton)`."""
     implementation = row["implementation"]
     parts = [
         shape,
@@ -57,7 +57,7 @@ def variant(row: Mapping[str, Any], shape: str) -> str:
 
 
 def with_stage(name: str, row: Mapping[str, Any]) -> str:
-    """Return the name of a case, followed by the row's stage if it measures one."""
+    """Append the stage to the name of a case if the row measures a stage."""
     stage = row.get("stage")
     return f"{name}, {stage}" if stage else name
 
@@ -65,7 +65,7 @@ def with_stage(name: str, row: Mapping[str, Any]) -> str:
 def dtype_and_size(row: Mapping[str, Any]) -> str:
     """Return the name of a row of evidence: dtype with model and tokens, or with m×n×k.
 
-    Rows of the price table, which have an `item`, go by that.
+    Rows of the price table are named by their `item`.
     """
     if "item" in row:
         return str(row["item"])
@@ -79,7 +79,7 @@ def dtype_and_size(row: Mapping[str, Any]) -> str:
 
 
 def layer_name(row: Mapping[Any, Any]) -> str:
-    """Return a layer's model, or else its shape, and over how many devices its experts are spread."""
+    """Return the model or shape of a layer, and the number of devices that share its experts."""
     model = row["model"]
     if not isinstance(model, str):
         model = f"{row['experts']}×{row['hidden']}×{row['intermediate']}"
@@ -105,7 +105,7 @@ def _name_and_shape(kernel: str, params: str, dtype: str, model: str | None) -> 
     except (KeyError, TypeError, ValidationError):
         pass
     sizes = "×".join(str(parameters.pop(name)) for name in "mnk" if name in parameters)
-    hidden = [*SAID_ELSEWHERE, *(SAID_BY_MODEL if model else ())]
+    hidden = [*IMPLIED, *(IMPLIED_BY_MODEL if model else ())]
     if parameters.get("pass") == "forward":
         hidden.append("pass")
     rest = [f"{name}={value}" for name, value in parameters.items() if name not in hidden]

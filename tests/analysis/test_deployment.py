@@ -92,18 +92,20 @@ def test_why_rows_are_not_of_a_deployment(rows, message):
     assert message in refusal(layers, deployment(32))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3", "int8"])
 @pytest.mark.parametrize("name", load_models())
-def test_the_suggested_command_is_one_that_runs(name, tmp_path, monkeypatch):
+def test_the_suggested_command_is_one_that_runs(name, dtype, tmp_path, monkeypatch):
     """Its first part writes a config; that config has the cases that were asked for."""
     monkeypatch.chdir(tmp_path)
     sharing = next(n for n in range(2, 999) if get_model(name).experts % n == 0)
-    text = measure_text(deployment(name=name), [8192, 64, 64], sharing)
+    text = measure_text(deployment(name=name, dtype=dtype), [8192, 64, 64], sharing)
     echo, run = text.splitlines()[1].split(" && ")
     words = shlex.split(echo)
     assert (words[0], words[2:]) == ("echo", [">", "layers.yaml"])
     (tmp_path / "layers.yaml").write_text(words[1])
     assert shlex.split(run)[:3] == ["bench", "run", "layers.yaml"]
-    kernels = [case.kernel for case in load_config("layers.yaml").cases]
+    product, *kernels = [case.kernel for case in load_config("layers.yaml").cases]
+    assert (product.name, product.dtype) == ("matmul", dtype)
     assert [kernel.tokens for kernel in kernels] == [64, 8192]
     assert {kernel.expert_parallel for kernel in kernels} == {sharing}
 
@@ -111,7 +113,7 @@ def test_the_suggested_command_is_one_that_runs(name, tmp_path, monkeypatch):
 def test_what_no_kernel_measures_is_said():
     text = measure_text(deployment(dtype="float4_e2m1"), [64], 32)
     assert (
-        text == "`bench run` cannot measure it: kernels[0].dtype: moe_layer has no float4_e2m1 form"
+        text == "`bench run` cannot measure it: kernels[1].dtype: moe_layer has no float4_e2m1 form"
     )
 
 

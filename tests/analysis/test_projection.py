@@ -80,10 +80,8 @@ def test_a_step_is_layers_rest_and_attention():
 
 def test_active_parameters_are_published_or_else_counted():
     assert active_size(get_model(MODEL)) == 37e9
-    assert total_size(get_model(MODEL)) == 671e9
     unpublished = {"total_params_b": None, "active_params_b": None}
     counted = get_model(MODEL).model_copy(update=unpublished)
-    assert total_size(counted) == pytest.approx(671e9, rel=1e-3)
     assert active_size(counted) == pytest.approx(36.6e9, rel=1e-2)
 
 

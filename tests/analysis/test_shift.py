@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.analysis import shift
 from bench.analysis.shift import LARGEST_EXACT, shift_rank, shifts
 
 
@@ -127,3 +128,25 @@ def test_power(noise):
     _, low, _ = shifts(noise(random, shape) + math.log(1.1), noise(random, shape))
     # Two rounds in another mode on either side cost certainty, never the verdict's truth.
     assert (low > math.log(1.02)).mean() >= {bimodal: 0.5, stepping: 0.7}.get(noise, 0.9)
+
+
+@pytest.mark.parametrize("limit", [1, 40, 1000])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 4), (6, 7), (20, 9)])
+def test_many_rounds_have_the_same_interval_as_few(monkeypatch, limit, n, m):
+    """Where not all differences fit into memory, they are counted instead of formed."""
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=(5, n)), rng.normal(size=(5, m))
+    b[0] = a[0, 0]
+    expected = shifts(a, b)
+    monkeypatch.setattr(shift, "MOST_DIFFERENCES", limit)
+    for found, values in zip(shifts(a, b), expected, strict=True):
+        np.testing.assert_allclose(found, values, atol=1e-14)
+
+
+def test_a_hundred_thousand_rounds():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.1, 1, (1, 100_000)), rng.normal(0, 1, (1, 100_000))
+    center, low, high = shifts(a, b)
+    assert low[0] < 0.1 < high[0]
+    assert high[0] - low[0] < 0.02
+    assert low[0] < center[0] < high[0]

@@ -1,4 +1,4 @@
-"""Formulas: arithmetic works, and everything else is refused in words."""
+"""Formulas: arithmetic works, and everything else is refused with a reason."""
 
 import pytest
 from hypothesis import given
@@ -36,8 +36,8 @@ def test_references():
 
 
 def test_intervals_are_carried_along():
-    found = parse("a / 2").evaluate(lambda _: Estimate(4, 2, 6))
-    assert (found.low, found.value, found.high) == (1, 2, 3)
+    estimate = parse("a / 2").evaluate(lambda _: Estimate(4, 2, 6))
+    assert (estimate.low, estimate.value, estimate.high) == (1, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files of claims: the shipped one says what the facts say, and every mistake is named by its line."""
+"""Claims files: the verdicts of the shipped one, and a message with its line for every mistake."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def build(text):
 @pytest.fixture(scope="module")
 def podcast():
     claims = load_claims(PODCAST)
-    return {found.claim.id: found for found in judge(claims, published_rows(chips_named(claims)))}
+    return {
+        finding.claim.id: finding for finding in judge(claims, published_rows(chips_named(claims)))
+    }
 
 
 def values(finding):
@@ -62,7 +64,7 @@ def test_it_is_shipped():
 
 
 def test_the_podcast_by_the_published_results(podcast):
-    verdicts = {name: found.verdict for name, found in podcast.items()}
+    verdicts = {name: finding.verdict for name, finding in podcast.items()}
     assert verdicts["utilization-of-a-product"] == "supported"
     assert verdicts["utilization-of-the-peak"] == "supported"
     assert verdicts["utilization-of-a-sustained-product"] == "untestable"
@@ -132,13 +134,13 @@ def test_the_cheaper_models_are_named(podcast):
 
 
 def test_every_row_behind_a_verdict_has_a_source(podcast):
-    rows = [row for found in podcast.values() for case in found.cases for row in case.evidence]
+    rows = [row for finding in podcast.values() for case in finding.cases for row in case.evidence]
     assert len(rows) > 30
     assert all(row["source"] for row in rows)
-    assert all(all(found.facts.values()) for found in podcast.values())
+    assert all(all(finding.facts.values()) for finding in podcast.values())
 
 
-def test_the_commands_that_would_test_it_measure_something():
+def test_the_commands_to_measure_select_cases():
     commands = {line for claim, _ in load_claims(PODCAST).claims for line in claim.measure}
     assert commands
     for line in commands:
@@ -151,18 +153,18 @@ def test_the_commands_that_would_test_it_measure_something():
         assert cases
 
 
-def test_results_of_ones_own_make_a_claim_testable(ok):
+def test_given_results_make_a_claim_testable(ok):
     claims = build(START + FORMULA + ROWS + "    measure: [bench run matmul]\n")
     assert judge(claims, [])[0].verdict == "untestable"
 
     def verdict(**changes):
         row = {**ok(chip="ascend-910b2", utilization=0.5), **changes}
-        (found,) = judge(claims, [{"source": None, **row}])
-        return found.verdict
+        (finding,) = judge(claims, [{"source": None, **row}])
+        return finding.verdict
 
     assert verdict(ci_low_s=2.5e-5, ci_high_s=2.5e-5) == "supported"
     assert verdict(utilization=0.3) == "refuted"
-    assert verdict() == "untestable", "the interval holds what was claimed, and more"
+    assert verdict() == "untestable", "the interval is wider than the claimed range"
     assert verdict(chip="ascend-910b3") == "untestable"
     assert verdict(status="timeout") == "untestable"
 
@@ -173,10 +175,10 @@ def test_the_fastest_row_of_a_case_counts_and_mixed_says_which(ok):
     slow = {**ok(utilization=0.1), **exact, "time_median_s": 3e-5}
     fast = {**ok(utilization=0.5), **exact, "time_median_s": 2e-5}
     other = {**ok(65, utilization=0.1), **exact}
-    (found,) = judge(claims, [slow, fast, other])
-    assert found.verdict == "mixed"
-    assert with_outcome(found, "holds") == {"bf16 64×32×16"}
-    assert with_outcome(found, "fails") == {"bf16 65×32×16"}
+    (finding,) = judge(claims, [slow, fast, other])
+    assert finding.verdict == "mixed"
+    assert with_outcome(finding, "holds") == {"bf16 64×32×16"}
+    assert with_outcome(finding, "fails") == {"bf16 65×32×16"}
 
 
 def test_no_matching_row_and_no_way_to_measure_is_a_mistake():
@@ -212,6 +214,12 @@ def test_a_formula_without_result_names_the_case(ok):
         ("    rows: {npu: {chip: h100-smx}}", r"unknown chip 'h100-smx' \(did you mean 'h100-sxm'"),
         ("    rows: {npu: {model: deepseek-v33}}", r"unknown model 'deepseek-v33' \(did you mean"),
         ("    rows: {a: {prices: GPT-4p}}", "unknown price 'GPT-4p'"),
+        ("    rows: {a: {chip: [[h100-sxm]]}}", "expected a value, or a list of values"),
+        ("    rows: {a: {m: {b: c}}}", "expected a value, or a list of values"),
+        ("    rows: {a: {prices: [[GPT-4o]]}}", "expected a value, or a list of values"),
+        ("    rows: {a: {prices: GPT-4o, m: 2}}", "give `prices` alone"),
+        (f"    tolerance: 1{'0' * 500}", r"c.yaml:13: .*tolerance: the number is too large"),
+        (f"    tolerance: 0x{'f' * 5000}", "tolerance: the number is too large"),
         ("    tolerance: 2", "tolerance: expected less than 1, got 2"),
         ("    expectd: 2", r"unknown key \(did you mean 'expected'\?\)"),
         ("    relation: near", "unknown value 'near'"),
@@ -230,6 +238,7 @@ def test_mistakes_in_a_claim(more, message):
             "{value: .nan, source: x}",
             "c.yaml:4: facts.half: value: expected a finite number, got nan",
         ),
+        (f"{{value: 1{'0' * 500}, source: x}}", "c.yaml:4: facts.half.value: the number is too la"),
         ("{value: .inf, source: x}", "expected a finite number"),
         ("{value: true, source: x}", "expected a finite number"),
         ("{value: 1}", "expected one of these pairs of keys"),
@@ -258,7 +267,7 @@ def test_several_mistakes_are_named_at_once():
 
 
 @pytest.mark.parametrize("text", ["claims: 3", "- 1", "title: x"])
-def test_what_is_no_file_of_claims(text):
+def test_a_file_that_has_no_claims(text):
     with pytest.raises(UsageError, match="expected a mapping with a list `claims:`"):
         build(text)
 
@@ -270,7 +279,7 @@ def test_each_claim_once():
         )
 
 
-def test_the_name_of_a_file_that_is_not_there():
+def test_a_file_that_does_not_exist():
     with pytest.raises(UsageError, match=r"did you mean '2025-05-podcast'"):
         load_claims("2025-podcast")
     with pytest.raises(UsageError, match="no such file"):

@@ -1,4 +1,4 @@
-"""Runs a command in this process, with its errors as the program would show them: fast enough for many."""
+"""Runs a command in this process, which is fast, and returns its output or error message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.errors import BenchError
 
 @dataclass
 class Invoke:
-    """Calls `bench` in an empty folder; what is no message to the user is raised."""
+    """Calls `bench` in an empty folder; raises exceptions that are not messages to the user."""
 
     folder: Path
 
@@ -24,10 +24,10 @@ class Invoke:
         error = done.exception
         if error is not None and not isinstance(error, (BenchError, click.ClickException)):
             raise error
-        found = (done.return_value or 0) if error is None else error.exit_code
-        said = "" if error is None else getattr(error, "message", str(error))
-        assert found == status, said or done.output
-        return said or done.output
+        exit_code = (done.return_value or 0) if error is None else error.exit_code
+        message = "" if error is None else getattr(error, "message", str(error))
+        assert exit_code == status, message or done.output
+        return message or done.output
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`bench show` and `bench compare` on files that are no good: a sentence, exit code 2, nothing written."""
+"""`bench show` and `bench compare` on bad result files: a message, exit code 2, nothing written."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def spoil(folder, change):
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    # A comparison has no use for dates, and does not read them.
+    # A comparison does not read dates.
     [(c, n) for c in COMMANDS for n in REFUSED if (c, n) != ("compare", "a local date")],
 )
 def test_it_is_refused(files, invoke, command, name, capfd):
     spoil(files, REFUSED[name][0])
     before = {path.name: path.read_bytes() for path in files.iterdir()}
-    said = invoke(*COMMANDS[command], status=2)
-    assert said.startswith("bad.csv: ")
+    message = invoke(*COMMANDS[command], status=2)
+    assert message.startswith("bad.csv: ")
     assert {path.name: path.read_bytes() for path in files.iterdir()} == before
     assert capfd.readouterr().out == ""
 
@@ -49,7 +49,7 @@ def test_it_is_refused(files, invoke, command, name, capfd):
 @pytest.mark.parametrize("name", READ)
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.filterwarnings("ignore::bench.errors.InputWarning")
-def test_it_is_read_all_the_same(files, invoke, command, name):
+def test_it_is_read_with_a_warning(files, invoke, command, name):
     expected = invoke(*COMMANDS[command])
     spoil(files, READ[name][0])
     assert invoke(*COMMANDS[command]) == expected
@@ -74,7 +74,7 @@ def test_a_mistake_is_a_sentence(bench):
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "＝"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_formula_is_neutralised_on_export(files, invoke, command, start):
+def test_a_formula_is_neutralized_on_export(files, invoke, command, start):
     changes = {"chip": f"{start}cmd()", "implementation": f"{start}cmd()"}
     rows = [make_row(64, **changes), make_row(65, device_name=f"{start}cmd()", **changes)]
     (files / "bad.csv").write_bytes(sound(*rows).replace(b"'" + start.encode(), start.encode()))
@@ -90,16 +90,16 @@ def test_a_formula_is_neutralised_on_export(files, invoke, command, start):
 def test_html_and_markup_are_only_texts(files, invoke, command, form):
     rows = [make_row(64, device_name=HTML, chip=HTML, implementation=HTML)]
     (files / "bad.csv").write_bytes(sound(*rows))
-    shown = invoke(*COMMANDS[command], "--format", form)
+    output = invoke(*COMMANDS[command], "--format", form)
     if form == "markdown":
-        assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\[red\\]\\*chip" in shown
-        html = MarkdownIt("commonmark").enable("table").render(shown)
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\[red\\]\\*chip" in output
+        html = MarkdownIt("commonmark").enable("table").render(output)
         assert "<script" not in html
         assert "<a " not in html
     elif form == "json":
-        assert HTML in json.dumps(json.loads(shown))
+        assert HTML in json.dumps(json.loads(output))
     else:
-        assert "".join(HTML.split()) in "".join(shown.split())
+        assert "".join(HTML.split()) in "".join(output.split())
 
 
 def test_a_folder_of_other_files(files, invoke):

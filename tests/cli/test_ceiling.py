@@ -1,4 +1,4 @@
-"""`bench ceiling` as a user runs it, and what later runs make of it."""
+"""`bench ceiling` as a user runs it, and later runs that use its ceilings."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A finished search for float32 and a format that processors lack."""
+    """A finished search for float32 and a dtype that processors lack."""
     folder = tmp_path_factory.mktemp("ceiling")
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     environment["XDG_DATA_HOME"] = str(folder / "data")
     bench = Bench(folder, environment)
     arguments = ("--backend", "cpu", "--threads", "1", "--budget", "3")
-    done = bench("ceiling", *arguments, "--dtype", "float32,tf32", "-o", "found.csv")
+    done = bench("ceiling", *arguments, "--dtype", "float32,tf32", "-o", "ceilings.csv")
     return bench, done
 
 
-def test_a_row_a_dtype_and_operation(searched):
+def test_one_row_per_dtype_and_operation(searched):
     bench, done = searched
-    rows = rows_of(bench.folder / "found.csv")
+    rows = rows_of(bench.folder / "ceilings.csv")
     assert [(row["kernel"], row["dtype"], row["status"]) for row in rows] == [
         *[("memory", "float32", "ok")] * 3,
         ("matmul", "float32", "ok"),
@@ -47,24 +47,24 @@ def test_a_row_a_dtype_and_operation(searched):
     assert best["run_id"] in best["ceiling_source"]
     assert "float32 read" not in done.stdout
     assert "f32 read 256 MiB" in done.stdout
-    bench("validate", "found.csv")
+    bench("validate", "ceilings.csv")
 
 
-def test_every_trial_is_written_and_the_winner_measured_anew(searched):
+def test_every_trial_is_written_and_the_best_measured_again(searched):
     bench, _ = searched
-    trials = rows_of(bench.folder / "found.trials.csv")
-    best = rows_of(bench.folder / "found.csv")[3]
+    trials = rows_of(bench.folder / "ceilings.trials.csv")
+    best = rows_of(bench.folder / "ceilings.csv")[3]
     same = [row for row in trials if row["case_id"] == best["case_id"]]
     assert len(same) == 2, "once among the trials, once at the end"
     assert same[-1]["time_median_s"] == best["time_median_s"]
     assert len({row["case_id"] for row in trials if row["dtype"] == "float32"}) > 4, "shapes"
 
 
-def test_a_later_run_finds_it(searched):
+def test_a_later_run_uses_it(searched):
     bench, _ = searched
     done = bench(*RUN, "-o", "later.csv")
     (row,) = rows_of(bench.folder / "later.csv")
-    best = rows_of(bench.folder / "found.csv")[3]
+    best = rows_of(bench.folder / "ceilings.csv")[3]
     assert row["ceiling_tflops"] == best["achieved_tflops"]
     assert row["ceiling_source"] == best["ceiling_source"]
     shares = [float(row["achieved_tflops"]) / float(best["achieved_tflops"])]
@@ -88,9 +88,9 @@ def test_a_run_without_it(searched):
         ({"config": "smoke"}, "has no ceilings"),
     ],
 )
-def test_of_another_device_it_is_refused(searched, change, message):
+def test_ceilings_of_another_device_are_refused(searched, change, message):
     bench, _ = searched
-    rows = [row | change for row in rows_of(bench.folder / "found.csv")]
+    rows = [row | change for row in rows_of(bench.folder / "ceilings.csv")]
     path = bench.folder / "other.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
@@ -107,12 +107,12 @@ def test_of_another_device_it_is_refused(searched, change, message):
         (("--dtype", "float33"), "unknown 'float33' (did you mean 'float32'"),
         (("--budget", "0"), "not a positive"),
         (("--device", "all,1"), "neither an index"),
-        (("-o", "found.csv"), "found.csv"),
+        (("-o", "ceilings.csv"), "ceilings.csv"),
     ],
 )
 def test_mistakes(searched, arguments, message):
     bench, _ = searched
-    before = (bench.folder / "found.csv").read_bytes()
+    before = (bench.folder / "ceilings.csv").read_bytes()
     done = bench("ceiling", "--backend", "cpu", *arguments, status=2)
     assert message in done.stderr
-    assert (bench.folder / "found.csv").read_bytes() == before
+    assert (bench.folder / "ceilings.csv").read_bytes() == before

@@ -19,10 +19,10 @@ claims:
 
 
 def test_table(invoke):
-    shown = invoke("claims")
+    output = invoke("claims")
     for word in ("supported", "refuted", "mixed", "untestable", "0.367 to 0.565", "33.3"):
-        assert word in shown
-    assert "  bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in shown
+        assert word in output
+    assert "  bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in output
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -56,8 +56,8 @@ def test_csv_has_one_record_per_case(invoke):
 
 
 def test_json_has_figures_rows_and_sources(invoke):
-    found = json.loads(invoke("claims", "--format", "json", "--only", "effective-in-products"))
-    (claim,) = found
+    findings = json.loads(invoke("claims", "--format", "json", "--only", "effective-in-products"))
+    (claim,) = findings
     assert claim["verdict"] == "refuted"
     assert claim["typical"]["low"] < claim["typical"]["value"] < claim["typical"]["high"]
     assert len(claim["cases"]) == 5
@@ -66,8 +66,8 @@ def test_json_has_figures_rows_and_sources(invoke):
         assert all("github.com" in row["source"] for row in case["evidence"])
 
 
-def test_results_of_ones_own_are_evidence(invoke):
-    """The chip's file given again makes a claim testable that --no-published leaves without rows."""
+def test_given_results_are_evidence(invoke):
+    """--no-published leaves a claim without rows; the file of the chip makes it testable again."""
     given = published_folder() / "ascend-910b2.csv"
     only = ("--only", "utilization-of-the-peak", "--no-published")
     assert "untestable" in invoke("claims", *only)
@@ -80,8 +80,8 @@ def test_rows_of_simulated_devices_are_refused(invoke):
     path = invoke.folder / "simulated.csv"
     with ResultFile.create(path) as file:
         file.append(make_row(simulated=True))
-    said = invoke("claims", path, status=2)
-    assert "1 of 1 rows are of a simulated device" in said
+    message = invoke("claims", path, status=2)
+    assert "1 of 1 rows are of a simulated device" in message
     invoke("claims", path, "--simulated")
 
 
@@ -103,6 +103,6 @@ def test_mistakes(invoke, arguments, message):
     assert message in invoke("claims", *arguments, status=2)
 
 
-def test_a_mistake_ends_in_a_sentence_and_exit_code_2(bench):
-    said = bench("claims", "missing.csv", status=2).stderr
-    assert said == "bench: missing.csv: no such file\n"
+def test_a_mistake_is_a_message_and_exit_code_2(bench):
+    message = bench("claims", "missing.csv", status=2).stderr
+    assert message == "bench: missing.csv: no such file\n"

@@ -1,7 +1,9 @@
-"""The other commands: list, validate, validate-config, schema, help."""
+"""list, validate, validate-config, schema and help."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -35,18 +37,27 @@ def test_version(bench):
     ],
 )
 def test_list(bench, what, expected):
-    shown = bench("list", what).stdout
+    output = bench("list", what).stdout
     for text in expected:
-        assert text in shown
-    assert "Traceback" not in shown
+        assert text in output
+    assert "Traceback" not in output
+
+
+def test_a_list_for_other_programs(invoke):
+    items = json.loads(invoke("list", "models", "--format", "json"))
+    (model,) = (item for item in items if item["model"] == "deepseek-v3")
+    assert model["total_params_b"] == 671
+    records = csv.DictReader(io.StringIO(invoke("list", "models", "--format", "csv"), newline=""))
+    assert [record["model"] for record in records] == [item["model"] for item in items]
+    assert "| deepseek-v3 | DeepSeek-V3" in invoke("list", "models", "--format", "markdown")
 
 
 def test_list_of_backends_that_are_broken(plugged):
-    """One that ends its process does not hide the others."""
-    shown = plugged("list", "backends").stdout
+    """A backend that ends its process does not hide the others."""
+    output = plugged("list", "backends").stdout
     for text in ("cpu", "numpy", "broken", "not available", "AttributeError", "exit code 9"):
-        assert text in shown
-    assert "Traceback" not in shown
+        assert text in output
+    assert "Traceback" not in output
 
 
 def test_list_of_nothing_known(bench):
@@ -62,9 +73,9 @@ def test_validate_config(bench):
     assert "nothing wrong" in bench("validate-config", "smoke").stdout
     assert "note:" not in bench("validate-config", "smoke").stdout
     bench.write("c.yaml", "kernels:\n  - kernel: matmul\n    m: 0\n    q: 1\n")
-    shown = bench("validate-config", "c.yaml", status=2).stderr
-    assert "c.yaml:4: kernels[0].q: unknown key" in shown
-    assert "Traceback" not in shown
+    output = bench("validate-config", "c.yaml", status=2).stderr
+    assert "c.yaml:4: kernels[0].q: unknown key" in output
+    assert "Traceback" not in output
 
 
 def test_validate_names_row_and_column(bench):
@@ -74,7 +85,7 @@ def test_validate_names_row_and_column(bench):
 
 
 def test_nothing_heavy_is_imported_for_help():
-    """torch takes a second and pandas a quarter; neither is needed to show a page of text."""
+    """Importing torch takes a second, pandas a quarter of one; help needs neither."""
     code = (
         "import sys; sys.argv = ['bench', '--help']\n"
         "from bench.cli.main import main\n"
@@ -104,6 +115,10 @@ def test_output_can_be_cut_off_by_a_pipe(bench):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_no_marks(bench, name):
-    assert "\\b" not in bench(name, "--help").stdout
-    assert "\b" not in bench(name, "--help").stdout
+def test_help_fits_80_columns(bench, name):
+    bench.environment["COLUMNS"] = "80"
+    text = bench(name, "--help").stdout
+    prose = [line for line in text.splitlines() if not line.startswith("  bench ")]
+    assert max(map(len, prose)) <= 80
+    assert "\\b" not in text
+    assert "\b" not in text

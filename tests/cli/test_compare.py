@@ -1,4 +1,4 @@
-"""`bench compare` as a user runs it: tables, formats, exit codes, and files that are no good."""
+"""`bench compare` as a user runs it: tables, formats, exit codes, and bad files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_the_table_says_who_is_faster_by_how_much_and_what_is_missing(files, invoke):
-    shown = invoke("compare", "a.csv", "b.csv")
+def test_the_table_has_ratios_verdicts_and_what_is_missing(files, invoke):
+    output = invoke("compare", "a.csv", "b.csv")
     for text in (
-        "b <b>|b against a: 2 cases of both",
+        "b <b>|b against a: 2 shared cases",
         "all: every case that both have",
         "matmul bf16 64×32×16",
         "0.500",
@@ -40,34 +40,34 @@ def test_the_table_says_who_is_faster_by_how_much_and_what_is_missing(files, inv
         "matmul bf16 66×32×16",
         "b <b>|b: 1 cases without a partner: a has no such case",
     ):
-        assert text in shown, text
+        assert text in output, text
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits(files, invoke, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    shown = invoke("compare", "a.csv", "b.csv")
-    assert max(map(len, shown.splitlines())) <= width
+    output = invoke("compare", "a.csv", "b.csv")
+    assert max(map(len, output.splitlines())) <= width
 
 
 def test_json_has_everything_and_no_nan(files, invoke):
-    found = json.loads(invoke("compare", "a.csv", "b.csv", "--format", "json"))
-    assert (found["base"], found["others"]) == ("a", ["b <b>|b"])
-    assert [pair["verdict"] for pair in found["pairs"]] == ["slower", "undecided"]
-    assert found["pairs"][0]["ratio"] == pytest.approx(0.5)
-    assert found["pairs"][0]["energy_ratio"] is None
-    assert {row["set"] for row in found["sets"]} == {"matmul", "all"}
-    assert len(found["unpaired"]) == 2
+    comparison = json.loads(invoke("compare", "a.csv", "b.csv", "--format", "json"))
+    assert (comparison["base"], comparison["others"]) == ("a", ["b <b>|b"])
+    assert [pair["verdict"] for pair in comparison["pairs"]] == ["slower", "undecided"]
+    assert comparison["pairs"][0]["ratio"] == pytest.approx(0.5)
+    assert comparison["pairs"][0]["energy_ratio"] is None
+    assert {row["set"] for row in comparison["sets"]} == {"matmul", "all"}
+    assert len(comparison["unpaired"]) == 2
 
 
-def test_csv_is_never_computed_by_a_spreadsheet(files, invoke):
+def test_csv_has_no_formulas(files, invoke):
     text = invoke("compare", "a.csv", "b.csv", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["verdict"] for row in rows] == ["slower", "undecided"]
     assert not any(value[:1] in "=+@" for row in rows for value in row.values() if value)
 
 
-def test_markdown_does_not_let_a_name_break_out(files, invoke):
+def test_markdown_escapes_names(files, invoke):
     text = invoke("compare", "a.csv", "b.csv", "--format", "markdown")
     assert "<b>" not in text
     assert "b &lt;b&gt;\\|b against a" in text
@@ -83,7 +83,7 @@ def test_conditions_for_ci(files, invoke):
     invoke("compare", "b.csv", "a.csv", "--fail-on", "slower")
 
 
-def test_the_same_chip_twice_is_called_by_its_file(files, invoke):
+def test_sides_of_the_same_chip_are_named_by_file(files, invoke):
     with ResultFile.create(files / "after.csv") as file:
         file.append(make_row(64, chip="a"))
     assert "after against a" in invoke("compare", "a.csv", "after.csv")
@@ -96,12 +96,12 @@ def test_rounds_are_used(tmp_path, invoke):
         row |= {"rounds": 9, "round_medians_s": " ".join(f"{median:.9g}" for median in medians)}
         with ResultFile.create(tmp_path / f"{name}.csv") as file:
             file.append(row)
-    shown = invoke("compare", "a.csv", "b.csv")
-    assert "95 % intervals: 1 from their rounds" in shown
-    assert "slower" in shown
+    output = invoke("compare", "a.csv", "b.csv")
+    assert "95 % intervals: 1 from their rounds" in output
+    assert "slower" in output
 
 
-def test_a_file_from_before_there_were_rounds_is_of_single_visits(tmp_path, invoke):
+def test_a_file_without_rounds_counts_as_single_visits(tmp_path, invoke):
     for name, factor in (("a", 1.0), ("b", 1.05)):
         row = make_row(64, chip=name, time_median_s=2.5e-5 * factor)
         row |= {"rounds": None, "round_medians_s": None}
@@ -110,25 +110,24 @@ def test_a_file_from_before_there_were_rounds_is_of_single_visits(tmp_path, invo
     assert "1 undecided" in invoke("compare", "a.csv", "b.csv")
 
 
-def test_the_published_results_compare_on_the_first_day(invoke):
+def test_published_results(invoke):
     folder = published_folder()
-    shown = invoke("compare", folder / "nvidia-h100.csv", folder / "ascend-910b2.csv")
-    assert "ascend-910b2 against h100-sxm: 15 cases of both" in shown
-    assert "0.358 (peak)" in shown
+    output = invoke("compare", folder / "nvidia-h100.csv", folder / "ascend-910b2.csv")
+    assert "ascend-910b2 against h100-sxm: 15 shared cases" in output
+    assert "0.358 (peak)" in output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.csv"], "against what?"),
+        (["a.csv"], "name at least one other file"),
         (["a.csv", "none.csv"], "none.csv: no such file"),
         (["a.csv", "*.tsv"], "no file matches"),
         (["a.csv", "b.csv", "--base", "c"], "no device 'c'; there are: a, b"),
         (["a.csv", "a.csv"], "name each file once"),
         (["a.csv", "c.csv"], "no case in common"),
-        (["both.csv", "a.csv"], "both.csv has several chips: say which is the base"),
+        (["both.csv", "a.csv"], "both.csv has several chips: choose one with --base"),
         (["a.csv", "broken.csv"], "broken.csv: line 2: time_median_s: expected"),
-        (["a.csv", "samples.csv"], "samples.pyperf.json: not a file of samples"),
     ],
 )
 def test_mistakes(files, invoke, arguments, message):
@@ -139,6 +138,13 @@ def test_mistakes(files, invoke, arguments, message):
         file.append(make_row(64, chip="y", device_index=1))
     content = (files / "b.csv").read_bytes()
     (files / "broken.csv").write_bytes(content.replace(b",5e-05,", b",-5e-05,", 1))
-    (files / "samples.csv").write_bytes(content)
-    (files / "samples.pyperf.json").write_text("{")
     assert message in invoke("compare", *arguments, status=2)
+
+
+def test_samples_are_not_read(files, invoke):
+    """The rounds are in the rows; 10⁵ samples per case would take a minute to read."""
+    (files / "b.pyperf.json").write_text("{")
+    assert "2 shared cases" in invoke("compare", "a.csv", "b.csv")
+    assert "b.pyperf.json: not a file of samples" in invoke(
+        "report", "b.csv", "-o", "b.html", status=2
+    )

@@ -1,4 +1,4 @@
-"""`bench doctor` on machines in a bad state: it never crashes, and says what to do."""
+"""`bench doctor` on broken machines: it never crashes, and says what to do."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_the_page(width, monkeypatch):
         FindingGroup("backend x", [Finding("ok", "devices", "0: X")]),
     ]
     examination = Examination(sections, can_measure=["x"])
-    shown = page(examination)
-    assert max(map(len, shown.splitlines())) <= width
-    assert "→ sudo fanctl --quiet" in shown
-    assert "[bold]loud[/bold]" in shown, "what a driver says is no markup"
-    assert shown.splitlines()[-1] == "x can measure; 1 warning"
+    output = page(examination)
+    assert max(map(len, output.splitlines())) <= width
+    assert "→ sudo fanctl --quiet" in output
+    assert "[bold]loud[/bold]" in output, "texts of drivers are not markup"
+    assert output.splitlines()[-1] == "x can measure; 1 warning"
     assert "| warn | fan | it is \\[bold\\]loud" in page(examination, "markdown")
     header, *records = csv.reader(io.StringIO(page(examination, "csv"), newline=""))
     assert header == ["section", "level", "topic", "text", "mend"]
@@ -127,11 +127,11 @@ def broken_torch(bench, extension):
 def test_an_extension_without_its_libraries_is_explained(broken_torch):
     able, sections = findings(broken_torch)
     assert "cpu" in able, "and the exit code is 0"
-    told = by_topic(sections["software"])["torch: torch_brokendevice"]
-    assert told["level"] == "warn"
-    assert "torch-brokendevice 2.13.0" in told["text"]
-    assert "libascendcl.so: cannot open shared object file" in told["text"]
-    assert "TORCH_DEVICE_BACKEND_AUTOLOAD=0" in told["mend"]
+    finding = by_topic(sections["software"])["torch: torch_brokendevice"]
+    assert finding["level"] == "warn"
+    assert "torch-brokendevice 2.13.0" in finding["text"]
+    assert "libascendcl.so: cannot open shared object file" in finding["text"]
+    assert "TORCH_DEVICE_BACKEND_AUTOLOAD=0" in finding["mend"]
 
 
 def test_an_extension_without_its_libraries_disturbs_no_other_backend(broken_torch):
@@ -165,7 +165,7 @@ def test_without_a_torch_nothing_can_measure(bench, text, expected):
     assert torch["mend"]
 
 
-def test_what_hangs_is_given_up(bench):
+def test_a_hanging_import_is_abandoned(bench):
     shadow_torch(bench, "import time; time.sleep(600)")
     done = bench("doctor", "--timeout", 1, status=1)
     assert "did not answer within 1 s" in " ".join(done.stdout.split())
@@ -173,18 +173,18 @@ def test_what_hangs_is_given_up(bench):
 
 
 @pytest.mark.parametrize("value", ["0", "nan"])
-def test_a_timeout_that_is_none(bench, value):
+def test_a_timeout_that_is_no_duration(bench, value):
     assert "--timeout" in bench("doctor", "--timeout", value, status=2).stderr
 
 
-def test_the_rank_is_told(bench):
-    shadow_torch(bench, "raise ImportError")  # faster, and of no interest here
+def test_the_rank_of_a_launcher(bench):
+    shadow_torch(bench, "raise ImportError")  # faster
     bench.environment.update(RANK="3", LOCAL_RANK="1", WORLD_SIZE="8")
     _, sections = findings(bench, status=1)
     assert by_topic(sections["host"])["launcher"]["text"] == "torchrun: rank 3 of 8"
 
 
-def test_a_rank_that_is_none_is_told(bench):
+def test_a_rank_that_is_not_a_number(bench):
     shadow_torch(bench, "raise ImportError")
     bench.environment.update(RANK="x", LOCAL_RANK="1", WORLD_SIZE="8")
     _, sections = findings(bench, status=1)

@@ -1,4 +1,4 @@
-"""Option values that say nothing or cannot be meant: refused, so that no gate passes by accident."""
+"""Option values that are empty or meaningless are refused, so that no gate passes by accident."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("option", ["--fail-below", "--threshold"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-nan", "1e999"])
-def test_a_gate_that_is_no_number(file, invoke, option, value):
-    said = invoke("compare", "a.csv", "a.csv", option, value, status=2)
-    assert "is not a finite number" in said or "is not in the range" in said
+def test_a_threshold_that_is_not_a_number(file, invoke, option, value):
+    message = invoke("compare", "a.csv", "a.csv", option, value, status=2)
+    assert "is not a finite number" in message or "is not in the range" in message
 
 
 @pytest.mark.parametrize("value", ["", " ", ","])
@@ -37,21 +37,21 @@ def test_a_gate_that_is_no_number(file, invoke, option, value):
     ],
 )
 def test_an_empty_text(file, invoke, option, arguments, value):
-    said = invoke(*arguments, option, value, status=2)
-    assert "it is empty" in said or "is not KEY=VALUE" in said
+    message = invoke(*arguments, option, value, status=2)
+    assert "it is empty" in message or "is not KEY=VALUE" in message
 
 
 @pytest.mark.parametrize(
     "option",
     ["--sequence", "--attention-width", "--prefill", "--decode", "--context", "--kv-bytes"],
 )
-def test_a_size_that_nothing_has(invoke, option):
+def test_an_absurd_size(invoke, option):
     model = ["project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8", "--utilization", "0.3"]
     assert "is not in the range" in invoke(*model, option, "1" + "0" * 30, status=2)
 
 
-def test_a_name_that_is_known_is_not_told_to_be_another(invoke):
+def test_a_known_name_gets_no_suggestion(invoke):
     model = ["project", "deepseek-v3", "--chip", "h100-sxm", "--chips", "8", "--utilization", "0.3"]
-    said = invoke(*model, "--published", "days", status=2)
-    assert "expected WHAT=VALUE, got 'days'" in said
-    assert "did you mean" not in said
+    message = invoke(*model, "--published", "days", status=2)
+    assert "expected WHAT=VALUE, got 'days'" in message
+    assert "did you mean" not in message

@@ -1,4 +1,4 @@
-"""`bench report` as a user runs it: what it prints, what it refuses, and that nothing is lost."""
+"""`bench report` as a user runs it: output, refusals, and that no file is lost."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def test_a_page_by_default(files, invoke):
 
 
 def test_only_pictures(files, invoke):
-    shown = invoke("report", ".", "--svg", "pictures").splitlines()
-    assert "pictures/effectiveness.svg" in shown
-    assert all((invoke.folder / path).exists() for path in shown)
+    paths = invoke("report", ".", "--svg", "pictures").splitlines()
+    assert "pictures/effectiveness.svg" in paths
+    assert all((invoke.folder / path).exists() for path in paths)
     assert not (invoke.folder / "report.html").exists()
 
 
@@ -31,15 +31,15 @@ def test_a_folder_and_a_glob_are_results_too(files, invoke):
     assert pages[0] == pages[1]
 
 
-def test_it_is_not_overwritten_unasked(files, invoke):
+def test_an_existing_page_is_kept(files, invoke):
     invoke("report", "chip-a.csv")
-    said = invoke("report", "chip-a.csv", status=2)
-    assert said == "report.html exists: --force replaces it, another name keeps it"
+    message = invoke("report", "chip-a.csv", status=2)
+    assert message == "report.html exists: --force replaces it, another name keeps it"
     invoke("report", "chip-a.csv", "--force")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name a result file, such as results/local/smoke.csv"),
         (["none.csv"], "none.csv: no such file"),
@@ -50,11 +50,11 @@ def test_it_is_not_overwritten_unasked(files, invoke):
         (["chip-a.csv", "chip-a.csv"], "is there twice; name each file once"),
     ],
 )
-def test_bad_input_writes_nothing(files, invoke, arguments, said):
+def test_bad_input_writes_nothing(files, invoke, arguments, message):
     (invoke.folder / "empty.csv").write_text("")
     (invoke.folder / "prices.csv").write_text("name,price\nh100,2.99\n")
     before = sorted(invoke.folder.rglob("*"))
-    assert said in invoke("report", *arguments, status=2)
+    assert message in invoke("report", *arguments, status=2)
     assert sorted(invoke.folder.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""`bench run` as a user types it: what is shown, what is written, what is refused."""
+"""`bench run` as a user runs it: output, files, and refusals."""
 
 from __future__ import annotations
 
@@ -71,9 +71,12 @@ def test_formats_for_other_programs(small):
     text = run(small, "-o", "b.csv", "--format", "csv").stdout
     assert text.replace("\r\n", "\n") == (small.folder / "b.csv").read_text().replace("\r\n", "\n")
     assert len(list(csv.reader(io.StringIO(text)))) == 4
+    text = run(small, "-o", "b.csv", "--resume", "--format", "markdown", "--quiet").stdout
+    assert text.startswith("### matmul\n\n| case | time |")
+    assert "| f32 16×8×8 (dot) |" in text
 
 
-def test_a_rumored_shape_is_said_to_be_an_assumption(plugged):
+def test_a_rumored_shape_has_a_note(plugged):
     layer = "{kernel: moe_layer, model: deepseek-1.2t-rumored, dtype: float32, tokens: 1}"
     plugged.write("c.yaml", f"kernels:\n  - {layer}\n")
     sentence = "note: deepseek-1.2t-rumored is rumored; its shape is an assumption"
@@ -81,13 +84,13 @@ def test_a_rumored_shape_is_said_to_be_an_assumption(plugged):
     assert sentence in plugged("validate-config", "c.yaml").stdout
 
 
-def test_quiet_says_nothing(small):
+def test_quiet_prints_nothing(small):
     done = run(small, "-o", "r.csv", "--quiet")
     assert done.stdout == ""
     assert done.stderr == ""
 
 
-def test_verbose_says_where_the_time_went(small):
+def test_verbose_shows_where_the_time_went(small):
     done = run(small, "-o", "r.csv", "-v")
     assert "sample" in done.stderr
     assert "total" in done.stderr
@@ -126,7 +129,9 @@ kernels:
     samples = json.loads((bench.folder / "s.pyperf.json").read_text())
     assert len(samples["benchmarks"]) == 2, "the samples are those of whole layers"
     bench(*run, "--resume")
-    assert len((bench.folder / "s.csv").read_text().splitlines()) == 15, "nothing ran again"
+    assert len((bench.folder / "s.csv").read_text().splitlines()) == 15, (
+        "nothing was measured again"
+    )
 
 
 def test_the_seed_is_in_the_row(small):
@@ -139,7 +144,7 @@ def test_the_table_fits(small, width):
     small.environment["COLUMNS"] = str(width)
     done = run(small, "-o", "r.csv")
     assert max(map(len, done.stdout.splitlines())) <= width
-    assert "16×8×8" in done.stdout, "a case's name is not torn apart"
+    assert "16×8×8" in done.stdout, "the name of a case is not wrapped"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +166,8 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--resume"], "name the file"),
         (["run", "c.yaml", "--resume", "--force", "-o", "r.csv"], "give one of them"),
         (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
-        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a directory"),
-        (["run", "c.yaml", "--backend", "crashing"], "the worker left with exit code 9"),
+        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
+        (["run", "c.yaml", "--backend", "crashing"], "the worker ended with exit code 9"),
         (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
         (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
         (["run", "c.yaml", "--threads", "100000"], "this process may use"),
@@ -170,7 +175,7 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--no-such-option"], "No such option"),
     ],
 )
-def test_mistakes_are_a_sentence_and_exit_2(small, arguments, message):
+def test_mistakes_are_a_message_and_exit_2(small, arguments, message):
     done = small(*arguments, status=2)
     assert message in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr
@@ -178,13 +183,13 @@ def test_mistakes_are_a_sentence_and_exit_2(small, arguments, message):
 
 
 def test_the_default_is_the_best_backend_that_works(small):
-    """Backends that crash or have no device are passed over, however high they rank."""
+    """Backends that crash or have no device are skipped, whatever their priority."""
     small("run", "c.yaml", "-o", "r.csv")
     rows = list(csv.DictReader((small.folder / "r.csv").open(newline="")))
     assert {row["backend"] for row in rows} == {"cpu"}
 
 
-def test_processor_from_the_same_entry_point_as_anyones(small):
+def test_the_processor_backend(small):
     done = small("run", "c.yaml", "--backend", "cpu", "-o", "r.csv", "--threads", 1)
     rows = list(csv.DictReader((small.folder / "r.csv").open(newline="")))
     assert [row["status"] for row in rows] == ["ok"] * 3

@@ -48,9 +48,7 @@ def test_each_rank_writes_a_file_of_its_own(small):
         assert [row["status"] for row in csv.DictReader(path.open(newline=""))] == ["ok"]
         assert path.with_suffix(".pyperf.json").exists()
     small.environment.update(slurm(1))
-    assert "1 row" not in small(*ARGUMENTS, "--resume").stderr, (
-        "the rank's own file is gone on with"
-    )
+    assert "1 row" not in small(*ARGUMENTS, "--resume").stderr, "the rank continues its own file"
 
 
 def test_a_single_rank_is_an_ordinary_run(small):
@@ -64,16 +62,16 @@ def test_more_ranks_than_devices_are_refused(small):
     done = small(*ARGUMENTS, status=2)
     assert "the backend has 1 device here" in done.stderr
     assert not list(small.folder.glob("*.csv"))
-    assert small(*ARGUMENTS, "--device", 0).returncode == 0, "what the user says counts"
+    assert small(*ARGUMENTS, "--device", 0).returncode == 0, "--device wins"
 
 
-def test_a_variable_that_is_no_number(small):
+def test_a_variable_that_is_not_a_number(small):
     small.environment.update(slurm(0), SLURM_PROCID="first")
     assert "SLURM_PROCID='first'" in small(*ARGUMENTS, status=2).stderr
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_on_a_terminal_the_first_rank_speaks(small, rank):
+def test_on_a_terminal_only_the_first_rank_prints(small, rank):
     small.environment.update(slurm(rank), TERM="xterm")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -84,16 +82,16 @@ def test_on_a_terminal_the_first_rank_speaks(small, rank):
         stderr=theirs,
     ) as process:
         os.close(theirs)
-        shown = b""
+        output = b""
         while True:
             try:
                 part = os.read(ours, 1 << 16)
-            except OSError:  # Linux says so when the other end is closed
+            except OSError:  # Linux raises EIO when the other end is closed
                 break
             if not part:
                 break
-            shown += part
+            output += part
         assert process.wait() == 0
     os.close(ours)
-    assert bool(shown) == (rank == 0)
-    assert b"[rank" not in shown
+    assert bool(output) == (rank == 0)
+    assert b"[rank" not in output

@@ -1,4 +1,4 @@
-"""`bench show`: what people see of a file, and what other programs get of it."""
+"""`bench show`: tables for people, CSV and JSON for other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.results.conftest import make_failed_row, make_row
 
 @pytest.fixture
 def file(tmp_path):
-    """Two sections, of which one has stages, a warning, a failed case and an unknown kernel."""
+    """Two sections with stages, a warning, a failed case and an unknown kernel."""
     parameters = {"dtype": "float32", "m": 67, "pass": "forward", "tokens": 7}
     other = {
         **{column.name: None for column in COLUMNS if column.parameter},
@@ -47,34 +47,34 @@ def file(tmp_path):
     return tmp_path / "r.csv"
 
 
-def test_rows_come_in_sections_with_what_there_is_to_say(file, invoke):
-    shown = invoke("show", "r.csv")
-    assert shown.splitlines()[0].rstrip() == "r.csv: 6 rows: 5 ok, 1 timeout"
-    assert "2.0 GHz (cpu), node-1, torch 2.13.0, 2026-01-02" in shown
-    lines = [line.split() for line in shown.splitlines()]
+def test_rows_are_in_sections_with_remarks(file, invoke):
+    output = invoke("show", "r.csv")
+    assert output.splitlines()[0].rstrip() == "r.csv: 6 rows: 5 ok, 1 timeout"
+    assert "2.0 GHz (cpu), node-1, torch 2.13.0, 2026-01-02" in output
+    lines = [line.split() for line in output.splitlines()]
     assert ["matmul", "bf16"] in lines
     assert ["other", "f32", "forward"] in lines
     assert lines.index(["matmul", "bf16"]) < lines.index(["other", "f32", "forward"])
-    found = " ".join(shown.split())
-    assert "64×32×16 0 25.0 µs 6.0 % 0.00262 0.287 0 % – – compute ok!" in found
-    assert "65×32×16 (triton) 0 10.0 µs 6.0 %" in found
-    assert "66×32×16 0 – – – – – – – – timeout" in found
-    assert "tokens=7 0 25.0 µs" in found
-    assert " gate 0 25.0 µs" in found, "a stage follows its case without its name"
-    assert "warning: matmul bf16 64×32×16 and 1 more: the clock fell" in found
-    assert "timeout: matmul bf16 66×32×16: no answer within the case timeout" in found
+    words = " ".join(output.split())
+    assert "64×32×16 0 25.0 µs 6.0 % 0.00262 0.287 0 % – – compute ok!" in words
+    assert "65×32×16 (triton) 0 10.0 µs 6.0 %" in words
+    assert "66×32×16 0 – – – – – – – – timeout" in words
+    assert "tokens=7 0 25.0 µs" in words
+    assert " gate 0 25.0 µs" in words, "a stage follows its case without its name"
+    assert "warning: matmul bf16 64×32×16 and 1 more: the clock fell" in words
+    assert "timeout: matmul bf16 66×32×16: no answer within the case timeout" in words
 
 
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("name", ["ascend-910b.csv", "nvidia-h100.csv"])
 def test_it_fits(invoke, monkeypatch, width, name):
     monkeypatch.setenv("COLUMNS", str(width))
-    shown = invoke("show", published_folder() / name, "--filter", "kernel=matmul|grouped_matmul")
-    assert max(map(len, shown.splitlines())) <= width
-    assert "…" not in shown
+    output = invoke("show", published_folder() / name, "--filter", "kernel=matmul|grouped_matmul")
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
 
 
-def test_a_column_that_says_nothing_has_no_place(file, invoke):
+def test_empty_columns_are_left_out(file, invoke):
     header = next(
         line.split() for line in invoke("show", "r.csv").splitlines() if line.startswith("case")
     )
@@ -85,36 +85,36 @@ def test_a_column_that_says_nothing_has_no_place(file, invoke):
 
 
 def test_sorting_and_filtering(file, invoke):
-    def shown(*arguments):
+    def m_column(*arguments):
         text = invoke(
             "show", "r.csv", "--format", "json", "--columns", "m,implementation", *arguments
         )
         return [row["m"] for row in json.loads(text)]
 
-    assert shown() == [64, 65, 66, 64, 67, 67]
-    assert shown("--sort", "-m") == [67, 67, 66, 65, 64, 64]
-    assert shown("--sort", "time_median_s,-device_index,m") == [65, 64, 64, 67, 67, 66]
-    assert shown("--filter", "kernel=matmul,m=64|65") == [64, 65, 64]
-    assert shown("--filter", "status=timeout") == [66]
-    assert shown("--filter", "kernel=other,stage=gate") == [67]
+    assert m_column() == [64, 65, 66, 64, 67, 67]
+    assert m_column("--sort", "-m") == [67, 67, 66, 65, 64, 64]
+    assert m_column("--sort", "time_median_s,-device_index,m") == [65, 64, 64, 67, 67, 66]
+    assert m_column("--filter", "kernel=matmul,m=64|65") == [64, 65, 64]
+    assert m_column("--filter", "status=timeout") == [66]
+    assert m_column("--filter", "kernel=other,stage=gate") == [67]
 
 
-def test_columns_of_ones_own(file, invoke, monkeypatch):
+def test_named_columns(file, invoke, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     chosen = ["--columns", "m,time_median_s,utilization,warnings,started_at"]
-    found = " ".join(invoke("show", "r.csv", *chosen).split())
-    assert "m time_median_s utilization warnings started_at" in found
-    assert "65 10.0 µs 0.004437 – 2026-01-02 00:00:00" in found
-    said = invoke("show", "r.csv", "--columns", ",".join(NAMES[:20]), status=2)
-    assert "these 20 need" in said
-    assert "--format csv" in said
+    words = " ".join(invoke("show", "r.csv", *chosen).split())
+    assert "m time_median_s utilization warnings started_at" in words
+    assert "65 10.0 µs 0.004437 – 2026-01-02 00:00:00" in words
+    message = invoke("show", "r.csv", "--columns", ",".join(NAMES[:20]), status=2)
+    assert "these 20 need" in message
+    assert "--format csv" in message
 
 
 def test_csv_is_the_file_again(file, invoke):
     assert invoke("show", "r.csv", "--format", "csv") == file.read_text()
 
 
-def test_csv_of_a_choice_is_a_result_file(file, invoke, tmp_path):
+def test_csv_of_some_rows_is_a_result_file(file, invoke, tmp_path):
     text = invoke("show", "r.csv", "--filter", "m=65", "--format", "csv")
     (tmp_path / "s.csv").write_text(text, newline="")
     assert read_rows(tmp_path / "s.csv") == [read_rows(file)[1]]
@@ -136,7 +136,7 @@ def test_markdown(file, invoke):
     assert "- warning: matmul bf16 64×32×16 and 1 more: the clock fell" in text
 
 
-def test_simulated_rows_are_shown_and_said(invoke, tmp_path):
+def test_simulated_rows_are_labeled(invoke, tmp_path):
     (tmp_path / "r.csv").write_bytes(sound(make_row(simulated=True), make_row(65)))
     assert "1 of them of a simulated device: they are no measurement" in invoke("show", "r.csv")
 
@@ -147,7 +147,7 @@ def test_no_rows(invoke, tmp_path):
     assert json.loads(invoke("show", "r.csv", "--format", "json")) == []
 
 
-def test_a_long_file_is_cut_unless_asked_for(invoke, tmp_path):
+def test_a_long_file_is_cut_without_all(invoke, tmp_path):
     rows = (make_row(64, device_index=index) for index in range(1001))
     (tmp_path / "r.csv").write_bytes(sound(*rows))
     assert "and 1 more rows; --all shows them" in invoke("show", "r.csv")

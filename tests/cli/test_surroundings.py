@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -144,3 +145,14 @@ def test_a_name_too_long_for_the_files_beside_it(small, command):
 def test_an_output_that_is_no_file(invoke, command, output):
     message = invoke(*command, "-o", output, status=2)
     assert "directory" in message or "folder" in message or "it is empty" in message
+
+
+def test_file_names_that_are_not_utf8(bench):
+    for name in (b"\xfe.csv", b"\xff.csv"):
+        with open(os.path.join(os.fsencode(bench.folder), name), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(sound())
+    assert b"\\xfe.csv" in shell(bench, "show", ".", "--columns", "file").stdout
+    files = [path.name for path in sorted(bench.folder.iterdir())]
+    assert shell(bench, "report", *files, "--title", "\udcff").returncode == 0
+    assert "\\xfe" in (bench.folder / "report.html").read_text(encoding="utf-8")
+    assert shell(bench, "merge", files[0], "-o", "\udcfd.csv").returncode == 0

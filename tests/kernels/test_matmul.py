@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kernels import matmul
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.matmul import Matmul
 
 
@@ -22,6 +23,15 @@ def test_work_is_counted_by_hand():
     assert work.bytes == 2 * (3 * 7 + 7 * 5 + 3 * 5) * 2
     int8 = Matmul(dtype="int8", m=3, n=5, k=7).work(0)
     assert int8.bytes == 3 * 7 + 7 * 5 + 3 * 5 * 4, "the result of int8 has 32 bits"
+
+
+def test_4_bit_operands_come_with_a_scale_per_16_values():
+    """nvfp4: 12.5 % more bytes than the values. (mxfp4, with a scale per 32, would have 6.25 %.)"""
+    work = Matmul(dtype="float4_e2m1", m=128, n=256, k=64).work(0)
+    values = (128 + 256) * 64 // 2
+    assert work.bytes == values + values // 8 + 2 * 128 * 256
+    assert DTYPES["float4_e2m1"].average_bits == 4.5
+    assert DTYPES["float4_e2m1"].stored_bytes(3, 17) == 3 * (9 + 2), "rows end in whole bytes"
 
 
 @settings(max_examples=50)

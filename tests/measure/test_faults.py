@@ -20,10 +20,15 @@ import psutil
 import pyperf
 import pytest
 
+from tests.conftest import bench_in
+
+# Long enough for a new worker on a busy machine.
+HANG_S = 6
+
 FAULTS = {
     "segfault": (11, "crashed", "SIGSEGV"),
-    "exit": (12, "crashed", "exit code 7; it said: giving up"),
-    "hang": (13, "timeout", "case timeout of 2 s, during calibrate"),
+    "exit": (12, "crashed", "exit code 7; its last output: giving up"),
+    "hang": (13, "timeout", f"case timeout of {HANG_S} s, during calibrate"),
     "raise": (14, "error", "ValueError: the kernel is unhappy"),
     "allocate": (15, "out_of_memory", "allocate"),
     "killed": (16, "crashed", "SIGKILL"),
@@ -55,21 +60,36 @@ def run_faulty(bench, *more, **how):
     return bench("run", "c.yaml", "--backend", "faulty", "-o", "r.csv", *more, **how)
 
 
+def between(faults):
+    """Return the sizes of faulty cases, with a sound one of another size before and after each."""
+    sizes = [size for number, (fault, *_) in enumerate(faults) for size in (100 + number, fault)]
+    return [*sizes, 100 + len(faults)]
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory, plugin_packages):
+    """One run of all faults, with a sound case before and after each: its rows, and its output."""
+    bench = bench_in(tmp_path_factory.mktemp("faults"), PYTHONPATH=str(plugin_packages))
+    config(bench, *between(FAULTS.values()), timeout=HANG_S, rounds=1)
+    done = bench("run", "c.yaml", "--backend", "faulty", "-o", "r.csv", status=1)
+    bench("validate", "r.csv")
+    return csv_rows(bench.folder / "r.csv"), done
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_costs_one_case_and_the_next_runs(plugged, fault):
+def test_a_fault_costs_one_case_and_the_next_runs(faults, fault):
     size, status, message = FAULTS[fault]
-    config(plugged, 5, size, 6, timeout=2 if fault == "hang" else 30)
-    done = run_faulty(plugged, status=1)
-    rows = csv_rows(plugged.folder / "r.csv")
-    assert [row["status"] for row in rows] == ["ok", status, "ok"]
-    assert message in rows[1]["error"]
-    assert "\n" not in rows[1]["error"]
+    rows, done = faults
+    index = [row["m"] for row in rows].index(str(size))
+    before, row, after = rows[index - 1 : index + 2]
+    assert (before["status"], row["status"], after["status"]) == ("ok", status, "ok")
+    assert message in row["error"]
+    assert "\n" not in row["error"]
     for column in ("time_median_s", "achieved_tflops", "utilization"):
-        assert rows[1][column] == "", "a case that is not ok has no rate"
+        assert row[column] == "", "a case that is not ok has no rate"
     assert status in done.stdout
     assert message in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
-    plugged("validate", "r.csv")
 
 
 def test_a_lost_device_ends_its_cases_but_keeps_their_rows(plugged):
@@ -147,6 +167,7 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     assert "Traceback" not in err
     rows = csv_rows(plugged.folder / "r.csv")
     assert [row["status"] for row in rows] == ["ok", "ok", "interrupted"]
+    assert rows[2]["error"] == f"stopped by {number.name}"
     before = (plugged.folder / "r.csv").read_bytes()
 
     config(plugged, 5, 6, 18, 7, rounds=1)
@@ -158,6 +179,25 @@ def test_an_interrupted_run_keeps_its_rows_and_leaves_nobody_behind(plugged, num
     kept = before.splitlines(keepends=True)[:3]
     assert (plugged.folder / "r.csv").read_bytes().startswith(b"".join(kept))
     plugged("validate", "r.csv")
+
+
+def test_a_signal_that_is_ignored_stays_so_and_a_second_one_changes_nothing(plugged):
+    """As under nohup, when the terminal is closed; and as a scheduler or an impatient user sends them."""
+    config(plugged, 5, 18, rounds=1)
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    command = ("run", "c.yaml", "--backend", "faulty", "--time-budget", 60, "-o", "r.csv")
+    run = plugged.start(*command, **ignoring)
+    wait_for_rows(plugged.folder / "r.csv", 1)
+    run.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert run.poll() is None
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        run.send_signal(number)
+    _, err = run.communicate(timeout=20)
+    assert run.returncode == 130, err
+    rows = csv_rows(plugged.folder / "r.csv")
+    assert [row["status"] for row in rows] == ["ok", "interrupted"]
+    assert rows[1]["error"].startswith("stopped by SIG")
 
 
 def test_a_killed_run_leaves_no_worker_and_can_be_resumed(plugged):

@@ -12,7 +12,8 @@ import pytest
 
 import bench as installed
 from bench.measure.client import WorkerProcess
-from bench.python_process import ForeignCode, python_command, python_environment
+from bench.measure.code_identity import ForeignCode
+from bench.python_process import python_command, python_environment
 
 CONFIG = """
 measurement: {precision: 0.9, time_budget_s: 0.05}

@@ -163,9 +163,9 @@ def matrices(family, class_name, layer, model_type=None, **options):
     with torch.device("meta"):
         real = getattr(module, class_name)(config, layer)
     return {
-        name: found.numel()
-        for name, found in real.named_parameters()
-        if found.dim() > 1 and not name.endswith(VECTORS)
+        name: parameter.numel()
+        for name, parameter in real.named_parameters()
+        if parameter.dim() > 1 and not name.endswith(VECTORS)
     }
 
 
@@ -179,7 +179,7 @@ def test_parameters_are_those_of_the_real_module(name):
 def test_kimi_delta_attention_whose_output_gate_has_full_rank():
     """Kimi-K3's `use_full_rank_gate`; the module has the two factors of Kimi Linear's instead."""
     shape = {"num_heads": 96, "head_dim": 128, "short_conv_kernel_size": 4}
-    found = matrices(
+    sizes = matrices(
         "kimi_linear",
         "KimiLinearDeltaAttention",
         0,
@@ -187,7 +187,7 @@ def test_kimi_delta_attention_whose_output_gate_has_full_rank():
         num_hidden_layers=4,
         linear_attn_config={"kda_layers": [1, 2, 3], "full_attn_layers": [4], **shape},
     )
-    gate = found.pop("g_a_proj.weight") + found.pop("g_b_proj.weight")
+    gate = sizes.pop("g_a_proj.weight") + sizes.pop("g_b_proj.weight")
     assert gate == 128 * (7168 + 96 * 128)
     counted = get_model("kimi-k3").attention[0].parameters(7168)
-    assert counted == sum(found.values()) + 7168 * 96 * 128
+    assert counted == sum(sizes.values()) + 7168 * 96 * 128

@@ -101,8 +101,8 @@ def gradients(run, operands, upstream):
         for name, tensor in operands.items()
     }
     wanted = [name for name in DIFFERENTIABLE if name in leaves]
-    found = torch.autograd.grad((run(leaves) * upstream).sum(), [leaves[n] for n in wanted])
-    return dict(zip(wanted, map(to_host, found), strict=True))
+    taken = torch.autograd.grad((run(leaves) * upstream).sum(), [leaves[n] for n in wanted])
+    return dict(zip(wanted, map(to_host, taken), strict=True))
 
 
 def check_gradients(case, family, inputs, seed):

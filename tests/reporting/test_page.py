@@ -17,6 +17,7 @@ from bench.reporting.sections import sections
 from bench.reporting.summary import Card, Fact, cards
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.reporting.theme import SHAPES
+from bench.results.sides import samples_behind
 from tests.reporting.conftest import EVIL, OTHER
 
 JSON = st.recursive(
@@ -47,7 +48,9 @@ def comparison(sides):
 
 @pytest.fixture(scope="module")
 def text(rows, sides, comparison) -> str:
-    return page(rows, f"Title {EVIL}", cards(rows), sections(rows, sides.samples, comparison))
+    return page(
+        rows, f"Title {EVIL}", cards(rows), sections(rows, samples_behind(sides.frames), comparison)
+    )
 
 
 @given(JSON)

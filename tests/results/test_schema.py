@@ -1,11 +1,14 @@
 """The columns: declared once, in the documented order, with a JSON schema that says the same."""
 
+import dataclasses
 import subprocess
 import sys
 
 import jsonschema
+import pytest
 
-from bench.results.columns import COLUMNS, NAMES, STATUSES
+from bench.backend import Telemetry
+from bench.results.columns import BY_NAME, COLUMNS, NAMES, STATUSES
 from bench.results.schema import results_schema
 
 ORDER = """
@@ -47,6 +50,29 @@ def test_every_column_is_described_and_consistent():
         for suffix, unit in (("_s", "s"), ("_tflops", "TFLOP/s"), ("_gbps", "GB/s"), ("_w", "W")):
             if column.name.endswith(suffix) and column.name != "tokens_per_s":
                 assert column.unit == unit, column.name
+
+
+def test_each_sensor_has_a_field_and_a_column():
+    fields = {field.name for field in dataclasses.fields(Telemetry)} - {"remark"}
+    columns = {column.name: column for column in COLUMNS if column.group == "telemetry"}
+    assert fields == columns.keys()
+    for column in columns.values():
+        assert (column.type == "text") == (column.combine == "texts"), column.name
+        assert column.type != "integer" or column.combine != "mean", column.name
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "combined"),
+    [
+        ("power_w", [100.0, None, 300.0], 200.0),
+        ("temperature_c", [50.0, 70.0, 60.0], 70.0),
+        ("ecc_errors", [0, None, 2, 1], 3),
+        ("throttle", ["power; heat", "", None, "heat; clock"], "power; heat; clock"),
+        ("busy", [None, None], None),
+    ],
+)
+def test_readings_of_several_visits_become_one(name, values, combined):
+    assert BY_NAME[name].combined(values) == combined
 
 
 def test_reading_and_writing_need_no_heavy_library():

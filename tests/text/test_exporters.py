@@ -31,25 +31,25 @@ def blocks():
 
 
 @pytest.mark.parametrize(("width", "times"), [("80", False), ("120", True)])
-def test_a_terminal_gets_what_its_width_has_room_for(monkeypatch, width, times):
+def test_a_terminal_shows_the_columns_that_fit(monkeypatch, width, times):
     monkeypatch.setenv("COLUMNS", width)
-    shown = exported("table", Document(blocks()))
-    lines = [line.rstrip() for line in shown.splitlines()]
+    output = exported("table", Document(blocks()))
+    lines = [line.rstrip() for line in output.splitlines()]
     assert lines[:3] == ["x_1 against `y`", "", "cases"]
-    assert ("1 ms" in shown) == ("time" in shown) == times
+    assert ("1 ms" in output) == ("time" in output) == times
     assert lines[-1] == "one note"
-    assert "never seen" not in shown
+    assert "never seen" not in output
 
 
-def test_lines_that_other_programs_may_read_are_not_wrapped(monkeypatch):
+def test_plain_lines_are_not_wrapped(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     line = "word " * 30
     assert exported("table", Document([Lines([line])])) == f"{line}\n"
 
 
-def test_an_empty_table_may_say_so():
-    shown = exported("table", Document([Table(COLUMNS, [], if_empty="none")]))
-    assert [line.split() for line in shown.splitlines()] == [["case", "verdict"], ["none"]]
+def test_an_empty_table_with_a_text():
+    output = exported("table", Document([Table(COLUMNS, [], if_empty="none")]))
+    assert [line.split() for line in output.splitlines()] == [["case", "verdict"], ["none"]]
 
 
 def test_markdown_escapes_what_would_be_markup():
@@ -90,7 +90,7 @@ def test_titles_of_sections_may_have_a_column():
     ]
 
 
-def test_sections_are_tables_in_markdown_and_each_cell_says_everything():
+def test_sections_are_tables_in_markdown_with_full_cells():
     assert exported("markdown", Document([sections()])) == (
         "### moe_layer bf16\n\n| case | time |\n| :-- | --: |\n"
         "| layer 16 | 1 ms |\n| layer 16, gate | 2 ms |\n\n"
@@ -103,7 +103,7 @@ def test_a_lead_is_paragraphs_in_markdown():
     assert exported("table", Document([Lines(["a", "b"], role="lead")])) == "a\nb\n"
 
 
-def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
+def test_csv_has_no_formulas_and_empty_cells_for_unknown_values():
     records = [["name", "ratio", "known"], ["=1+1", 0.1, True], ["a,b", None, False]]
     text = exported("csv", Document(records=records))
     header, first, second = csv.reader(io.StringIO(text, newline=""))
@@ -112,7 +112,7 @@ def test_csv_has_no_formulas_and_empty_cells_for_what_is_unknown():
     assert second == ["a,b", "", "false"]
 
 
-def test_json_has_null_for_what_it_cannot_say():
+def test_json_has_null_for_nan_and_infinity():
     data = {"a": (1, float("nan"), np.float64("inf")), "b": np.int64(3), "c": {"d": None, 5: "µ"}}
     text = exported("json", Document(data=lambda: data))
     assert json.loads(text) == {"a": [1, None, None], "b": 3, "c": {"d": None, "5": "µ"}}

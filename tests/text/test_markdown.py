@@ -42,7 +42,7 @@ HOSTILE = [
     "$a$ ```",
     "\x1b[31mred",
 ]
-texts = st.sampled_from(HOSTILE) | st.text(st.sampled_from("[](){}!<>|\\`*_~#+-=.1&;:$ \nab"))
+any_text = st.sampled_from(HOSTILE) | st.text(st.sampled_from("[](){}!<>|\\`*_~#+-=.1&;:$ \nab"))
 
 
 def rendered(text: str) -> str:
@@ -51,13 +51,13 @@ def rendered(text: str) -> str:
 
 def texts_of(tokens) -> list[str]:
     """The texts of a parsed page; fail if anything but text is within its blocks."""
-    shown = []
+    texts = []
     for token in tokens:
         if token.type == "inline":
             assert {child.type for child in token.children} <= {"text", "text_special"}, token
-            shown.append("".join(child.content for child in token.children))
+            texts.append("".join(child.content for child in token.children))
         assert not token.type.startswith(("html", "fence", "code")), token
-    return shown
+    return texts
 
 
 def parsed(*blocks):
@@ -66,7 +66,7 @@ def parsed(*blocks):
     return PARSER.parse(stream.getvalue())
 
 
-@given(texts)
+@given(any_text)
 def test_a_cell(text):
     columns = [Column(title, "left") for title in ("a", "b", "c")]
     tokens = parsed(Table(columns, [[text, "1", text]]))
@@ -74,7 +74,7 @@ def test_a_cell(text):
     assert texts_of(tokens)[3:] == [rendered(text), "1", rendered(text)]
 
 
-@given(texts.filter(lambda text: text.strip()))
+@given(any_text.filter(lambda text: text.strip()))
 def test_a_heading_and_lines(text):
     tokens = parsed(Heading(text), Lines([text], role="lead"), Lines([text, text], role="notes"))
     opened = [token.type for token in tokens if token.type.endswith("_open")]

@@ -18,7 +18,7 @@ from bench.text.naming import (
 from tests.results.conftest import make_row
 
 
-def test_each_name_leaves_out_what_its_heading_says():
+def test_a_name_omits_its_heading():
     row = make_row(64)
     shape = case_shape(row)
     assert case_name(row) == f"matmul bf16 {shape}"
@@ -35,7 +35,7 @@ def test_each_name_leaves_out_what_its_heading_says():
         ({"cache": "hot", "timing": "graph"}, "S hot graph"),
     ],
 )
-def test_a_variant_says_what_is_not_usual(changes, expected):
+def test_a_variant_names_what_is_unusual(changes, expected):
     row = {"implementation": "torch", "cache": "cold", "timing": "events", **changes}
     assert variant(row, "S") == expected
 
@@ -48,12 +48,12 @@ def test_a_kernel_that_is_not_installed_is_named_by_its_parameters():
     assert case_shape({**row, "params": json.dumps(params)}) == "2×3×4 pass=backward blocks=5"
 
 
-def test_no_name_sends_commands_to_a_terminal():
+def test_names_have_no_control_characters():
     row = {"kernel": "\x1b[31mred", "dtype": "int8", "model": "a\nb", "params": "{}"}
     assert case_name(row) == " [31mred i8 a b"
 
 
-def test_stages_are_named_behind_their_case():
+def test_stages_follow_their_case():
     assert with_stage("moe", {"stage": "gate"}) == "moe, gate"
     assert with_stage("moe", {"stage": None}) == with_stage("moe", {}) == "moe"
 

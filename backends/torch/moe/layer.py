@@ -31,7 +31,7 @@ class Layer(ABC, Generic[T, D]):
     combines: ClassVar[bool] = True
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
-        """Keep the operands that the parts below read: x, the gate's, and the latent and shared weights."""
+        """Keep the operands that the methods below read: x, the gate's, and the latent and shared weights."""
         self.case = case
         self.operands = operands
 
@@ -99,7 +99,7 @@ class FloatLayer(Layer[Tensor, D]):
     """A layer that computes in the dtype of its tokens."""
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Send x as it is."""
+        """Return x unchanged."""
         return x
 
     def floating(self, z: Tensor) -> Tensor:

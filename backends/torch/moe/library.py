@@ -27,7 +27,7 @@ Experts = Callable[[Tensor, Tensor, Tensor], Tensor]
 class LibraryExperts(ABC):
     """What the adapters of libraries share; each library has a file of its own."""
 
-    compiles: ClassVar[bool] = True  # or tunes, or builds its kernels
+    compiles: ClassVar[bool] = True  # or tunes its kernels
     staged: ClassVar[bool] = True
     package: ClassVar[str]  # as it is imported
     project: ClassVar[str]  # as it is installed
@@ -89,5 +89,5 @@ class LibraryLayer(FloatLayer[Dispatched]):
         return self._experts(*dispatched)
 
     def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
-        """Pass the sums on: the library has added the rows up."""
+        """Return the sums: the library has added up the rows."""
         return rows

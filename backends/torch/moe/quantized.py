@@ -21,7 +21,7 @@ from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, kept_weight, sort_by_expert, weighted_sum
 from bench.kernels.moe.layer import MoeLayer
 
-# What a row's largest value becomes.
+# The magnitude that a row's largest value is scaled to.
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 
 D = TypeVar("D")

@@ -1,4 +1,4 @@
-"""vLLM's fused experts: its Triton kernels, with the tiles that it was tuned for on known GPUs.
+"""vLLM's fused experts: its Triton kernels, with tile sizes tuned for known GPUs.
 
 `vllm.model_executor.layers.fused_moe.fused_experts` as of 0.9 to 0.11 (github.com/vllm-project/vllm,
 fused_moe.py at 13cb3e4): the first product's matrix is [gate; up], and the gate's weights are used

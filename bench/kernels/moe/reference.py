@@ -132,25 +132,21 @@ class Layer:
             each[kept] for each in (assigned.token, assigned.slot, assigned.expert)
         )
 
-    def operand(self, name: str, part: Any = ...) -> FloatArray:
-        """Return an input, or a part of it along the first axis, times its scales."""
-        array = np.asarray(self._inputs[name].array[part], np.float64)
+    def operand(self, name: str, part: Any = ..., within: Any = ...) -> FloatArray:
+        """Return an input times its scales; `part` selects along the first axis, `within` inside of that."""
+        array = np.asarray(self._inputs[name].array[part][within], np.float64)
         scale = self._inputs.get(f"{name}_scale")
-        return array if scale is None else array * np.asarray(scale.array[part], np.float64)
+        return array if scale is None else array * np.asarray(scale.array[part][within], np.float64)
 
     def mlp(self, prefix: str, part: Any = ..., neurons: Any = slice(None)) -> Mlp:
         """Return the routed expert number `part`, or with `shared_` the shared experts as one.
 
         With `neurons`, only these rows of its up and gate matrices and columns of its down matrix.
         """
-        matrices = [
-            self.operand(f"{prefix}{name}", part)[neurons]
-            for name in ("up", "gate")[: 1 + self.case.gated]
-        ]
-        down = self.operand(f"{prefix}down", part)[:, neurons]
-        return Mlp(
-            self.case.activation, matrices[0], matrices[1] if self.case.gated else None, down
-        )
+        gate = self.operand(f"{prefix}gate", part, neurons) if self.case.gated else None
+        up = self.operand(f"{prefix}up", part, neurons)
+        down = self.operand(f"{prefix}down", part, (slice(None), neurons))
+        return Mlp(self.case.activation, up, gate, down)
 
     def logits(self, tokens: NDArray[Any]) -> FloatArray:
         """Return [len(tokens), experts]."""

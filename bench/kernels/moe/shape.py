@@ -7,11 +7,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.kernels.base import Count, Size
+from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import INT8_SCALE
-from bench.kernels.moe.base import GatedKernel
+from bench.kernels.moe.gated import GatedKernel
 
 # Formats whose weights come with scales, and the standard deviation of the stored values.
 SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}
+CHANNEL_SCALE_BYTES = 4
 
 
 class LayerShape(GatedKernel):
@@ -87,6 +89,32 @@ class LayerShape(GatedKernel):
     def token_dtype(self) -> str:
         """The number format of tokens, gate and results: the case's, or bfloat16 with quantized weights."""
         return "bfloat16" if self.dtype in SCALED else self.dtype
+
+    @property
+    def expert_bytes(self) -> int:
+        """The bytes of one routed expert's matrices and their scales."""
+        weights = self.matrices * self.width * self.intermediate
+        return self._matrix_bytes(weights, (self.matrices - 1) * self.intermediate + self.width)
+
+    @property
+    def shared_bytes(self) -> int:
+        """The bytes of the shared experts' matrices and their scales."""
+        weights = self.matrices * self.hidden * self.shared_width
+        channels = (self.matrices - 1) * self.shared_width + self.hidden
+        return self._matrix_bytes(weights, channels) if self.shared_width else 0
+
+    @property
+    def latent_bytes(self) -> tuple[int, int]:
+        """The bytes of the projections before dispatch and after combine, and of their scales."""
+        if not self.latent:
+            return 0, 0
+        weights = self.hidden * self.width
+        return self._matrix_bytes(weights, self.width), self._matrix_bytes(weights, self.hidden)
+
+    def _matrix_bytes(self, weights: int, channels: int) -> int:
+        """Return the bytes of matrices and, in 8 bits, of one float32 scale per output channel."""
+        scales = channels * CHANNEL_SCALE_BYTES if self.dtype in SCALED else 0
+        return weights * DTYPES[self.dtype].bytes + scales
 
 
 def _is_size(value: Any) -> bool:

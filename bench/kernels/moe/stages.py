@@ -13,7 +13,7 @@ ASSIGNMENT_BYTES = 8
 
 
 def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
-    """Return the FLOPs and minimum bytes of each stage of the forward pass.
+    """Count the FLOPs and minimum bytes of each stage of the forward pass.
 
     FLOPs add up to those of the layer. Bytes add up to more: rows are written by one stage and read by
     the next, which a fused layer avoids.
@@ -24,7 +24,8 @@ def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
     """
     counts, _ = case.load(seed)
     rows, reached = int(counts.sum()), int(np.count_nonzero(counts))
-    size, weight_size = DTYPES[case.token_dtype].bytes, DTYPES[case.dtype].bytes
+    size = DTYPES[case.token_dtype].bytes
+    latent_in_bytes, latent_out_bytes = case.latent_bytes
     tokens, hidden, width, inner = case.tokens, case.hidden, case.width, case.intermediate
     chosen = tokens * case.top_k * ASSIGNMENT_BYTES
     received = case.received(seed) * ASSIGNMENT_BYTES
@@ -43,22 +44,20 @@ def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
         "dispatch": work(
             2 * tokens * latent,
             (tokens * hidden + rows * width) * size + received,
-            latent * weight_size,
+            latent_in_bytes,
         ),
         "experts": work(
             2 * rows * one_expert,
             rows * (2 * width + first + inner) * size,
-            reached * one_expert * weight_size,
+            reached * case.expert_bytes,
         ),
         "activation": work(0, rows * (first + inner) * size, 0),
         "combine": work(
             2 * tokens * latent,
             (rows * width + tokens * hidden) * size + received,
-            latent * weight_size,
+            latent_out_bytes,
         ),
     }
     if shared:
-        stages["shared"] = work(
-            2 * tokens * shared, 3 * tokens * hidden * size, shared * weight_size
-        )
+        stages["shared"] = work(2 * tokens * shared, 3 * tokens * hidden * size, case.shared_bytes)
     return stages

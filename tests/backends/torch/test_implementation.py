@@ -34,10 +34,12 @@ def install(monkeypatch):
     ours = plugins.load_all(plugins.IMPLEMENTATIONS)
 
     def add(**by_name):
-        found = plugins.Plugins(dict(ours.loaded), dict(ours.broken))
+        installed = plugins.Plugins(dict(ours.loaded), dict(ours.broken))
         for name, value in by_name.items():
-            (found.broken if isinstance(value, str) else found.loaded)[f"matmul.{name}"] = value
-        monkeypatch.setattr(implementation.plugins, "load_all", lambda group: found)
+            (installed.broken if isinstance(value, str) else installed.loaded)[f"matmul.{name}"] = (
+                value
+            )
+        monkeypatch.setattr(implementation.plugins, "load_all", lambda group: installed)
 
     return add
 

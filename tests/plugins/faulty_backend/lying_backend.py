@@ -1,4 +1,4 @@
-"""A backend that lies about what it did or how long it took: which lie is told by a case's size m."""
+"""A backend that lies about what it did or how long it took: the size m of a case selects the lie."""
 
 import threading
 import time
@@ -7,13 +7,25 @@ import numpy as np
 from numpy_backend import NumpyBackend, Product
 
 IDLE, THOUSANDFOLD, THIRD, EARLY, ONCE, FIRST_ONLY, HUNDREDTH, MOON, ZERO, WORDS = range(61, 71)
+TRUE, AGES, NEGATIVE, CONSTANT, NO_TIMING = range(71, 76)
+COMPLEX, EXTRA, STRINGS, LISTS, FLAT, NO_MAPPING, NOTHING, OBJECTS, NUMBERED = range(76, 85)
+BYTES_IN_WORDS, COMPILED_IN_WORDS, STAGED, RENAMED = range(85, 89)
 
 
 class LyingBackend(NumpyBackend):
     name = "lying"
 
     def prepare(self, case, implementation, device, inputs):
-        kinds = {IDLE: Idle, EARLY: Early, ONCE: Once, FIRST_ONLY: FirstOnly, HUNDREDTH: Hundredth}
+        kinds = {
+            IDLE: Idle,
+            EARLY: Early,
+            STAGED: Backwards,
+            ONCE: Once,
+            FIRST_ONLY: FirstOnly,
+            HUNDREDTH: Hundredth,
+        }
+        if case.m in MISSHAPEN:
+            return Misshapen(case, inputs)
         return kinds.get(case.m, Misread)(case, inputs)
 
 
@@ -31,6 +43,12 @@ class Misread(Liar):
         super().__init__(case, inputs)
         if case.m == MOON:
             self.timing = "the moon"
+        if case.m == NO_TIMING:
+            self.timing = None
+        if case.m == BYTES_IN_WORDS:
+            self.flush_bytes = "none"
+        if case.m == COMPILED_IN_WORDS:
+            self.compile_s = "fast"
 
     def run(self, loops):
         seconds = super().run(loops)
@@ -39,6 +57,10 @@ class Misread(Liar):
             THIRD: seconds / 3,
             ZERO: 0.0,
             WORDS: f"{seconds}",
+            TRUE: True,
+            AGES: 1e300,
+            NEGATIVE: -seconds,
+            CONSTANT: 1e-6,
         }
         return reported.get(self.case.m, seconds)
 
@@ -78,6 +100,13 @@ class Early(Liar):
         return super().outputs()
 
 
+class Backwards(Liar):
+    """Has a stage that takes less than no time."""
+
+    def stages(self, loops):
+        return {"experts": -1.0}
+
+
 class Once(Liar):
     """Executes once, however often it is asked to."""
 
@@ -106,3 +135,24 @@ class Hundredth(Liar):
         if self.executed >= 100:
             outputs["c"][0, 3, 5] += 1
         return outputs
+
+
+class Misshapen(Liar):
+    """Hands over outputs that are none."""
+
+    def outputs(self):
+        return MISSHAPEN[self.case.m](super().outputs()["c"])
+
+
+MISSHAPEN = {
+    COMPLEX: lambda c: {"c": c + 1j},
+    EXTRA: lambda c: {"c": c, "d": c},
+    STRINGS: lambda c: {"c": c.astype(str)},
+    LISTS: lambda c: {"c": c.tolist()},
+    FLAT: lambda c: {"c": c.ravel()},
+    NO_MAPPING: lambda c: [c],
+    NOTHING: lambda c: None,
+    OBJECTS: lambda c: {"c": c.astype(object)},
+    RENAMED: lambda c: {"y": c},
+    NUMBERED: lambda c: {0: c},
+}
