@@ -276,18 +276,19 @@ class Collective(Kernel):
     ) -> Verification:
         """Judge the checks of all ranks: `wrong`, `first`, `value` and `expected`, each [world_size]."""
         compared = "every element of every rank"
-        bad = np.flatnonzero(outputs["wrong"])
+        checks = np.stack([outputs[name] for name in ("wrong", "first", "value", "expected")])
+        if checks.shape[1:] != (self.ranks,):
+            return failed(0.0, compared, f"checks of shape {checks.shape[1:]}, not one per rank")
+        bad = np.flatnonzero(checks[0])
         if not len(bad):
             return Verification(0.0, 0.0, True, compared)
         rank = int(bad[0])
-        wrong, first, value, expected = (
-            outputs[name][rank] for name in ("wrong", "first", "value", "expected")
-        )
+        wrong, first, value, expected = checks[:, rank]
         return failed(
             0.0,
             compared,
-            f"rank {rank}: {int(wrong)} elements are wrong; the first is [{int(first)}], {value:g} "
-            f"instead of {expected:g}",
+            f"rank {rank}: {int(wrong)} wrong element{'s' * (wrong > 1)}; the first is "
+            f"[{int(first)}], {value:g} instead of {expected:g}",
         )
 
     def _source(self, rank: int | None, seed: int) -> FloatArray:

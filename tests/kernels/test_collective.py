@@ -68,7 +68,7 @@ def test_one_wrong_element_is_found(operation):
     names = ("wrong", "first", "value", "expected")
     verdict = case.verify({}, dict(zip(names, answers.T, strict=True)), 0)
     assert not verdict.passed
-    assert f"rank 1: 1 elements are wrong; the first is [{place}]" in verdict.explanation
+    assert f"rank 1: 1 wrong element; the first is [{place}]" in verdict.explanation
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -75,7 +75,7 @@ kernels:
 RIGHT, WRONG, WRONG_LATER, KILLED, HUNG, RAISES, LATE = range(40, 68, 4)
 
 
-def faulty(bench, *sizes, timeout=20, rounds=1):
+def faulty(bench, *sizes, timeout=40, rounds=1):
     text = CONFIG.format(sizes=", ".join(map(str, sizes)), timeout=timeout, rounds=rounds)
     bench.write("c.yaml", text)
     return ("run", "c.yaml", "--backend", "cpu", "--implementation", "faulty", "-o", "r.csv")
@@ -91,7 +91,7 @@ def test_a_fault_of_one_rank_costs_the_case_and_the_next_runs(plugged):
     done = plugged(*faulty(plugged, *sizes), "--ranks", 2, status=1)
     rows = csv_rows(plugged)
     assert [(row["status"], row["error"].split(",")[0].split(";")[0]) for row in rows] == [
-        ("wrong_result", "rank 1: 1 elements are wrong"),
+        ("wrong_result", "rank 1: 1 wrong element"),
         ("wrong_result", rows[1]["error"].split(",")[0].split(";")[0]),
         ("crashed", rows[2]["error"].split(",")[0].split(";")[0]),
         ("timeout", "rank 1 did not answer"),

@@ -58,7 +58,7 @@ def test_every_collective_is_verified(bench, ranks):
     assert f"the case is for 3 ranks, and this run has {ranks}: give --ranks 3" in unsupported[2]
     measured = [row for row in grouped if row["status"] != "unsupported"]
     assert {(row["status"], row["verified"], row["tolerance"]) for row in measured} == {
-        ("ok", "true", "0")
+        ("ok", "true", "0.0")
     }, [(row["params"], row["error"]) for row in measured]
     for row in measured:
         assert row["world_size"] == str(ranks)
