@@ -18,6 +18,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -61,11 +62,15 @@ def rank(place: Place, case: Collective, rounds: int) -> None:
     with torch.inference_mode():
         steps = TorchCollective().build(case, group, torch.device("cpu"), seed=0)
     member = Member(group, steps, HostTimer())
-    buffer = torch.zeros(case.elements)
+    buffer = torch.from_numpy(case.payload(place.rank, 0).copy())
     ours, theirs = [], []
-    for _ in range(rounds + WARM_UPS):
-        ours.append(float(member.obey(RUN, 1).max()))
-        theirs.append(bare(buffer, group.measured))
+    for turn in range(rounds + WARM_UPS):
+        subjects: list[tuple[list[float], Callable[[], float]]] = [
+            (ours, lambda: float(member.obey(RUN, 1).max())),
+            (theirs, lambda: bare(buffer, group.measured)),
+        ]
+        for times, subject in subjects if turn % 2 else reversed(subjects):
+            times.append(subject())
     if place.rank == 0:
         own, loop = (statistics.median(times[WARM_UPS:]) for times in (ours, theirs))
         gbps = case.work(0).bytes * case.bus_factor / own / 1e9

@@ -6,12 +6,16 @@ import csv
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from bench.backend import Device
+from bench.errors import UsageError
+from bench.measure.discovery import devices_of_ranks
 from bench.measure.group import Allocating, Ends, Unheard, places, verdict
-from bench.measure.protocol import ALLOCATE, Outcome
+from bench.measure.protocol import ALLOCATE, BackendDescription, Outcome
 
 OK = Outcome("ok")
 LOST = Outcome("timeout", "waited 2 s for another rank")
@@ -122,3 +126,20 @@ def test_an_interrupted_group_leaves_nobody_behind(plugged):
     assert "Traceback" not in err
     assert not psutil.wait_procs(workers, timeout=5)[1]
     assert [row["status"] for row in csv_rows(plugged)] == ["interrupted"]
+
+
+def test_each_rank_gets_a_device():
+    devices = tuple(Device(index=index, name="d", chip="d") for index in range(3))
+    own = BackendDescription("own", None, devices=devices)
+    shared = replace(own, ranks_share_devices=True)
+
+    def indices(ranks, text, description):
+        return [device.index for device in devices_of_ranks(ranks, text, description)]
+
+    assert indices(2, None, own) == [0, 1]
+    assert indices(2, "2,0", own) == [2, 0]
+    assert indices(4, "1", shared) == [1, 1, 1, 1]
+    with pytest.raises(UsageError, match="4 ranks of backend own need 4 devices; there are 3"):
+        indices(4, None, own)
+    with pytest.raises(UsageError, match="--device names 1"):
+        indices(2, "1", own)
