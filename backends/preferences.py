@@ -23,7 +23,7 @@ PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         OTHER: ("grouped", "loop"),
     },
     "matmul": {
-        "cuda": ("torch", "mxfp8", "nvfp4", "rowwise", "triton", "compiled"),
+        "cuda": ("torch", "mxfp8", "nvfp4", "rowwise", "block128", "triton", "compiled"),
         # FRACTAL_NZ replaces the layout that the case asks for.
         "npu": ("torch", "npu-quant", "rowwise", "npu-fractal-nz", "triton", "compiled"),
         OTHER: ("torch", "rowwise", "triton", "compiled"),

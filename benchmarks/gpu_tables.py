@@ -20,7 +20,7 @@ PUBLISHED = Path(__file__).with_name("published_h100.csv")
 
 
 def config(small: bool) -> dict[str, object]:
-    """Return the cases behind the tables."""
+    """Make the config whose rows the tables show."""
     measure = {"precision": 0.005, "time_budget_s": 0.05 if small else 1.0, "case_timeout_s": 120}
     scale = 32 if small else 1
     matmul = {"kernel": "matmul", "dtype": "bfloat16", "layout": "nt"}
@@ -59,12 +59,13 @@ def config(small: bool) -> dict[str, object]:
 
 
 def measure(folder: Path, backend: str, small: bool) -> pd.DataFrame:
-    """Run the config and return its rows that are ok; others are told by `bench run` itself."""
+    """Run the config, print the rows that are not ok, and return the others."""
     path = folder / "tables.yaml"
     path.write_text(yaml.safe_dump(config(small), sort_keys=False))
     result = folder / "tables.csv"
     command = [sys.executable, "-m", "bench", "run", str(path), "--backend", backend, "--force"]
-    done = subprocess.run([*command, "--quiet", "-o", str(result)], check=False)
+    # Not where this is run, where Python may find a package bench that is not the installed one.
+    done = subprocess.run([*command, "--quiet", "-o", str(result)], cwd=folder, check=False)
     if done.returncode not in (0, 1):
         sys.exit(done.returncode)
     rows = pd.read_csv(result)
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny cases, to try the script")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    rows = measure(options.folder, options.backend, options.small)
+    rows = measure(options.folder.resolve(), options.backend, options.small)
     experts(rows)
     pairs(rows, "inputs", "Random inputs against zeros, warm caches")
     pairs(rows, "cache", "Cold caches against warm ones, random inputs")

@@ -58,6 +58,7 @@ def prepared(bench):
     """A folder with the files that the README's commands speak of."""
     bench.write("my.yaml", CONFIG)
     (bench.folder / "results").symlink_to(ROOT / "results")
+    shutil.copy(ROOT / "tests/data/importers/nvbench.json", bench.folder / "gemm.json")
     return bench
 
 

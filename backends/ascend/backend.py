@@ -131,7 +131,7 @@ class AscendBackend(TorchBackend):
         """Examine this node for `bench doctor`."""
         return doctor.diagnose()
 
-    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+    def recorded(self, steps: list[Step], device: Device) -> Step:
         """Record the steps as NPUGraphs and return their replays."""
         if not hasattr(npu(), "NPUGraph"):
             raise Unsupported("this torch-npu has no graphs; install a newer one")

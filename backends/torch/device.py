@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar, cast
 
 import torch
@@ -25,6 +26,12 @@ from bench.kernels.base import Kernel, Operand
 # The reference product takes a quarter of a millisecond on two cores; several of them are timed at once.
 REFERENCE_SIZE = 384
 REFERENCE_LOOPS = 6
+
+# What computes besides torch, by the names of the packages; cuBLAS comes with torch's wheels.
+LIBRARIES = (
+    *("nvidia-cublas", "nvidia-cublas-cu12", "triton", "pytorch-triton-rocm"),
+    *("transformers", "flashinfer-python", "vllm"),
+)
 
 
 class TorchBackend(ABC):
@@ -70,8 +77,12 @@ class TorchBackend(ABC):
         """Make a sampler of the device's sensors."""
 
     def versions(self) -> dict[str, str]:
-        """List the versions of libraries: torch's."""
-        return {"torch": torch.__version__}
+        """List the versions of the libraries that compute, as far as they are installed."""
+        versions = {"torch": str(torch.__version__)}
+        for name in LIBRARIES:
+            with suppress(PackageNotFoundError):
+                versions[name] = version(name)
+        return versions
 
     def implementations(self, kernel: str) -> list[str]:
         """List the torch implementations of a kernel, preferred first."""
@@ -118,7 +129,11 @@ class TorchBackend(ABC):
         chosen = cast(GroupImplementation, find(case.name, implementation))
         with torch.inference_mode(), TouchedMemory():
             steps = chosen.build(case, group, target, seed)
-        return Member(group, steps, self.timer(device))
+        return Member(group, steps, self.group_timer(device))
+
+    def group_timer(self, device: Device) -> Timer:
+        """Make a timer for what several ranks execute: by default the same as for one."""
+        return self.timer(device)
 
     def translated(self, error: Exception) -> Exception:
         """Translate an error of the vendor's runtime to the harness's exceptions; others stay as they are."""
@@ -159,8 +174,10 @@ class TorchBackend(ABC):
         with torch.inference_mode(not case.backward), TouchedMemory():
             steps = [build(case, operands) for operands in copies]
             compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
+            launch_s = None
             if case.graph:
-                steps = self.recorded(steps, device)
+                steps = [self.recorded(steps, device)]
+                launch_s = self.graph_launch_seconds(device, sets)
         timing = "graph" if case.graph else timer.timing
         return TorchPrepared(
             steps,
@@ -171,6 +188,8 @@ class TorchBackend(ABC):
             gradients=case.backward,
             translating=self.translating,
             compile_s=compile_s,
+            launch_s=launch_s,
+            multiple=sets if case.graph else 1,
             release=partial(self.release, device),
         )
 
@@ -200,9 +219,13 @@ class TorchBackend(ABC):
         if empty_cache is not None:
             empty_cache()
 
-    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Record each step as one graph and return the replays; outputs stay in place."""
+    def recorded(self, steps: list[Step], device: Device) -> Step:
+        """Record all steps as one graph and return its replay; outputs stay in place."""
         raise Unsupported(f"{self.name} devices have no graphs; set graph: false")
+
+    def graph_launch_seconds(self, device: Device, executions: int) -> float | None:
+        """Measure the least time of an execution in a graph of so many, None where unknown."""
+        return None
 
 
 def _reference_step(target: torch.device) -> Step:

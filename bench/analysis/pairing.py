@@ -6,7 +6,7 @@ that their spread is part of what is known about the device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -77,12 +77,14 @@ class Side:
     the repeats' medians), `se` (the standard error of its logarithm, NaN where unknown), `freedom`
     (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, `noisy`
     (an interval too wide for a verdict), `reference_log` (of the reference product's seconds), and what
-    describes the case and the device. `left_out` maps a reason to a number of rows.
+    describes the case and the device. `left_out` maps a reason to a number of rows, and `refused` the
+    case_id of rows that are faster than the peak allows to the utilization that was reported.
     """
 
     label: str
     cases: pd.DataFrame
     left_out: dict[str, int]
+    refused: dict[str, float] = field(default_factory=dict)
 
 
 def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -168,7 +170,13 @@ def _codes(values: pd.Series) -> np.ndarray:
 def make_side(label: str, frame: pd.DataFrame, *, simulated: bool = False) -> Side:
     """Return what is known of one device's cases."""
     rows, left_out = usable(frame, simulated=simulated)
-    return Side(label, pool(rows), left_out)
+    whole = (frame["status"] == "ok") & frame["stage"].isna()
+    beyond = frame[whole & (frame["utilization"] > TOLERATED_EXCESS)]
+    refused = {
+        str(case): float(share)
+        for case, share in beyond.groupby("case_id")["utilization"].max().items()
+    }
+    return Side(label, pool(rows), left_out, refused)
 
 
 def best(cases: pd.DataFrame) -> pd.DataFrame:
@@ -198,7 +206,7 @@ def pair(
         {
             "case_id": alone["case_id"],
             "side": np.where(in_base, base.label, other.label),
-            "reason": _reasons(alone, in_base, left, right, base.label, other.label),
+            "reason": _reasons(alone, in_base, left, right, base, other),
             **{name: _either(alone, name) for name in DESCRIBING},
         }
     )
@@ -236,12 +244,13 @@ def _reasons(
     in_base: np.ndarray,
     left: pd.DataFrame,
     right: pd.DataFrame,
-    base: str,
-    other: str,
+    base: Side,
+    other: Side,
 ) -> list[str]:
     """Return why each case without a partner has none."""
     theirs = {True: set(right["case_id"]), False: set(left["case_id"])}
-    names = {True: other, False: base}
+    refused = {True: other.refused, False: base.refused}
+    names = {True: other.label, False: base.label}
     routed = {
         side: set(zip(frame["case_id"], frame["routing_sha256"], strict=True))
         for side, frame in ((True, right), (False, left))
@@ -250,7 +259,12 @@ def _reasons(
     for case, routing, of_base in zip(
         alone["case_id"], alone["routing_sha256"], in_base, strict=True
     ):
-        if case not in theirs[bool(of_base)]:
+        if case not in theirs[bool(of_base)] and case in refused[bool(of_base)]:
+            share = refused[bool(of_base)][case]
+            reasons.append(
+                f"{names[bool(of_base)]} has it at {100 * share:.0f} % of its peak: left out"
+            )
+        elif case not in theirs[bool(of_base)]:
             reasons.append(f"{names[bool(of_base)]} has no such case")
         elif (case, routing) not in routed[bool(of_base)]:
             reasons.append(f"{names[bool(of_base)]} has it with another routing (another seed?)")

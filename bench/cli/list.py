@@ -104,7 +104,7 @@ def models() -> list[Item]:
     """Return the models whose layer shapes are known."""
     from bench.catalog.models import load_models
 
-    fields = ("total_params_b", "active_params_b", "experts", "top_k")
+    fields = ("total_params_b", "active_params_b", "experts", "zero_experts", "top_k")
     return [
         {
             "model": name,
@@ -179,7 +179,11 @@ LISTS = {
             "parameters / active": lambda item: (
                 f"{_billions(item['total_params_b'])} / {_billions(item['active_params_b'])}"
             ),
-            "experts": lambda item: f"{item['experts']}, top-{item['top_k']}",
+            "experts": lambda item: (
+                f"{item['experts']}"
+                + f" + {item['zero_experts']} zero" * bool(item["zero_experts"])
+                + f", top-{item['top_k']}"
+            ),
         },
     ),
     "devices": Listing(

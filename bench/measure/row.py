@@ -20,6 +20,8 @@ REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
 # Sensor readings describe whole executions, not stages.
 SENSORS = tuple(column for column in COLUMNS if column.group == "telemetry")
 
+HOST_BOUND = "the device waited for the host's launches: the time is the host's (see graph: true)"
+
 # A case that becomes slower or faster by more than this gets a warning.
 NOTABLE_DRIFT = 0.05
 
@@ -133,6 +135,7 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
     )
     processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
+    host_bound = _mostly([outcome.host_bound for outcome in outcomes])
     return {
         **_time_columns(summary),
         **_rate_columns(achieved),
@@ -141,6 +144,7 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
         "rounds": len(outcomes),
         "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
         "processes": len(processes),
+        "host_bound": host_bound,
         "reference_s": _median([outcome.reference_s for outcome in outcomes]),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
         **{
@@ -152,6 +156,7 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
                 [
                     *_warnings(achieved, summary),
                     *_disturbances(readings),
+                    *([HOST_BOUND] if host_bound else []),
                     *(text for outcome in outcomes for text in outcome.remarks),
                 ]
             )
@@ -275,6 +280,12 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     if errors:
         disturbances.append(f"{errors} uncorrected memory error{'s' * (errors > 1)} (ECC)")
     return disturbances
+
+
+def _mostly(values: Sequence[bool | None]) -> bool | None:
+    """Return whether most of the known values are true, None where there are none."""
+    known = [value for value in values if value is not None]
+    return 2 * sum(known) > len(known) if known else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

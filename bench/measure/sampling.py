@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -104,6 +103,7 @@ class Sampler:
         calibrate_s = 0.0
         warm_ups: list[tuple[int, float]] = []
         first_visit = loops is None
+        loops = None if loops is None else run.whole(loops)
         for _ in range(MOST_CALIBRATIONS):
             if loops is None:
                 progress("calibrate", [])
@@ -120,7 +120,7 @@ class Sampler:
             loops = warm_ups[-1][0]
         if first_visit and 3 * steady_s * loops <= MOST_PROPORTION_S:
             # On a busy machine loops may be fewer than make a sample long enough.
-            enough = math.ceil(MIN_SAMPLE_S / steady_s) if steady_s > 0 else 1
+            enough = run.whole(MIN_SAMPLE_S / steady_s) if steady_s > 0 else loops
             run.check_proportion(max(loops, enough))
         run.check_host()
 
@@ -168,12 +168,12 @@ class Sampler:
 def calibrate(run: CheckedRun, warm_ups: list[tuple[int, float]]) -> int:
     """Return the number of executions that make a sample just long enough, found by doubling."""
     began = time.monotonic()
-    loops = 1
+    loops = run.whole(1)
     while True:
         seconds = run(loops)
         warm_ups.append((loops, seconds / loops))
         if seconds >= MIN_SAMPLE_S:
-            return math.ceil(loops * MIN_SAMPLE_S / seconds)
+            return run.whole(loops * MIN_SAMPLE_S / seconds)
         if seconds > 0 and time.monotonic() - began >= MOST_CALIBRATION_S:
             return loops
         run.check_growth()

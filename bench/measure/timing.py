@@ -68,13 +68,24 @@ class CheckedRun:
     """
 
     def __init__(
-        self, run: Run, timing: str, *, simulated: bool = False, meets: bool = False
+        self,
+        run: Run,
+        timing: str,
+        *,
+        simulated: bool = False,
+        multiple: int = 1,
+        meets: bool = False,
     ) -> None:
         self._run = run
+        self._multiple = multiple
         self._meets = meets
         self._timing = timing
         self._simulated = simulated
         self.calls: list[TimedCall] = []
+
+    def whole(self, loops: float) -> int:
+        """Return the least number of executions that a call can make and that is no smaller than `loops`."""
+        return math.ceil(loops / self._multiple) * self._multiple
 
     def __call__(self, loops: int) -> float:
         """Execute `loops` times and return the seconds, if they can be true."""

@@ -93,6 +93,9 @@ class Visit:
                 prepared.close()
             raise
         prepared.close()
+        launch_s = getattr(prepared, "launch_s", None)
+        if limits is not None and launch_s is not None:
+            limits = replace(limits, launch_s=launch_s)
         return replace(
             outcome,
             implementation=implementation,
@@ -127,10 +130,18 @@ class Visit:
         if not check.passed:
             return replace(outcome, status="wrong_result", error=check.explanation)
         ranks = RankTimes(prepared)
-        grouped = request.place is not None
-        run = CheckedRun(ranks.run, prepared.timing, simulated=device.simulated, meets=grouped)
+        run = CheckedRun(
+            ranks.run,
+            prepared.timing,
+            simulated=device.simulated,
+            multiple=getattr(prepared, "multiple", 1),
+            meets=request.place is not None,
+        )
         try:
             samples, reading = self._sample(run, prepared, device)
+            host_bound = getattr(prepared, "host_bound", None)
+            # Where that is known, the host's seconds are those of launches that the device did not wait for.
+            waits = run.remark() if host_bound is None else None
             clock.done("sample")
             reference_s = self._reference_s(device)
             left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
@@ -150,10 +161,11 @@ class Visit:
             metadata={**samples.run.get_metadata(), "round": request.round},
             loops=samples.loops,
             stop_reason=samples.stop_reason,
+            host_bound=host_bound,
             stages=stages,
             ranks_s=ranks.medians_s(len(samples.run.values), samples.loops),
             telemetry=reading,
-            remarks=[text for text in (run.remark(), remark) if text],
+            remarks=[text for text in (waits, remark) if text],
             reference_s=reference_s,
         )
 

@@ -64,6 +64,11 @@ def report(
     for folder, kind in ((png, "png"), (svg, "svg")):
         if folder is not None:
             files |= {Path(folder) / file: data for file, data in pictures(content, kind).items()}
+    inputs = [Path(file) for frame in frames.values() for file in frame["file"].unique()]
+    inputs += [Path(claims)] if claims is not None else []
+    for path in files:
+        if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
+            raise UsageError(f"{path} is one of the files to report about: name another with -o")
     write_all(files, force=force)
     return list(files)
 

@@ -105,8 +105,8 @@ def _effectiveness(rows: pd.DataFrame, comparison: Comparison) -> Section:
     origin = comparison.pairs["interval_from"].value_counts()
     unknown = int(origin.get("nothing", 0))
     doubt = (
-        f" Of {unknown} of {len(comparison.pairs)} pairs the interval is unknown, because a side published "
-        "none: their verdict is undecided."
+        f" {unknown} of {len(comparison.pairs)} pairs have no interval, because a side published none: the "
+        "ratio gives a direction, and nothing says how certain it is."
         if unknown
         else ""
     )

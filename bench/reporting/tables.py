@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.analysis.compare import VERDICTS, Comparison
+from bench.analysis.compare import Comparison
 from bench.analysis.statistics import TOO_NOISY
+from bench.analysis.verdicts import counts_text
 from bench.backend import TOLERATED_EXCESS
 from bench.reporting.figure import Table
 from bench.text.format import percent, seconds, significant
@@ -84,15 +85,16 @@ def sets_table(comparison: Comparison) -> Table | None:
     header = ("device", "set of cases", "cases", "mean", "95 % interval", "range", "expected")
     lines: list[tuple[str, ...]] = []
     for row in comparison.sets.to_dict("records"):
-        verdicts = ", ".join(f"{row[name]} {name}" for name in VERDICTS if row[name])
+        verdicts = counts_text(row)
         interval = f"{significant(row['low'])}–{significant(row['high'])}"
         numbers = (
             significant(row["ratio"]),
             interval if pd.notna(row["low"]) else "unknown",
-            f"{significant(row['least'])}–{significant(row['most'])}",
+            f"{significant(row['least'])}–{significant(row['most'])}" if row["cases"] > 1 else "",
             significant(row["expected"]) if pd.notna(row["expected"]) else "",
         )
-        name = f"{row['set']}: {row['meaning']}"
+        mixed = f" ({row['mixed']} mixed)" if row["mixed"] else ""
+        name = f"{row['set']}: {row['meaning']}{mixed}"
         lines.append((str(row["device"]), name, str(row["cases"]), *numbers, verdicts))
     return Table((*header, "verdicts"), lines, numeric=frozenset(range(2, 7)))
 

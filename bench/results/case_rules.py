@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.config.cases import Case, canonical_json
-from bench.kernels.base import Kernel
 from bench.kernels.dtypes import DTYPES
-from bench.plugins import KERNELS, registered
+from bench.plugins import load_kernel
 from bench.results.column_arrays import ColumnArrays, Floats, Mask, Objects, has_numbers, plain
 from bench.results.columns import COLUMNS
 
@@ -120,7 +119,7 @@ def _case_id(kernel: str, params: str) -> str | None:
 
     Files that parameters name are not opened: a result file may come from anywhere.
     """
-    known = _kernel_class(kernel)
+    known = load_kernel(kernel)
     if known is None:
         return None
     parameters = json.loads(params)
@@ -129,15 +128,6 @@ def _case_id(kernel: str, params: str) -> str | None:
         built = known.model_construct(**parameters) if by_content else known(**parameters)
         return Case(built).case_id
     except Exception:  # parameters of another version, or of a form that has no kernel here
-        return None
-
-
-@cache
-def _kernel_class(name: str) -> type[Kernel] | None:
-    point = registered(KERNELS).get(name)
-    try:
-        return point.load() if point is not None else None
-    except (Exception, SystemExit):  # a plug-in that is broken here; its rows may be sound
         return None
 
 

@@ -50,6 +50,7 @@ def test_a_list_for_other_programs(invoke):
     records = csv.DictReader(io.StringIO(invoke("list", "models", "--format", "csv"), newline=""))
     assert [record["model"] for record in records] == [item["model"] for item in items]
     assert "| deepseek-v3 | DeepSeek-V3" in invoke("list", "models", "--format", "markdown")
+    assert "512 + 256 zero, top-12" in invoke("list", "models")
 
 
 def test_list_of_backends_that_are_broken(plugged):

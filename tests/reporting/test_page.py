@@ -169,7 +169,7 @@ def test_the_tables_of_a_comparison_have_interval_range_and_verdict(comparison):
     assert re.fullmatch(r"3\.\d\d–4\.\d\d", line["95 % interval"])
     sets = sets_table(comparison)
     line = dict(zip(sets.header, sets.lines[-1], strict=True))
-    assert line["set of cases"] == "all: every case that both have"
+    assert line["set of cases"] == "all: every case that both have (bf16, f32 mixed)"
     assert line["range"] == "2.24–4.20"
     assert line["verdicts"] == "9 faster"
 

@@ -14,6 +14,7 @@ import stat
 import tokenize
 import zipfile
 import zlib
+from array import array
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from bench.kernels.routing import MOST_ASSIGNMENTS
 
 LARGEST_BYTES = 1 << 30
+LONGEST_LINE = 1 << 20  # characters
 
 # What zipfile and numpy raise for damaged archives, besides ValueError.
 UNREADABLE = (
@@ -76,10 +78,11 @@ def read_trace(
 def read_content(path: Path) -> bytes:
     """Read the bytes of a trace. Raises ValueError if it cannot be read or is too large."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"trace: {path} is not a regular file")
         with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
+            content = file.read(min(status.st_size, LARGEST_BYTES) + 1)
     except OSError as error:
         raise ValueError(f"trace: {path}: {error.strerror}") from None
     except ValueError as error:
@@ -147,27 +150,37 @@ def _from_npz(path: Path, content: bytes, top_k: int) -> NDArray[Any]:
 
 
 def _from_csv(path: Path, content: bytes) -> NDArray[np.generic]:
+    """Read line by line; lists of all numbers would take many times the memory of the file."""
+    numbers = array("q")
+    columns, heading = 0, False
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig")
     try:
-        lines = [line for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+        lines = iter(lambda: text.readline(LONGEST_LINE + 1), "")
+        for place, line in enumerate(lines, start=1):
+            cells = [cell.strip() for cell in line.split(",")] if len(line) <= LONGEST_LINE else []
+            if cells == [""]:
+                continue
+            if not columns and not heading and line.lstrip('" ')[:1].isalpha():
+                _check_heading(path, line.strip())
+                heading = True
+                continue
+            if not cells or not all(re.fullmatch("-?[0-9]{1,18}", cell) for cell in cells):
+                raise ValueError(
+                    f"trace: {path}, line {place}: expected integers separated by commas, got "
+                    f"{line.rstrip()[:40]!r}"
+                )
+            columns = columns or len(cells)
+            if len(cells) != columns:
+                raise ValueError(
+                    f"trace: {path}, line {place}: {len(cells)} experts; earlier lines have {columns}"
+                )
+            numbers.extend(map(int, cells))
+            if len(numbers) > MOST_ASSIGNMENTS:
+                most = MOST_ASSIGNMENTS // columns
+                raise ValueError(f"trace: {path} has more tokens than the {most} that are read")
     except UnicodeDecodeError:
         raise ValueError(f"trace: {path} is not UTF-8 text") from None
-    header = bool(lines) and lines[0].lstrip('" ')[:1].isalpha()
-    if header:
-        _check_heading(path, lines[0])
-    rows: list[list[int]] = []
-    for number, line in enumerate(lines[header:], start=1 + header):
-        cells = [cell.strip() for cell in line.split(",")]
-        if not all(re.fullmatch("-?[0-9]{1,18}", cell) for cell in cells):
-            raise ValueError(
-                f"trace: {path}, line {number}: expected integers separated by commas, got "
-                f"{line[:40]!r}"
-            )
-        rows.append([int(cell) for cell in cells])
-        if len(rows[-1]) != len(rows[0]):
-            raise ValueError(
-                f"trace: {path}, line {number}: {len(rows[-1])} experts; earlier lines have {len(rows[0])}"
-            )
-    return np.array(rows, np.int64)
+    return np.frombuffer(numbers, np.int64).reshape(-1, max(1, columns))
 
 
 def _check_heading(path: Path, line: str) -> None:

@@ -45,7 +45,7 @@ def test_files_that_may_not_be_opened_are_the_reason_whatever_cuda_says():
     assert "ls -l /dev/nvidia" in reason
 
 
-def test_an_unknown_reason_is_told_with_nvmls_view():
+def test_an_unknown_reason_is_reported_with_nvmls_view():
     reason = why_no_gpu("CUDA unknown error\nmore", built_for=None, nvml="NVML: x", forbidden=False)
     assert reason == "CUDA unknown error (NVML: x)"
 
@@ -62,6 +62,11 @@ DURING = [
     ("CUDA error: uncorrectable ECC error encountered", RuntimeError, "nvidia-smi -q -d ECC"),
     ("CUDA error: an illegal memory access was encountered", RuntimeError, "which Xid"),
     ("CUDA error: unspecified launch failure", RuntimeError, "which Xid"),
+    (
+        "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling cublasLtMatmul with transpose_mat1 0",
+        Unsupported,
+        "no such product on this GPU",
+    ),
     ("CUDA error: no kernel image is available for execution", Unsupported, "no code for this"),
     ("CUDA error: no CUDA-capable device is detected", DeviceLost, "the GPU is gone"),
     ("GPU has fallen off the bus", DeviceLost, "the GPU is gone"),

@@ -111,6 +111,7 @@ def test_other_kernels_have_no_float4(make):
         make("float4_e2m1")
 
 
-def test_half_a_byte_is_counted():
+def test_half_a_byte_and_the_scales_are_counted():
     case = Matmul(dtype="float4_e2m1", layout="nt", m=64, n=32, k=96)
-    assert case.work(0).bytes == (64 * 96 + 32 * 96) // 2 + 64 * 32 * 2
+    values, scales = (64 + 32) * 96 // 2, (64 + 32) * 96 // 16
+    assert case.work(0).bytes == values + scales + 64 * 32 * 2

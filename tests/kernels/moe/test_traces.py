@@ -2,6 +2,7 @@
 
 import os
 import re
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -111,6 +112,8 @@ def test_traces_that_do_not_fit_are_refused(tmp_path, content, change, message):
     ("name", "content", "message"),
     [
         ("t.csv", b"\xff\xfe0", "is not UTF-8 text"),
+        ("t.csv", b"0,1\n2,3\n" + b"0" * (1 << 21), "line 3: expected integers"),
+        ("t.csv", b"expert_0,expert_1\nexpert_0,expert_1\n0,1\n", "line 2: expected integers"),
         ("t.npz", b"0,1\n", "is not an npz file"),
         ("missing.csv", None, "No such file"),
     ],
@@ -120,6 +123,20 @@ def test_files_that_are_no_traces(tmp_path, name, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValidationError, match=message):
+        layer(path)
+
+
+def test_a_large_trace_takes_little_more_memory_than_its_file(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    path.write_text("0,1\n" * 100_000)
+    tracemalloc.start()
+    assert len(layer(path).chosen(0)) == 3
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 12 * path.stat().st_size
+    monkeypatch.setattr(traces, "MOST_ASSIGNMENTS", 100_000)
+    path.write_text("0,1\n" * 100_001)
+    with pytest.raises(ValidationError, match="has more tokens than the 50000 that are read"):
         layer(path)
 
 
