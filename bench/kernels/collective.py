@@ -287,7 +287,7 @@ class Collective(Kernel):
         return failed(
             0.0,
             compared,
-            f"rank {rank}: {int(wrong)} wrong element{'s' * (wrong > 1)}; the first is "
+            f"rank {rank}: {int(wrong)} wrong element{'s' * (int(wrong) > 1)}; the first is "
             f"[{int(first)}], {value:g} instead of {expected:g}",
         )
 
