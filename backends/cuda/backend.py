@@ -45,6 +45,7 @@ class CudaBackend(TorchBackend):
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 100
     device_type: ClassVar[str] = "cuda"
+    process_group: ClassVar[str] = "nccl"
 
     def unavailable(self) -> str | None:
         """Say why no GPU can be used: the build of torch, the driver, or the visibility."""
@@ -146,6 +147,10 @@ class CudaBackend(TorchBackend):
         """Time with events on a dedicated stream, launched while a kernel keeps the GPU waiting."""
         target = self.torch_device(device)
         return EventTimer(target, blocking(target))
+
+    def group_timer(self, device: Device) -> EventTimer:
+        """Time with events alone: ranks must not keep each other waiting behind a blocking kernel."""
+        return EventTimer(self.torch_device(device))
 
     def graph_launch_seconds(self, device: Device, executions: int) -> float | None:
         """Measure the time of an empty kernel in a graph of so many."""

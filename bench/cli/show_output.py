@@ -45,6 +45,7 @@ USUAL = (
     RowColumn("±", half_width),
     RowColumn("TFLOP/s", lambda row: significant(row["achieved_tflops"])),
     RowColumn("GB/s", lambda row: significant(row["achieved_gbps"])),
+    RowColumn("bus GB/s", lambda row: significant(row["busbw_gbps"])),
     RowColumn("util", lambda row: percent(row["utilization"])),
     RowColumn("ceil", lambda row: percent(row["utilization_of_ceiling"]), from_width=100),
     RowColumn("tokens/s", lambda row: significant(row["tokens_per_s"]), from_width=120),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison
 from bench.reporting.charts.bars import effectiveness_bars, energy, stage_profiles
+from bench.reporting.charts.collectives import bus_bandwidths, pair_tables
 from bench.reporting.charts.rates import matmul_rates, moe_rates
 from bench.reporting.charts.roofline import rooflines
 from bench.reporting.charts.samples import sample_strips
@@ -65,6 +66,16 @@ def sections(
             "looking into it.",
             stage_profiles(rows),
             empty="These files have no stages: bench run --stages measures each stage of a layer.",
+        ),
+        Section(
+            "collectives",
+            "Collectives",
+            "Bus bandwidth against the size of the total array, as nccl-tests defines both. The time is "
+            "that of the slowest rank. The tables have GB/s from rank to rank; a pair below 80 % of the "
+            "median pair is slow.",
+            bus_bandwidths(rows),
+            pair_tables(rows),
+            empty="No collective was measured: bench run collectives --ranks 2 measures some.",
         ),
         Section(
             "energy",

@@ -36,6 +36,7 @@ def every_row(rows: pd.DataFrame) -> ReportTable:
         ("±", half, _half_width),
         ("TFLOP/s", measurements["achieved_tflops"], significant),
         ("GB/s", measurements["achieved_gbps"], significant),
+        ("bus GB/s", measurements["busbw_gbps"], significant),
         ("tokens/s", measurements["tokens_per_s"], _thousands),
         ("of peak", measurements["utilization"], percent),
         ("of ceiling", measurements["utilization_of_ceiling"], percent),
