@@ -88,6 +88,21 @@ def test_reasons_are_counted():
     assert any("no axis names one format" in reason for reason in skipped), "float32 may be tf32"
 
 
+@pytest.mark.parametrize(
+    ("file", "reasons"),
+    [
+        ("aiconfigurator-nccl.csv", ["operator all_gather of NCCL", "operator all_reduce of NCCL"]),
+        ("aiconfigurator-deepep.csv", ["operator ll of deepep"]),
+        ("aiconfigurator-mla.csv", ["operator mla_generation of flash_attention"]),
+    ],
+)
+def test_tables_without_a_kernel_are_counted(file, reasons):
+    result = imported("aiconfigurator", DATA / file)
+    assert result.rows == []
+    ending = ", which no kernel of bench describes yet"
+    assert sorted(result.skipped) == [reason + ending for reason in reasons]
+
+
 def test_a_mean_is_called_one():
     median, mean = imported("nvbench", DATA / "nvbench.json").rows
     assert median["warnings"] is None
