@@ -16,6 +16,7 @@ TRANSFORMERS = ("transformers-batched", "transformers-eager", "transformers-grou
 # By kernel, then by torch's device type. An implementation that tunes or compiles for seconds comes after
 # those that start at once; those of other projects come last: they are the baselines to compare with.
 PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "collective": {OTHER: ("torch",)},
     "grouped_matmul": {
         # On a processor, torch's grouped product is a loop with an additional copy.
         "cpu": ("loop", "grouped"),
@@ -43,7 +44,7 @@ PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "cuda": (
             *("float8-grouped", "grouped", "float8", "int8", "loop", "compiled"),
             *("flashinfer", "vllm"),
-            *TRANSFORMERS,
+            *(*TRANSFORMERS, "transformers-deepgemm", "transformers-sonicmoe"),
         ),
         "npu": (
             *("npu-int8-fused", "npu-fused", "npu-int8", "npu-fused-nz", "npu-finalize"),

@@ -6,7 +6,7 @@ process of its own, so the harness survives whatever it imports, and if it crash
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -161,6 +161,53 @@ class HasReference(Protocol):
         It is called in every visit. Compared between two runs on one device, it shows whether the whole
         machine or only the case was slow.
         """
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of one process in a group of ranks that measure a case together.
+
+    Ranks meet at `meeting_point`, the path of a file on this machine that is new for each group, within
+    `join_timeout_s`. A rank that waits longer than `timeout_s` for another one gives up.
+    """
+
+    rank: int
+    world_size: int
+    meeting_point: str
+    join_timeout_s: float
+    timeout_s: float
+
+
+@runtime_checkable
+class FormsGroups(Protocol):
+    """An optional ability of a Backend: cases that several ranks compute together, such as collectives.
+
+    The harness calls `lead` in the process of rank 0 and `follow` in the others. Processes stay in their
+    group from case to case. Both raise PeerLost where another rank does not answer.
+    """
+
+    ranks_share_devices: bool  # whether several ranks may use one device
+
+    def lead(
+        self, case: Kernel, implementation: str, device: Device, place: Place, seed: int
+    ) -> Prepared:
+        """Allocate a case on rank 0; whatever the harness asks of it, all ranks do together.
+
+        `run` begins with a barrier and returns the seconds of the slowest rank.
+        """
+
+    def follow(
+        self, case: Kernel, implementation: str, device: Device, place: Place, seed: int
+    ) -> None:
+        """Allocate a case on another rank, and do what rank 0 does until it closes the case."""
+
+
+@runtime_checkable
+class TimesRanks(Protocol):
+    """An ability of what `lead` prepares: the time of each rank."""
+
+    def rank_seconds(self) -> Sequence[float | None]:
+        """Return the seconds that each rank took in the last `run`; None for one that had no part."""
 
 
 class Backend(Protocol):

@@ -30,6 +30,10 @@ class OutOfMemory(Exception):
     """A case needs more memory than the device has; becomes a row with status `out_of_memory`."""
 
 
+class PeerLost(Exception):
+    """Another rank of the group did not answer, or has closed its connection."""
+
+
 class DeviceLost(Exception):
     """The device stopped responding; the remaining cases on it cannot run either."""
 

@@ -42,6 +42,7 @@ class AscendBackend(TorchBackend):
     name: ClassVar[str] = "ascend"
     priority: ClassVar[int] = 110
     device_type: ClassVar[str] = "npu"
+    process_group: ClassVar[str] = "hccl"
 
     def unavailable(self) -> str | None:
         """Say why no NPU can be used: packages, CANN, the driver, or permissions."""

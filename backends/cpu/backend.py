@@ -39,6 +39,8 @@ class CpuBackend(TorchBackend):
     name: ClassVar[str] = "cpu"
     priority: ClassVar[int] = 0
     device_type: ClassVar[str] = "cpu"
+    process_group: ClassVar[str] = "gloo"
+    ranks_share_devices: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._topology = cpu_topology(cpus=bound_processors())

@@ -45,6 +45,7 @@ class CudaBackend(TorchBackend):
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 100
     device_type: ClassVar[str] = "cuda"
+    process_group: ClassVar[str] = "nccl"
 
     def unavailable(self) -> str | None:
         """Say why no GPU can be used: the build of torch, the driver, or the visibility."""
@@ -147,6 +148,10 @@ class CudaBackend(TorchBackend):
         target = self.torch_device(device)
         return EventTimer(target, blocking(target))
 
+    def group_timer(self, device: Device) -> EventTimer:
+        """Time with events alone: ranks must not keep each other waiting behind a blocking kernel."""
+        return EventTimer(self.torch_device(device))
+
     def graph_launch_seconds(self, device: Device, executions: int) -> float | None:
         """Measure the time of an empty kernel in a graph of so many."""
         return graph_launch_seconds(self.torch_device(device), executions)
@@ -238,7 +243,7 @@ def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
     """Ask NVML for the highest clock in MHz and the bandwidth in GB/s."""
     try:
         with nvml.session():
-            gpu = nvml.Gpu(uuid)
+            gpu = nvml.NvidiaGpu(uuid)
             return gpu.max_clock_mhz(), gpu.peak_gbps()
     except (pynvml.NVMLError, LookupError):
         return None, None

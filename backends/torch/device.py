@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 
+from backends.torch.group import joined
 from backends.torch.implementation import Step, find, offered
 from backends.torch.operands import TouchedMemory, input_sets, to_device
 from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds
-from bench.backend import Device, Limits, Prepared, TelemetrySampler
+from backends.torch.ranks import GroupImplementation, Leader, Member, follow
+from bench.backend import Device, Limits, Place, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
 
@@ -39,6 +41,8 @@ class TorchBackend(ABC):
     priority: ClassVar[int]
     _references: ClassVar[dict[torch.device, Step]] = {}
     device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
+    process_group: ClassVar[str | None] = None  # torch.distributed's backend, such as nccl
+    ranks_share_devices: ClassVar[bool] = False
 
     @abstractmethod
     def torch_device(self, device: Device) -> torch.device:
@@ -97,6 +101,40 @@ class TorchBackend(ABC):
         with self.translating():
             return self._prepare(case, implementation, device, inputs)
 
+    def lead(
+        self, case: Kernel, implementation: str, device: Device, place: Place, seed: int
+    ) -> Leader:
+        """Allocate rank 0's part of a case, after joining the other ranks."""
+        with self.translating():
+            return Leader(self._member(case, implementation, device, place, seed))
+
+    def follow(
+        self, case: Kernel, implementation: str, device: Device, place: Place, seed: int
+    ) -> None:
+        """Allocate another rank's part of a case, and follow rank 0 until it closes the case."""
+        with self.translating():
+            follow(self._member(case, implementation, device, place, seed))
+            self.release(device)
+
+    def _member(
+        self, case: Kernel, implementation: str, device: Device, place: Place, seed: int
+    ) -> Member:
+        if self.process_group is None:
+            raise Unsupported(f"backend {self.name} names no process group of torch.distributed")
+        target = self.torch_device(device)
+        if target.index is not None:
+            torch.get_device_module(target).set_device(target)
+        self._check_memory(case.memory_bytes(), device)
+        group = joined(place, self.process_group)
+        chosen = cast(GroupImplementation, find(case.name, implementation))
+        with torch.inference_mode(), TouchedMemory():
+            steps = chosen.build(case, group, target, seed)
+        return Member(group, steps, self.group_timer(device))
+
+    def group_timer(self, device: Device) -> Timer:
+        """Make a timer for what several ranks execute: by default the same as for one."""
+        return self.timer(device)
+
     def translated(self, error: Exception) -> Exception:
         """Translate an error of the vendor's runtime to the harness's exceptions; others stay as they are."""
         return error
@@ -118,11 +156,7 @@ class TorchBackend(ABC):
         chosen = find(case.name, implementation)
         target = self.torch_device(device)
         size = case.memory_bytes()
-        free = self.free_bytes(device)
-        if free is not None and size > free:
-            raise OutOfMemory(
-                f"the case needs {size / 2**30:.1f} GiB, the device has {free / 2**30:.1f} GiB free"
-            )
+        free = self._check_memory(size, device)
         sets = 1
         if case.cache == "cold":
             sets = input_sets(size, device.cache_bytes, free)
@@ -158,6 +192,15 @@ class TorchBackend(ABC):
             multiple=sets if case.graph else 1,
             release=partial(self.release, device),
         )
+
+    def _check_memory(self, size: int, device: Device) -> int | None:
+        """Ask for the free bytes, None where unknown. Raises OutOfMemory for fewer than `size`."""
+        free = self.free_bytes(device)
+        if free is not None and size > free:
+            raise OutOfMemory(
+                f"the case needs {size / 2**30:.1f} GiB, the device has {free / 2**30:.1f} GiB free"
+            )
+        return free
 
     def reference_seconds(self, device: Device) -> float:
         """Time a float32 product that fits into the caches, the best of three batches."""

@@ -229,4 +229,6 @@ def outcome_line(job: Job, row: Row) -> str:
         if row["roofline_bound"] != "memory" and row["achieved_tflops"] is not None
         else f"{significant(row['achieved_gbps'])} GB/s"
     )
+    if row.get("busbw_gbps") is not None:
+        rate += f", bus {significant(row['busbw_gbps'])} GB/s"
     return f"{job.case.title}: {seconds(row['time_median_s'])} ±{half_width(row)}, {rate}"

@@ -44,6 +44,7 @@ class RunOptions(MeasuringOptions):
 
     config: str
     together: bool
+    ranks: int | None
     filter: str | None
     list_cases: bool
     implementation: str
@@ -60,6 +61,11 @@ class RunOptions(MeasuringOptions):
             raise UsageError("--resume keeps the file and --force replaces it: give one of them")
         if self.resume and self.output is None:
             raise UsageError("--resume: name the file with -o FILE.csv")
+        if self.together and self.ranks is not None:
+            raise UsageError(
+                "--together measures each case on every device by itself, and --ranks one case by "
+                "several ranks: give one of them"
+            )
 
     def measurement(self, config: Measurement) -> Measurement:
         """Return the settings of the config, replaced by those given as options."""
@@ -90,6 +96,11 @@ class RunOptions(MeasuringOptions):
     "together",
     is_flag=True,
     help="Measure each case on all chosen devices at the same time, each for the whole time budget.",
+)
+@click.option(
+    "--ranks",
+    type=click.IntRange(2, 1024),
+    help="Ranks that measure a collective together, each in a process that this command starts here.",
 )
 @click.option(
     "--filter",
@@ -176,11 +187,12 @@ def command(**options: Any) -> int:
 def run(options: RunOptions) -> int:
     """Measure what the options ask for, and return the exit code."""
     started = time.monotonic()
+    from bench.config.cases import check_ranks, for_ranks
     from bench.config.filters import parse_filter
     from bench.config.load import load_config
 
     config = load_config(options.config, force=options.force)
-    cases = config.cases
+    cases = for_ranks(config.cases, options.ranks)
     if options.filter is not None:
         cases = parse_filter(options.filter).select(cases)
     if options.list_cases:
@@ -193,9 +205,15 @@ def run(options: RunOptions) -> int:
     from bench.measure.discovery import choose_backend
     from bench.measure.launcher import find_rank
 
+    check_ranks(cases, options.ranks)
     rank = find_rank(os.environ)
     if rank is not None and rank.alone:
         rank = None
+    if rank is not None and options.ranks is not None:
+        raise UsageError(
+            f"--ranks starts its ranks itself, on one machine, and {rank.launcher} has started "
+            "several: start `bench run` once, without the launcher"
+        )
     console = console_of(rank, quiet=options.quiet)
     with console.status("looking for devices"):
         description, worker = choose_backend(options.backend, options.threads)
@@ -220,7 +238,7 @@ def _request(
     rank: Rank | None,
 ) -> tuple[Request, list[str]]:
     """Choose devices, implementations, ceilings and files; return notes on the ceilings, too."""
-    from bench.measure.discovery import choose_devices, choose_implementation
+    from bench.measure.discovery import choose_devices, choose_implementation, devices_of_ranks
     from bench.measure.jobs import plan
     from bench.measure.launcher import device_of, path_of
     from bench.measure.run import Request
@@ -233,6 +251,10 @@ def _request(
         indices = [device.index for device in description.devices]
         wanted = "0" if rank is None else device_of(rank, indices)
     devices = choose_devices(wanted, description.devices)
+    rank_devices = []
+    if options.ranks is not None:
+        rank_devices = devices_of_ranks(options.ranks, options.device, description)
+        devices = rank_devices[:1]
     names = {case.kernel.name for case in cases}
     offered = {name: description.implementations.get(name, []) for name in names}
     implementation = choose_implementation(options.implementation, offered)
@@ -256,6 +278,7 @@ def _request(
         force=options.force,
         stages=options.stages,
         ceilings=ceilings,
+        rank_devices=[device.index for device in rank_devices],
     )
     return request, notes
 

@@ -26,10 +26,11 @@ def announce(request: Request, console: Console, verbose: bool) -> None:
     simulated = " (SIMULATED)" if first.simulated else ""
     threads = f", {first.threads} threads" if first.threads else ""
     together = " together" if request.together and len(devices) > 1 else ""
+    ranks = f", {len(request.rank_devices)} ranks" if request.rank_devices else ""
     cases = len({job.case.case_id for job in request.jobs}) if together else len(request.jobs)
     console.print(
         f"{request.config.name}: {cases} cases on {request.description.name} "
-        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{simulated}",
+        f"{', '.join(map(str, devices))}{together}: {first.name}{threads}{ranks}{simulated}",
         markup=False,
     )
     for sentence in assumed_shapes(job.case.model for job in request.jobs):

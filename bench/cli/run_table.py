@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.results.columns import Row
-from bench.text.document import Column, Continued, Sections
+from bench.text.document import Continued, Sections, TableColumn
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import dtype_and_variant, with_stage
 from bench.text.row_cells import half_width, status_cell, status_styles
@@ -15,20 +15,24 @@ from bench.text.row_cells import half_width, status_cell, status_styles
 def rows_by_kernel(rows: Sequence[Row], shapes: Mapping[str, str]) -> Sections:
     """Return the rows in sections, one per kernel, in the order of the run.
 
-    `shapes` has the short form of each case_id. `util` is the achieved rate over the device's peak.
+    `shapes` has the short form of each case_id. `util` is the achieved rate over the device's peak. The
+    bus bandwidth is that of collectives, and shown if there are any.
     """
     several_devices = len({row["device_index"] for row in rows}) > 1
+    several_ranks = any(row.get("world_size") for row in rows)
     titles = ("time", "±", "TFLOP/s", "GB/s", "util", "bound")
     columns = [
-        Column("case", "left", wraps=True),
-        *([Column("dev")] if several_devices else []),
-        *map(Column, titles),
-        Column("status", "left", wraps=True),
+        TableColumn("case", "left", wraps=True),
+        *([TableColumn("dev")] if several_devices else []),
+        *map(TableColumn, titles),
+        *([TableColumn("bus GB/s")] if several_ranks else []),
+        TableColumn("status", "left", wraps=True),
     ]
     sections: dict[str, list[list[str | Continued]]] = {}
     for row in rows:
         device = [str(row["device_index"])] if several_devices else []
-        cells = [_case(row, shapes), *device, *_measured(row), status_cell(row)]
+        bus = [significant(row.get("busbw_gbps"))] if several_ranks else []
+        cells = [_case(row, shapes), *device, *_measured(row), *bus, status_cell(row)]
         sections.setdefault(printable(str(row["kernel"])), []).append(cells)
     return Sections(columns, sections, styles=status_styles(rows))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.errors import UsageError
 from bench.kernels.base import Kernel
 from bench.kernels.dtypes import DTYPES, short_dtype
 
@@ -53,7 +54,8 @@ class Case:
     def title(self) -> str:
         """A readable name, such as `moe_layer bf16 deepseek-v3/32 16 tokens balanced`."""
         words = [self.kernel.name, DTYPES[self.kernel.dtype].short, self.shape]
-        words += ["hot"] if self.kernel.cache == "hot" else []
+        only_hot = type(self.kernel).model_fields["cache"].default == "hot"
+        words += ["hot"] if self.kernel.cache == "hot" and not only_hot else []
         words += ["graph"] if self.kernel.graph else []
         return " ".join(words)
 
@@ -61,3 +63,26 @@ class Case:
     def label(self) -> str:
         """The name of the benchmark in pyperf files, which does not depend on the model's name."""
         return self.kernel.label()
+
+
+def for_ranks(cases: Sequence[Case], ranks: int | None) -> tuple[Case, ...]:
+    """Return the cases of a run with so many ranks; None leaves those for several ranks as they are.
+
+    Raises UsageError where no case is for several ranks.
+    """
+    if ranks is None:
+        return tuple(cases)
+    if all(case.kernel.group_size == 1 for case in cases):
+        raise UsageError("--ranks: no case of this config is for several ranks; omit the option")
+    return tuple(
+        Case(kernel, case.model) for case in cases for kernel in case.kernel.for_ranks(ranks)
+    )
+
+
+def check_ranks(cases: Sequence[Case], ranks: int | None) -> None:
+    """Raise UsageError for cases of several ranks in a run that has only one."""
+    if ranks is None and (grouped := [case for case in cases if case.kernel.group_size != 1]):
+        raise UsageError(
+            f"{len(grouped)} of {len(cases)} cases are for several ranks, such as "
+            f"{grouped[0].title}: say how many with --ranks, for example --ranks 2"
+        )

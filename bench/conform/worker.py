@@ -12,8 +12,8 @@ from bench.conform.checks import BY_NAME
 from bench.conform.outcomes import Failed, NotApplicable
 from bench.conform.subject import Subject
 from bench.measure.border import WrongValue
+from bench.measure.choice import find_device
 from bench.measure.timing import WrongTiming
-from bench.measure.visit import find_device
 from bench.measure.worker import Worker
 from bench.measure.worker import main as serve
 

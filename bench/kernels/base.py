@@ -85,6 +85,15 @@ class Kernel(BaseModel, ABC):
         """Whether gradients are computed too."""
         return False
 
+    @property
+    def group_size(self) -> int | None:
+        """The number of ranks that compute the case together; None where the run decides."""
+        return 1
+
+    def for_ranks(self, ranks: int) -> list[Kernel]:
+        """Return the cases that this one stands for in a run of so many ranks: by default itself."""
+        return [self]
+
     @abstractmethod
     def work(self, seed: int) -> Work:
         """Count FLOPs and bytes; the seed matters only where routing decides which weights are read."""

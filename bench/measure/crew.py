@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from pathlib import Path
 
 from bench.measure.client import WorkerDied, WorkerProcess, WorkerTimeout
+from bench.measure.group import Allocating, Ends, Unheard, places, verdict
 from bench.measure.protocol import CaseWork, Measure, Outcome, VisitListener
 from bench.measure.start_barrier import StartBarrier
 
@@ -54,6 +57,9 @@ class Crew:
         self._workers: dict[int, WorkerProcess] = {}
         self._start_s = 0.0
         self._since_start_s = 0.0
+        self._group: list[WorkerProcess] = []  # those that have met, by rank
+        self._groups = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self._lock = threading.Lock()
         self._killed = False
 
@@ -93,6 +99,62 @@ class Crew:
                 wait(visits.values())
                 raise
         return {slot: each.result() for slot, each in visits.items()}
+
+    def visit_ranks(
+        self, request: Measure, devices: Sequence[int], listener: VisitListener
+    ) -> Outcome:
+        """Let one worker per rank visit a case, the first of them leading; return how that ended.
+
+        `devices` has the device of each rank. On KeyboardInterrupt the workers are ended, and the
+        exception goes on.
+        """
+        ranks = len(devices)
+        group = places(ranks, self._meeting_point(ranks), self._case_timeout_s)
+        allocating, ends = Allocating(listener), Ends(ranks)
+
+        def visit(rank: int) -> Outcome:
+            outcome = Outcome("ok")
+            own = replace(request, place=group[rank], device_index=devices[rank])
+            try:
+                if rank == 0:
+                    outcome = self._visit(rank, own, allocating, None)
+                elif allocating.wait():
+                    outcome = self._visit(rank, own, Unheard(), None)
+            finally:
+                allocating.ended()
+                ends.add(rank, outcome)
+            return outcome
+
+        with ThreadPoolExecutor(ranks) as pool:
+            try:
+                visits = [pool.submit(visit, rank) for rank in range(ranks)]
+                ended = ends.wait()
+            except KeyboardInterrupt:
+                self.kill()
+                raise
+            silent = set(range(ranks)) - {rank for rank, _ in ended}
+            self._kill(silent)
+        for slot in silent & self._workers.keys():
+            self._workers.pop(slot).discard()
+        lead = visits[0].result()
+        return replace(verdict(ended, ranks), work=lead.work, start_s=lead.start_s)
+
+    def _meeting_point(self, ranks: int) -> str:
+        """Return where the workers of a group have met, or can meet if one of them is new."""
+        for slot in range(ranks):
+            self._fill(slot)
+        group = [self._workers[slot] for slot in range(ranks)]
+        if group != self._group:
+            # What has been in another group stays connected to it.
+            for slot, worker in list(self._workers.items()):
+                if worker in self._group:
+                    worker.close()
+                    del self._workers[slot]
+                    if slot < ranks:
+                        self._fill(slot)
+            self._group = [self._workers[slot] for slot in range(ranks)]
+            self._groups += 1
+        return str(Path(self._folder.name) / f"group-{self._groups}")
 
     def _visit(
         self, slot: int, request: Measure, listener: VisitListener, barrier: StartBarrier | None
@@ -148,8 +210,14 @@ class Crew:
         """End every worker, also those that other threads are waiting for."""
         with self._lock:
             self._killed = True
-            for worker in self._workers.values():
-                worker.kill()
+        self._kill(list(self._workers))
+
+    def _kill(self, slots: Iterable[int]) -> None:
+        """End the workers of some slots; the threads that wait for them learn that they died."""
+        with self._lock:
+            for slot in slots:
+                if slot in self._workers:
+                    self._workers[slot].kill()
 
     def close(self) -> None:
         """End every worker and forget them; no thread may be waiting for one any more."""
@@ -157,3 +225,4 @@ class Crew:
         for worker in [*self._workers.values(), *([self._first] if self._first else [])]:
             worker.discard()
         self._workers, self._first = {}, None
+        self._folder.cleanup()

@@ -119,6 +119,22 @@ def choose_devices(text: str, present: Sequence[Device]) -> list[Device]:
     return [by_index[index] for index in wanted]
 
 
+def devices_of_ranks(ranks: int, text: str | None, description: BackendDescription) -> list[Device]:
+    """Return the device of each rank: the chosen ones in order, or all that are present.
+
+    Raises UsageError where there are fewer devices than ranks and ranks cannot share one.
+    """
+    chosen = choose_devices(text or "all", description.devices)
+    if description.ranks_share_devices:
+        return [chosen[rank % len(chosen)] for rank in range(ranks)]
+    if len(chosen) < ranks:
+        source = f"--device names {len(chosen)}" if text else f"there are {len(chosen)}"
+        raise UsageError(
+            f"--ranks: {ranks} ranks of backend {description.name} need {ranks} devices; {source}"
+        )
+    return chosen[:ranks]
+
+
 def choose_implementation(name: str, offered: Mapping[str, Sequence[str]]) -> str:
     """Return `name`: `best`, `all`, or one that some kernel of the run is offered by.
 

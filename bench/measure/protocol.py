@@ -13,9 +13,12 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from bench.backend import Device, Limits, Telemetry
+from bench.backend import Device, Limits, Place, Telemetry
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
+
+# The phase in which a case is allocated: at its beginning, the other ranks of a group can join.
+ALLOCATE = "allocate"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Measure:
     `time_budget_s`, `samples`, `precision` and `least_samples` are the visit's goal (see
     measure/sampling); `loops` and `verified` come from earlier visits. With `describe`, the
     worker sends the work of the case first. With `together`, samples begin when all devices that
-    measure the case are warm.
+    measure the case are warm. `place` is the worker's place in a group of ranks.
     """
 
     kernel: str
@@ -74,6 +77,7 @@ class Measure:
     describe: bool = True
     together: bool = False
     stages: bool = False
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class Outcome:
     telemetry: Telemetry = field(default_factory=Telemetry)
     phases_s: dict[str, float] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)  # seconds of one execution
+    ranks_s: list[float | None] = field(default_factory=list)  # median seconds of one, by rank
     remarks: list[str] = field(default_factory=list)
     reference_s: float | None = None  # the backend's reference product, right after the samples
     process: int | None = None  # the id of the worker's process
@@ -124,6 +129,7 @@ class BackendDescription:
     devices: tuple[Device, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     implementations: dict[str, list[str]] = field(default_factory=dict)
+    ranks_share_devices: bool = False
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -139,8 +145,14 @@ def decode(line: bytes) -> dict[str, Any]:
 
 def measure_from_json(data: dict[str, Any]) -> Measure:
     """Return the request that `asdict` made of it."""
-    verified = data["verified"]
-    return Measure(**{**data, "verified": Verified(**verified) if verified else None})
+    verified, place = data["verified"], data["place"]
+    return Measure(
+        **{
+            **data,
+            "verified": Verified(**verified) if verified else None,
+            "place": Place(**place) if place else None,
+        }
+    )
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def make_row(
         "seed": seed,
         **_device_columns(device),
         "devices_together": together,
+        "nodes": None if case.kernel.group_size == 1 else 1,
         **_work_columns(case, work.whole if work else None),
         "implementation": worst.implementation,
         "status": worst.status,
@@ -73,6 +74,7 @@ def make_row(
     }
     if worst.status == "ok" and work is not None:
         row.update(_measured_columns(device, work, outcomes))
+        row.update(_group_columns(case, row, outcomes))
         row["stop_reason"] = stop_reason or outcomes[-1].stop_reason
     return row
 
@@ -163,6 +165,23 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
     }
 
 
+def _group_columns(case: Case, row: Row, outcomes: Sequence[Outcome]) -> Row:
+    """Return the bandwidths of a collective and the times of its ranks; nothing for one device."""
+    by_rank = zip(*(outcome.ranks_s for outcome in outcomes), strict=True)
+    known = ([value for value in values if value is not None] for values in by_rank)
+    ranks_s = {rank: statistics.median(values) for rank, values in enumerate(known) if values}
+    algbw, factor = row["achieved_gbps"], getattr(case.kernel, "bus_factor", None)
+    if not ranks_s or factor is None:
+        return {}
+    assert isinstance(algbw, float)
+    return {
+        "algbw_gbps": algbw,
+        "busbw_gbps": algbw * factor,
+        "fastest_rank_s": min(ranks_s.values()),
+        "slowest_rank": max(ranks_s, key=lambda rank: ranks_s[rank]),
+    }
+
+
 def make_stage_rows(
     device: Device, outcomes: Sequence[Outcome], work: CaseWork | None, row: Row
 ) -> list[Row]:
@@ -242,7 +261,8 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
     if half_width is None:
         warnings.append("one round of fewer than six samples: no interval")
     elif half_width > TOO_NOISY:
-        warnings.append(f"too noisy: half of the interval is {half_width:.0%} of the median")
+        share = f"{half_width:.0%} of" if half_width < 1 else "more than"
+        warnings.append(f"too noisy: half of the interval is {share} the median")
     if len(summary.rounds_s) == 1 and half_width is not None:
         warnings.append("one round: the interval does not cover what another visit would show")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:

@@ -49,6 +49,7 @@ class Request:
     force: bool = False
     stages: bool = False
     ceilings: Mapping[int, Ceilings] = field(default_factory=dict)
+    rank_devices: Sequence[int] = ()  # the device of each rank of --ranks
 
 
 class Recording:
@@ -247,6 +248,7 @@ def execute(
             observer=observer(len(done)),
             ceilings=request.ceilings,
             stages=request.stages,
+            rank_devices=request.rank_devices,
         )
         try:
             with terminating_signals():

@@ -119,7 +119,9 @@ class Sampler:
         else:
             loops = warm_ups[-1][0]
         if first_visit and 3 * steady_s * loops <= MOST_PROPORTION_S:
-            run.check_proportion(loops)
+            # On a busy machine loops may be fewer than make a sample long enough.
+            enough = run.whole(MIN_SAMPLE_S / steady_s) if steady_s > 0 else loops
+            run.check_proportion(max(loops, enough))
         run.check_host()
 
         before_values()

@@ -74,6 +74,7 @@ class Supervisor:
         observer: Observer,
         ceilings: Mapping[int, Ceilings] | None = None,
         stages: bool = False,
+        rank_devices: Sequence[int] = (),
     ) -> None:
         self._crew = crew
         self._backend = backend
@@ -83,6 +84,7 @@ class Supervisor:
         self._observer = observer
         self._ceilings = ceilings or {}
         self._stages = stages
+        self._rank_devices = rank_devices
         self._lost: dict[int, str] = {}
         self._works: dict[str, CaseWork] = {}  # by case_id
         self.accounting = Accounting({})
@@ -177,8 +179,8 @@ class Supervisor:
             outcomes = self._crew.visit_together(requests, self._observer)
         else:
             outcomes = {
-                slot: self._crew.visit(request, self._observer, slot)
-                for slot, request in requests.items()
+                slot: self._visit_one(each.job, request, slot)
+                for each, (slot, request) in zip(running, requests.items(), strict=True)
             }
         for each, outcome in zip(running, outcomes.values(), strict=True):
             self.accounting.add(outcome)
@@ -194,6 +196,16 @@ class Supervisor:
             elif each.visits[-1].status == "device_lost":
                 self._lost[index] = each.visits[-1].error or "device lost"
         return going
+
+    def _visit_one(self, job: Job, request: Measure, slot: int) -> Outcome:
+        """Visit a case on one device, or with as many ranks as it has."""
+        ranks, present = job.case.kernel.group_size, len(self._rank_devices)
+        if ranks == 1:
+            return self._crew.visit(request, self._observer, slot)
+        if ranks != present:
+            error = f"the case is for {ranks} ranks, and this run has {present}"
+            return Outcome("unsupported", f"{error}: give --ranks {ranks}")
+        return self._crew.visit_ranks(request, self._rank_devices, self._observer)
 
     def _finish_if_enough(self, each: JobProgress, together: bool) -> None:
         """Decide whether a job needs no further visit; a visit that failed is always its last."""

@@ -18,7 +18,7 @@ from bench.backend import (
     Telemetry,
     TelemetrySampler,
 )
-from bench.errors import DeviceLost, OutOfMemory, Unsupported
+from bench.errors import OutOfMemory
 from bench.kernels.base import Kernel, Operand
 from bench.kernels.verification import Verification
 from bench.measure.border import (
@@ -29,8 +29,10 @@ from bench.measure.border import (
     checked_verification,
 )
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
+from bench.measure.choice import choose, find_device
 from bench.measure.outputs import Outputs, disagreement, fingerprint
-from bench.measure.protocol import CaseWork, Measure, Outcome
+from bench.measure.protocol import ALLOCATE, CaseWork, Measure, Outcome
+from bench.measure.ranks import RankTimes, group_backend
 from bench.measure.sampling import MIN_SAMPLE_S, Goal, Progress, Sampler, Samples
 from bench.measure.timing import LATE_S, CheckedRun, WrongTiming, check_finished
 
@@ -62,19 +64,25 @@ class Visit:
         self.progress("describe", [])
         if request.describe and shortage is None:
             self.send_work(describe_case(kernel, request.seed))
-        implementation = self._choose(device)
+        implementation = choose(self.backend, kernel, request.implementation, device)
         if shortage := shortage or memory_shortage(host_bytes(kernel)):
             raise OutOfMemory(shortage)
         # Peaks and bandwidths hold for the whole run: the first visit asks for them.
         limits = None
-        if request.verified is None:
+        # Those of one device say nothing about links between several.
+        if request.verified is None and request.place is None:
             reported = self.backend.limits(device, kernel.dtype)
             limits = checked(reported, Limits, f"limits() of backend {request.backend}")
         clock.done("limits")
 
-        self.progress("allocate", [])
+        self.progress(ALLOCATE, [])
         inputs = kernel.make_inputs(request.seed)
-        prepared = self.backend.prepare(kernel, implementation, device, inputs)
+        if request.place is None:
+            prepared = self.backend.prepare(kernel, implementation, device, inputs)
+        else:
+            prepared = group_backend(self.backend).lead(
+                kernel, implementation, device, request.place, request.seed
+            )
         clock.done("allocate")
         try:
             checked_prepared(prepared, f"prepare() of backend {request.backend}")
@@ -121,11 +129,13 @@ class Visit:
         )
         if not check.passed:
             return replace(outcome, status="wrong_result", error=check.explanation)
+        ranks = RankTimes(prepared)
         run = CheckedRun(
-            prepared.run,
+            ranks.run,
             prepared.timing,
             simulated=device.simulated,
             multiple=getattr(prepared, "multiple", 1),
+            meets=request.place is not None,
         )
         try:
             samples, reading = self._sample(run, prepared, device)
@@ -153,28 +163,10 @@ class Visit:
             stop_reason=samples.stop_reason,
             host_bound=host_bound,
             stages=stages,
+            ranks_s=ranks.medians_s(len(samples.run.values), samples.loops),
             telemetry=reading,
             remarks=[text for text in (waits, remark) if text],
             reference_s=reference_s,
-        )
-
-    def _choose(self, device: Device) -> str:
-        """Return the implementation to use; raises Unsupported with the reasons if there is none."""
-        wanted, kernel, backend = self.request.implementation, self.kernel, self.backend
-        if wanted != "best":
-            reason = backend.unsupported(kernel, wanted, device)
-            if reason is not None:
-                raise Unsupported(reason)
-            return wanted
-        reasons: list[str] = []
-        for implementation in backend.implementations(kernel.name):
-            reason = backend.unsupported(kernel, implementation, device)
-            if reason is None:
-                return implementation
-            reasons.append(reason)
-        raise Unsupported(
-            "; ".join(dict.fromkeys(reasons))
-            or f"backend {backend.name} has no implementation of {kernel.name}"
         )
 
     def _verify(
@@ -254,7 +246,9 @@ class Visit:
         last_s = samples.run.values[-1] * samples.loops
         # After a short sample the rest of the work may be done by the time that outputs are asked for.
         short = self.request.verified is None and last_s <= 2 * MIN_SAMPLE_S
-        if short or took_s > LATE_S + last_s / 2:
+        # Outputs of a group are checked on every rank before they are here, which takes its time.
+        alone = self.request.place is None
+        if alone and (short or took_s > LATE_S + last_s / 2):
             check_finished(prepared, samples.loops, last_s)
         if fingerprint(left) == bits:
             return None, None
@@ -309,11 +303,3 @@ class _Phases:
         now = time.monotonic()
         self.phases[phase] = now - self._since
         self._since = now
-
-
-def find_device(devices: list[Device], index: int) -> Device:
-    """Return a device that was there when the run began; raises DeviceLost where it is gone."""
-    for device in devices:
-        if device.index == index:
-            return device
-    raise DeviceLost(f"device {index} is not among the {len(devices)} that are left")

@@ -22,9 +22,11 @@ from typing import Any, BinaryIO
 import psutil
 
 from bench import plugins
-from bench.backend import Backend, Finding
-from bench.errors import BenchError, DeviceLost, OutOfMemory, Unsupported
+from bench.backend import Backend, Finding, FormsGroups, Place
+from bench.errors import BenchError, DeviceLost, OutOfMemory, PeerLost, Unsupported
+from bench.kernels.base import Kernel
 from bench.measure.border import checked_devices, checked_priority, checked_texts
+from bench.measure.choice import choose, find_device
 from bench.measure.code_identity import code_identity
 from bench.measure.protocol import (
     BackendDescription,
@@ -35,6 +37,7 @@ from bench.measure.protocol import (
     measure_from_json,
     outcome_to_json,
 )
+from bench.measure.ranks import group_backend
 from bench.measure.sampling import Sampler
 from bench.measure.visit import Visit
 
@@ -90,6 +93,8 @@ class Worker:
                     )
                     for kernel in plugins.kernels()
                 },
+                ranks_share_devices=isinstance(backend, FormsGroups)
+                and bool(backend.ranks_share_devices),
             )
         except (Exception, SystemExit) as error:
             return BackendDescription(name, _sentence(error))
@@ -117,6 +122,8 @@ class Worker:
             return Outcome("out_of_memory", _sentence(error), phases_s=phases)
         except DeviceLost as error:
             return Outcome("device_lost", _sentence(error), phases_s=phases)
+        except PeerLost as error:
+            return Outcome("timeout", _sentence(error), phases_s=phases)
         except Exception as error:
             status = "out_of_memory" if _says_out_of_memory(error) else "error"
             trace = traceback.format_exc()
@@ -130,11 +137,15 @@ class Worker:
         if self._sampler is None:
             self._sampler = Sampler()
             start_s = self._started_s
+        kernel = plugins.kernels()[request.kernel](**request.parameters)
+        if request.place is not None and request.place.rank > 0:
+            self._follow(request, request.place, backend, kernel)
+            return Outcome("ok", start_s=start_s)
         began = time.monotonic()
         outcome = Visit(
             request,
             backend,
-            plugins.kernels()[request.kernel](**request.parameters),
+            kernel,
             self._sampler,
             self._progress,
             lambda work: self._send({"message": "work", "work": asdict(work)}),
@@ -144,6 +155,13 @@ class Worker:
         if request.verified is None:
             spent_s -= phases.get("verify", 0.0)  # later visits need no reference
         return replace(outcome, start_s=start_s, spent_s=spent_s)
+
+    def _follow(self, request: Measure, place: Place, backend: Backend, kernel: Kernel) -> None:
+        """Do what rank 0 does until it closes the case."""
+        device = find_device(backend.devices(), request.device_index)
+        implementation = choose(backend, kernel, request.implementation, device)
+        self._progress("follow rank 0", [])
+        group_backend(backend).follow(kernel, implementation, device, place, request.seed)
 
     def _wait_for_others(self) -> None:
         """Report that the device is warm, and wait for the supervisor's `go`."""
@@ -181,7 +199,7 @@ def _says_out_of_memory(error: BaseException) -> bool:
 def _sentence(error: BaseException) -> str:
     """Return an error as one line; the type's name is left out where the text was made for users."""
     text = " ".join(str(error).split())
-    if isinstance(error, (BenchError, Unsupported, OutOfMemory, DeviceLost)):
+    if isinstance(error, (BenchError, Unsupported, OutOfMemory, DeviceLost, PeerLost)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -8,11 +8,12 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison
 from bench.reporting.charts.bars import effectiveness_bars, energy, stage_profiles
+from bench.reporting.charts.collectives import bus_bandwidths, pair_tables
 from bench.reporting.charts.rates import matmul_rates, moe_rates
 from bench.reporting.charts.roofline import rooflines
 from bench.reporting.charts.samples import sample_strips
 from bench.reporting.charts.utilization import heat_maps
-from bench.reporting.figure import Section, Table
+from bench.reporting.figure import ReportTable, Section
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.results.sides import Samples
 from bench.text.format import percent
@@ -67,6 +68,16 @@ def sections(
             empty="These files have no stages: bench run --stages measures each stage of a layer.",
         ),
         Section(
+            "collectives",
+            "Collectives",
+            "Bus bandwidth against the size of the total array, as nccl-tests defines both. The time is "
+            "that of the slowest rank. The tables have GB/s from rank to rank; a pair below 80 % of the "
+            "median pair is slow.",
+            bus_bandwidths(rows),
+            pair_tables(rows),
+            empty="No collective was measured: bench run collectives --ranks 2 measures some.",
+        ),
+        Section(
             "energy",
             "Energy",
             "The energy of one execution over its floating-point operations.",
@@ -119,7 +130,7 @@ def _missing(rows: pd.DataFrame, comparison: Comparison | None, empty: list[Sect
     if not (rows["ceiling_tflops"].notna().any() or rows["ceiling_gbps"].notna().any()):
         lacking.append(("Ceilings", "No row has a measured ceiling: shares are of peaks only."))
     cases = not_measured(rows, comparison)
-    tables = [Table(("what", "why it is not here"), lacking)] if lacking else []
+    tables = [ReportTable(("what", "why it is not here"), lacking)] if lacking else []
     return Section(
         "missing",
         "What was not measured",

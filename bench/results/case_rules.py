@@ -61,9 +61,11 @@ def case_rules(columns: ColumnArrays) -> Iterator[Rule]:
 
 
 def _size(value: object) -> float:
-    """Return a size in params as a float; infinite, which no cell is, for any other value."""
+    """Return a size or a switch in params as a float; infinite, which no cell is, for any other value."""
     if value is None:
         return np.nan
+    if isinstance(value, bool):
+        return float(value)
     return float(value) if type(value) is int and abs(value) < 2**63 else np.inf
 
 

@@ -29,6 +29,7 @@ RATIOS = {
     "achieved_gbps": ("bytes", "time_median_s", 1e9),
     "weights_gbps": ("weight_bytes", "time_median_s", 1e9),
     "tokens_per_s": ("tokens", "time_median_s", 1.0),
+    "algbw_gbps": ("bytes", "time_median_s", 1e9),
     "utilization": ("achieved_tflops", "peak_tflops", 1.0),
     "utilization_of_ceiling": ("achieved_tflops", "ceiling_tflops", 1.0),
 }

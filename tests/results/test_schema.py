@@ -14,9 +14,10 @@ from bench.results.schema import results_schema
 ORDER = """
     schema_version run_id case_id started_at host config config_sha256 git_commit harness_version seed
     backend chip device_name device_index driver runtime torch libraries python threads
-    devices_together simulated
+    devices_together nodes simulated
     kernel implementation model dtype params m n k batch layout hidden intermediate experts top_k
-    shared_experts tokens expert_parallel expert_device device_load operation size_mib pass phase
+    shared_experts tokens expert_parallel expert_device device_load operation size_mib
+    size_bytes world_size sender receiver in_place pass phase
     stage routing routing_sha256
     imbalance imbalance_cv experts_unused assignments_dropped
     flops bytes weight_bytes arithmetic_intensity inputs
@@ -24,7 +25,8 @@ ORDER = """
     time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s rounds round_medians_s reference_s
     samples loops processes warmups cache flush_bytes timing host_bound launch_overhead_s
     compile_s stop_reason drift
-    achieved_tflops achieved_gbps weights_gbps tokens_per_s
+    fastest_rank_s slowest_rank
+    achieved_tflops achieved_gbps weights_gbps tokens_per_s algbw_gbps busbw_gbps
     peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps ceiling_source utilization
     utilization_of_ceiling roofline_bound roofline_fraction
     power_w energy_j clock_mhz memory_clock_mhz temperature_c busy memory_busy throttle
@@ -84,16 +86,16 @@ def test_reading_and_writing_need_no_heavy_library():
 
 
 def test_json_schema_names_every_column_in_order():
-    found = results_schema()
-    assert list(found["properties"]) == ORDER.split()
-    assert found["additionalProperties"] is False
-    assert found["properties"]["schema_version"]["const"] == 1
-    assert found["properties"]["flops"]["type"] == ["integer", "null"], (
+    schema = results_schema()
+    assert list(schema["properties"]) == ORDER.split()
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["schema_version"]["const"] == 1
+    assert schema["properties"]["flops"]["type"] == ["integer", "null"], (
         "unknown where a case was never described"
     )
-    assert found["properties"]["m"]["type"] == ["integer", "null"]
-    assert found["properties"]["status"]["enum"] == list(STATUSES)
-    published, own = found["then"], found["else"]
+    assert schema["properties"]["m"]["type"] == ["integer", "null"]
+    assert schema["properties"]["status"]["enum"] == list(STATUSES)
+    published, own = schema["then"], schema["else"]
     assert "seed" in own["required"]
     assert "seed" not in published["required"]
     for rows in (published, own):

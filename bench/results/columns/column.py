@@ -71,6 +71,11 @@ def size(name: str, meaning: str, unit: str = "", minimum: int = 1) -> Column:
     return Column(name, "integer", meaning, unit=unit, minimum=minimum, parameter=True)
 
 
+def late_size(name: str, meaning: str, unit: str = "", minimum: int = 1) -> Column:
+    """Declare a size that files of earlier versions lack."""
+    return replace(size(name, meaning, unit, minimum), late=True)
+
+
 def option(name: str, meaning: str, **more: Any) -> Column:
     """Declare a choice among the kernel's parameters."""
     return Column(name, "text", meaning, parameter=True, **more)

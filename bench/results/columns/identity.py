@@ -52,5 +52,6 @@ DEVICE = group(
         "devices that measured the case at the same time, this one included",
         minimum=1,
     ),
+    Column("nodes", "integer", "collective: machines that the ranks were on", minimum=1, late=True),
     Column("simulated", "boolean", "true: no real device, and so no measurement", "always"),
 )

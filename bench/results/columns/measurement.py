@@ -137,6 +137,20 @@ TIME = group(
         minimum=-1,
         measured=True,
     ),
+    time(
+        "fastest_rank_s",
+        "collective: median of the rank that took least; time_median_s is of the slowest each time",
+        above=0,
+        late=True,
+    ),
+    Column(
+        "slowest_rank",
+        "integer",
+        "collective: the rank whose median is highest",
+        minimum=0,
+        measured=True,
+        late=True,
+    ),
 )
 
 RATES = group(
@@ -155,6 +169,20 @@ RATES = group(
         measured=True,
     ),
     rate("tokens_per_s", "moe_layer: tokens / time_median_s", unit="1/s", measured=True),
+    rate(
+        "algbw_gbps",
+        "collective: algorithm bandwidth, the total array / time_median_s",
+        unit="GB/s",
+        measured=True,
+        late=True,
+    ),
+    rate(
+        "busbw_gbps",
+        "collective: bus bandwidth, algbw_gbps × nccl-tests' factor of the operation",
+        unit="GB/s",
+        measured=True,
+        late=True,
+    ),
 )
 
 LIMITS = group(

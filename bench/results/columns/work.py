@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.results.columns.column import SHA256, Column, group, option, size
+from bench.results.columns.column import SHA256, Column, group, late_size, option, size
 
 # In the order in which a layer goes through them.
 STAGES = ("gate", "dispatch", "experts", "activation", "combine", "shared")
@@ -42,8 +42,21 @@ WORK = group(
         minimum=0,
         late=True,
     ),
-    option("operation", "memory: copy, read or triad"),
+    option("operation", "memory: copy, read or triad; collective: all_reduce and others"),
     size("size_mib", "memory: size of each array", unit="MiB"),
+    late_size(
+        "size_bytes", "collective: size of the total array, as nccl-tests counts it", unit="B"
+    ),
+    late_size("world_size", "collective: ranks that compute the case together"),
+    late_size("sender", "collective send_recv: rank that sends", minimum=0),
+    late_size("receiver", "collective send_recv: rank that receives", minimum=0),
+    Column(
+        "in_place",
+        "boolean",
+        "collective: whether the result replaces the input",
+        parameter=True,
+        late=True,
+    ),
     option("pass", "moe_layer: forward or forward_backward"),
     Column(
         "phase",
@@ -97,5 +110,9 @@ WORK = group(
         wide=True,
     ),
     Column("arithmetic_intensity", "number", "flops / bytes", "if ok", "FLOP/B", minimum=0),
-    option("inputs", "values of the inputs: normal, zeros or constant", filled="always"),
+    option(
+        "inputs",
+        "values of the inputs: normal, zeros or constant; of collectives rank_and_index",
+        filled="always",
+    ),
 )
