@@ -1,5 +1,5 @@
-"""Where the table of chips lies that comes with the harness; registered under `bench.chips`."""
+"""The folder of chip tables that comes with the harness; registered under `bench.chips`."""
 
 from importlib import resources
 
-TABLE = resources.files("backends") / "chips.yaml"
+TABLE = resources.files("backends") / "chips"

@@ -44,7 +44,7 @@ PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "cuda": (
             *("float8-grouped", "grouped", "float8", "int8", "loop", "compiled"),
             *("flashinfer", "vllm"),
-            *TRANSFORMERS,
+            *(*TRANSFORMERS, "transformers-deepgemm", "transformers-sonicmoe"),
         ),
         "npu": (
             *("npu-int8-fused", "npu-fused", "npu-int8", "npu-fused-nz", "npu-finalize"),

@@ -20,7 +20,7 @@ from bench.kernels.grouped_matmul import GroupedMatmul
 from bench.kernels.matmul import Matmul
 from bench.kernels.memory import PARTS, Memory
 from bench.kernels.moe.layer import MoeLayer
-from bench.kernels.moe.reference import Layer, forward
+from bench.kernels.moe.reference import ReferenceLayer, forward
 from bench.kernels.verification import SAFETY
 
 Array = NDArray[Any]
@@ -121,7 +121,7 @@ def stale(case: MoeLayer, inputs: Inputs, y: Array, random: np.random.Generator)
 
 def misrouted(case: MoeLayer, inputs: Inputs, y: Array, random: np.random.Generator) -> Array:
     """Send one token to a wrong expert in place of one of its own."""
-    layer, token = Layer(case, inputs, 0), np.array([5])
+    layer, token = ReferenceLayer(case, inputs, 0), np.array([5])
     right = int(layer.chosen[5, 0])
     wrong = next(e for e in range(case.local_experts) if e not in layer.chosen[5])
     z = layer.dispatched(token)

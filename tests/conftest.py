@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ hypothesis.settings.register_profile("shared", deadline=None, derandomize="CI" i
 hypothesis.settings.load_profile("shared")
 
 PLUGINS = Path(__file__).parent / "plugins"
+IGNORED = shutil.ignore_patterns("__pycache__")
 # Built with this environment's setuptools: one environment for each build takes many seconds.
 PIP_INSTALL = (
     *(sys.executable, "-m", "pip", "install", "--quiet"),
@@ -96,19 +98,23 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def plugin_packages(tmp_path_factory) -> Path:
-    """A folder into which pip has installed the backends of tests/plugins."""
-    target = tmp_path_factory.mktemp("site")
-    sources = []
-    for name in ("example_backend", "faulty_backend", "many_devices"):
-        source = tmp_path_factory.mktemp("source") / name
-        # A copy, because a build leaves its traces beside what it builds.
-        source.mkdir()
-        for file in (PLUGINS / name).iterdir():
-            if file.is_file():
-                (source / file.name).write_bytes(file.read_bytes())
-        sources.append(str(source))
-    command = [*PIP_INSTALL, "--target", str(target), *sources]
-    subprocess.run(command, check=True, capture_output=True)
+    """A folder into which pip has installed the backends of tests/plugins, once for all test processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    target = folder / "site"
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            # Copies, because a build leaves its traces beside what it builds.
+            names = ("example_backend", "faulty_backend", "many_devices")
+            sources = [tmp_path_factory.mktemp("source") / name for name in names]
+            for source in sources:
+                shutil.copytree(PLUGINS / source.name, source, ignore=IGNORED)
+            installing = tmp_path_factory.mktemp("installing")
+            command = [*PIP_INSTALL, "--target", str(installing), *map(str, sources)]
+            subprocess.run(command, check=True, capture_output=True)
+            installing.rename(target)
     return target
 
 

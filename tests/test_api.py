@@ -65,11 +65,11 @@ def test_the_names_are_typed(tmp_path):
 
 
 def test_frames_in_a_list_go_by_their_chips(files):
-    found = bench.compare([bench.load(files / "a.csv"), bench.load(files / "b.csv")])
-    assert isinstance(found, bench.Comparison)
-    assert (found.base, found.others) == ("a", ("b",))
-    assert list(found.pairs["verdict"]) == ["slower"] * 3
-    assert list(found.pairs["ratio"]) == pytest.approx([0.5] * 3)
+    comparison = bench.compare([bench.load(files / "a.csv"), bench.load(files / "b.csv")])
+    assert isinstance(comparison, bench.Comparison)
+    assert (comparison.base, comparison.others) == ("a", ("b",))
+    assert list(comparison.pairs["verdict"]) == ["slower"] * 3
+    assert list(comparison.pairs["ratio"]) == pytest.approx([0.5] * 3)
 
 
 def test_one_frame_is_compared_by_its_chips(files):
@@ -78,18 +78,20 @@ def test_one_frame_is_compared_by_its_chips(files):
 
 
 def test_frames_of_one_chip_go_by_their_files(files):
-    found = bench.compare([bench.load(files / "a.csv"), bench.load(files / "later.csv")])
-    assert (found.base, found.others) == ("a", ("later",))
+    comparison = bench.compare([bench.load(files / "a.csv"), bench.load(files / "later.csv")])
+    assert (comparison.base, comparison.others) == ("a", ("later",))
     several = bench.load([files / "a.csv", files / "later.csv"])
     assert bench.compare([several, bench.load(files / "later.csv")]).base == files.name
 
 
 def test_labels_of_ones_own_and_rows_of_ones_own_choice(files):
     a, b = bench.load(files / "a.csv"), bench.load(files / "b.csv")
-    found = bench.compare({"before": a[a["m"] > 64], "after": b.sample(frac=1, random_state=1)})
-    assert (found.base, found.others) == ("before", ("after",))
-    assert list(found.pairs["m"]) == [65, 66]
-    assert list(found.unpaired["side"]) == ["after"]
+    comparison = bench.compare(
+        {"before": a[a["m"] > 64], "after": b.sample(frac=1, random_state=1)}
+    )
+    assert (comparison.base, comparison.others) == ("before", ("after",))
+    assert list(comparison.pairs["m"]) == [65, 66]
+    assert list(comparison.unpaired["side"]) == ["after"]
 
 
 def test_rounds_give_the_intervals_where_both_sides_have_them(files):
@@ -102,18 +104,18 @@ def test_rounds_give_the_intervals_where_both_sides_have_them(files):
             rounds=8, round_medians_s=pd.Series(texts, frame.index, dtype=object)
         )
     for given in (frames, list(frames.values())):
-        found = bench.compare(given).pairs
-        assert list(found["interval_from"]) == ["rounds", "rows", "rows"]
-        assert found["ratio"][0] == pytest.approx(0.5)
+        comparison = bench.compare(given).pairs
+        assert list(comparison["interval_from"]) == ["rounds", "rows", "rows"]
+        assert comparison["ratio"][0] == pytest.approx(0.5)
 
 
 def test_it_says_what_the_command_says(files, bench):
     import bench as package
 
-    found = package.compare([package.load(files / "a.csv"), package.load(files / "b.csv")])
+    comparison = package.compare([package.load(files / "a.csv"), package.load(files / "b.csv")])
     said = json.loads(bench("compare", "a.csv", "b.csv", "--format", "json").stdout)
-    assert said["pairs"][0]["low"] == found.pairs["low"][0]
-    assert [row["set"] for row in said["sets"]] == list(found.sets["set"])
+    assert said["pairs"][0]["low"] == comparison.pairs["low"][0]
+    assert [row["set"] for row in said["sets"]] == list(comparison.sets["set"])
 
 
 @pytest.mark.parametrize(

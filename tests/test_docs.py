@@ -28,11 +28,14 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+# Each once, however often the README has it.
 COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in blocks(README, "sh")
-    for line in block.splitlines()
-    if line.startswith("bench ")
+    *dict.fromkeys(
+        tuple(shlex.split(line, comments=True))
+        for block in blocks(README, "sh")
+        for line in block.splitlines()
+        if line.startswith("bench ")
+    )
 ]
 
 

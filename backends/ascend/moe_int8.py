@@ -35,10 +35,12 @@ class Int8Layer(NpuLayer):
         self._first = self.lay_out(
             joined_first(case, operands), joined_first(case, operands, suffix="_scale")
         )
-        self._second = Grouped(operands["down"], operands["down_scale"], operands["x"].dtype)
+        self._second = QuantizedGroupedMatmul(
+            operands["down"], operands["down_scale"], operands["x"].dtype
+        )
         if case.latent:
             self._latent_in, self._latent_out = (
-                Linear(operands[name], operands[f"{name}_scale"])
+                NpuQuantizedLinear(operands[name], operands[f"{name}_scale"])
                 for name in ("latent_in", "latent_out")
             )
         if case.shared_width:
@@ -68,9 +70,9 @@ class Int8Layer(NpuLayer):
         """Compute the shared experts by two products of int8."""
         return self._shared(tokens)
 
-    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
+    def lay_out(self, weight: Tensor, scale: Tensor) -> QuantizedGroupedMatmul:
         """Lay the experts' first matrices out as their product reads them."""
-        return Grouped(weight, scale, torch.bfloat16)
+        return QuantizedGroupedMatmul(weight, scale, torch.bfloat16)
 
     def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
         """Compute the second product's rows [rows, intermediate] in int8, and their scales [rows]."""
@@ -86,9 +88,9 @@ class Int8Layer(NpuLayer):
 class FusedInt8Layer(Int8Layer):
     """First product, SwiGLU and quantization by one operator, which reads matrices in FRACTAL_NZ."""
 
-    def lay_out(self, weight: Tensor, scale: Tensor) -> Grouped:
+    def lay_out(self, weight: Tensor, scale: Tensor) -> QuantizedGroupedMatmul:
         """Convert the experts' first matrices to FRACTAL_NZ; keep the scales in float32."""
-        return Grouped(weight, scale, torch.float32, fractal=True)
+        return QuantizedGroupedMatmul(weight, scale, torch.float32, fractal=True)
 
     def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
         """Launch the one operator, which takes the groups' ends instead of their sizes."""
@@ -145,7 +147,7 @@ class NpuInt8Fused(NpuInt8):
         return None
 
 
-class Grouped:
+class QuantizedGroupedMatmul:
     """Each row times its expert's matrix: int8 weights [experts, out, in], scales [experts, out, 1]."""
 
     def __init__(
@@ -172,7 +174,7 @@ class Grouped:
         return product
 
 
-class Linear:
+class NpuQuantizedLinear:
     """x · weightᵀ: x quantized row by row, an int8 weight [out, in] with scales [out, 1]."""
 
     def __init__(self, weight: Tensor, scale: Tensor) -> None:
@@ -195,11 +197,11 @@ class SharedMlp:
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
         self._case = case
-        self._first = Linear(
+        self._first = NpuQuantizedLinear(
             joined_first(case, operands, prefix="shared_"),
             joined_first(case, operands, prefix="shared_", suffix="_scale"),
         )
-        self._down = Linear(operands["shared_down"], operands["shared_down_scale"])
+        self._down = NpuQuantizedLinear(operands["shared_down"], operands["shared_down_scale"])
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute [tokens, hidden]."""

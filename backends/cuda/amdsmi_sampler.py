@@ -55,7 +55,7 @@ def load() -> Any:
         ) from error
 
 
-class Gpu:
+class AmdGpu:
     """One GPU as amdsmi sees it, from construction to `close`."""
 
     def __init__(self, address: str) -> None:
@@ -146,7 +146,7 @@ def driver_version(address: str | None) -> str | None:
     if address is None:
         return None
     try:
-        gpu = Gpu(address)
+        gpu = AmdGpu(address)
     except Exception:
         return None
     try:
@@ -161,7 +161,7 @@ class AmdSampler:
     def __init__(self, address: str | None) -> None:
         """Watch the GPU there; None where torch does not report the address."""
         self._address = address
-        self._gpu: Gpu | None = None
+        self._gpu: AmdGpu | None = None
         self._missing = "no telemetry: this torch does not report the GPU's PCI address"
 
     def start(self) -> None:
@@ -169,7 +169,7 @@ class AmdSampler:
         if self._address is None:
             return
         try:
-            gpu = Gpu(self._address)
+            gpu = AmdGpu(self._address)
         except Exception as error:
             reason = " ".join(str(error).split())
             prefix = "" if isinstance(error, ImportError) else "amdsmi: "

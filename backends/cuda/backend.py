@@ -243,7 +243,7 @@ def _highest_rates(uuid: str) -> tuple[float | None, float | None]:
     """Ask NVML for the highest clock in MHz and the bandwidth in GB/s."""
     try:
         with nvml.session():
-            gpu = nvml.Gpu(uuid)
+            gpu = nvml.NvidiaGpu(uuid)
             return gpu.max_clock_mhz(), gpu.peak_gbps()
     except (pynvml.NVMLError, LookupError):
         return None, None

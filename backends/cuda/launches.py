@@ -15,8 +15,9 @@ from backends.torch.events import EventTimer, least_seconds
 from backends.torch.graphs import recorded
 from backends.torch.implementation import Tensors
 
-# About 0.5 ms on a GPU at 2 GHz.
+# About 0.5 ms on a GPU at 2 GHz. An idle GPU has a fraction of its clock, and raises it within the trials.
 TRIAL_CYCLES = 1_000_000
+TRIALS_S = 0.1
 
 
 def empty() -> Tensors:
@@ -33,14 +34,20 @@ def blocking(device: torch.device) -> Callable[[float], None]:
 
 
 def _cycles_per_s(device: torch.device) -> float:
-    """Measure how many cycles a second has; the fastest of a few trials, as the clock may rise."""
+    """Measure how many cycles a second has: in the fastest trial, or by the highest clock if torch has it.
+
+    Too many keep the GPU waiting longer than necessary; with too few it would not wait for the host.
+    """
 
     def spin() -> Tensors:
         torch.cuda._sleep(TRIAL_CYCLES)
         return {}
 
-    timer = EventTimer(device)
-    return TRIAL_CYCLES / min(timer([spin]) for _ in range(5))
+    timer, trials = EventTimer(device), [1.0]
+    while sum(trials[1:]) < TRIALS_S:
+        trials.append(timer([spin]))
+    highest_khz: float = getattr(torch.cuda.get_device_properties(device), "clock_rate", 0)
+    return max(TRIAL_CYCLES / min(trials), highest_khz * 1e3)
 
 
 @cache

@@ -87,7 +87,7 @@ def ask(function: str, *arguments: Any) -> Any:
         return None
 
 
-class Gpu:
+class NvidiaGpu:
     """One GPU or MIG slice as NVML sees it; to be used within a `session`."""
 
     def __init__(self, uuid: str) -> None:
@@ -185,6 +185,6 @@ def check_present(uuid: str) -> None:
     """Raise DeviceLost if NVML reports that the GPU is gone; do nothing without NVML."""
     try:
         with session():
-            ask("nvmlDeviceGetPersistenceMode", Gpu(uuid).board)
+            ask("nvmlDeviceGetPersistenceMode", NvidiaGpu(uuid).board)
     except (pynvml.NVMLError, LookupError):
         return

@@ -11,7 +11,7 @@ from functools import partial
 import pynvml
 
 from backends.cuda import nvml
-from backends.cuda.nvml import Gpu, ask
+from backends.cuda.nvml import NvidiaGpu, ask
 from backends.sensors import Counters, Reading, Watch, summarize, with_counters
 from bench.backend import Telemetry
 
@@ -34,7 +34,7 @@ LEAST_WINDOW_S = 2.0
 AVERAGED_S = 1.0
 
 
-def read(gpu: Gpu) -> Reading:
+def read(gpu: NvidiaGpu) -> Reading:
     """Read all sensors once. Raises DeviceLost."""
     board = gpu.board
     # NVML has no utilization of a single slice.
@@ -99,7 +99,7 @@ class NvmlSampler:
     def __init__(self, uuid: str) -> None:
         """Watch the device of this UUID, as the runtime reports it."""
         self._uuid = uuid
-        self._gpu: Gpu | None = None
+        self._gpu: NvidiaGpu | None = None
         self._watch: Watch | None = None
         self._missing = "no telemetry: NVML does not know this device"
 
@@ -111,7 +111,7 @@ class NvmlSampler:
             self._missing = f"no telemetry: {nvml.sentence(error)}"
             return
         try:
-            gpu = Gpu(self._uuid)
+            gpu = NvidiaGpu(self._uuid)
             self._state, self._before = gpu.state(), Counters.of(gpu)
             self._instant = gpu.power_is_instant()
             self._watch = Watch(partial(read, gpu))

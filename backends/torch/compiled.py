@@ -22,7 +22,7 @@ def compiler_missing(device: torch.device) -> str | None:
     return None if find_spec("triton") else "torch.compile needs the package triton on GPUs"
 
 
-class Compiled:
+class CompiledMatmul:
     """torch.mm or torch.bmm compiled with max-autotune, once for all input sets of a case."""
 
     compiles: ClassVar[bool] = True

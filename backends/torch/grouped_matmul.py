@@ -62,7 +62,7 @@ def grouped_mm_unsupported(
     return too_many_groups(device, groups)
 
 
-class Loop:
+class LoopGroupedMatmul:
     """One product per group, the groups' sizes known to the host."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
@@ -98,7 +98,7 @@ class Loop:
         return int8_step if case.dtype == "int8" else step
 
 
-class Grouped:
+class TorchGroupedMatmul:
     """torch's grouped product: one launch for all groups."""
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:

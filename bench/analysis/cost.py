@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.row_estimates import number
-
-Row = Mapping[str, object]
+from bench.results.columns import Row
 
 SECONDS_PER_HOUR = 3600.0
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.results.columns import Row
+from bench.results.frame_rows import frame_rows
 from bench.results.load import result_files
 from bench.results.reader import read_rows
-from bench.results.rows import frame_rows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,11 +15,12 @@ from bench.analysis.attention import (
 )
 from bench.analysis.deployment import Deployment, measure_text, refusal
 from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.layers import LayerKind, Layers, Row, measured_layers
+from bench.analysis.layers import LayerKind, Layers, measured_layers
 from bench.analysis.projection import rest_parameters, step
 from bench.catalog.chip_table import Chip
 from bench.catalog.models import Model
 from bench.errors import UsageError
+from bench.results.columns import Row
 
 Phase = Literal["prefill", "decode"]
 

@@ -16,8 +16,7 @@ from bench.analysis.row_estimates import number, row_estimate
 from bench.catalog.models import LAYER_FIELDS, Model
 from bench.errors import UsageError
 from bench.kernels.moe.layer import MoeLayer
-
-Row = Mapping[str, object]
+from bench.results.columns import Row
 
 # In order of preference. A `moe_layer` has router and shared experts, `moe_experts` the routed experts only.
 LAYER_KERNELS = ("moe_layer", "moe_experts")

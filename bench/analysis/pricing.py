@@ -30,8 +30,7 @@ from bench.catalog.models import Model, assumed_shapes, load_models
 from bench.catalog.prices import rent_sources
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
-
-Row = Mapping[str, object]
+from bench.results.columns import Row
 
 # Shares of the peak for which the cost of a product is computed, besides the measured one.
 UTILIZATIONS = (0.3, 0.5, 0.8)

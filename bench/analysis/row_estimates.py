@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from bench.analysis.estimate import Estimate, exactly
-
-Row = Mapping[str, object]
+from bench.results.columns import Row
 
 # Columns that are inversely proportional to the time, and so have the interval of its inverse.
 RATES = (

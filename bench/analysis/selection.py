@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.config.filters import Filter
 from bench.errors import UsageError, nearest
-from bench.results.rows import column_values
+from bench.results.frame_rows import column_values
 
 
 def select(frame: pd.DataFrame, chosen: Filter) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from bench.analysis.deployment import (
     total_size,
 )
 from bench.analysis.estimate import Estimate, exactly
-from bench.analysis.layers import LayerKind, Layers, Row, measured_layers
+from bench.analysis.layers import LayerKind, Layers, measured_layers
 from bench.analysis.projection import active_size, train, training_flops_per_token
 from bench.analysis.quantities import DAYS, check_range
 from bench.analysis.row_estimates import row_estimate
@@ -24,6 +24,7 @@ from bench.catalog.chip_table import Chip
 from bench.catalog.models import Model
 from bench.errors import UsageError, one_of
 from bench.kernels.moe.shape import SCALED
+from bench.results.columns import Row
 
 Passes = Literal["forward", "forward_backward"]
 PASSES: tuple[Passes, ...] = ("forward_backward", "forward")

@@ -1,6 +1,7 @@
 """The schema and the reader of a table of chips: peak rates, their sources, and device names.
 
-The table that ships with the harness is backends/chips.yaml; its first lines explain the keys.
+A table is one YAML file, or a folder of them that share sources and architectures. The one that ships with
+the harness is backends/chips; the first lines of its sources.yaml explain the keys.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ def _rate(tflops: float, dtype: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class ChipTable:
     """Chips and architectures by id, and the sources by key."""
 
     chips: Mapping[str, Chip] = field(default_factory=dict)
@@ -199,32 +200,62 @@ class Table:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_table(text: str, name: str) -> Table:
-    """Parse a table; `name` is its name in messages. Raises UsageError with one line per problem."""
-    source = parse_yaml(text, name)
-    reader = _Reader(source)
-    sections = reader.mapping((), source.data)
-    for key in sections:
-        if key not in SECTIONS:
-            reader.complain((key,), f"unknown key{one_of(key, SECTIONS)}")
-    reader.sources = reader.mapping(("sources",), sections.get("sources", {}))
-    architectures = reader.section(Architecture, "architectures", sections, {})
-    chips = reader.section(Chip, "chips", sections, architectures)
-    if reader.problems:
-        raise UsageError("\n".join(reader.problems))
-    return Table(chips, architectures, {key: str(value) for key, value in reader.sources.items()})
+def parse_table(documents: Mapping[str, str]) -> ChipTable:
+    """Parse the files of a table, given as text by name. Raises UsageError with one line per problem.
+
+    An entry may refer to the sources and architectures of every file.
+    """
+    readers = [_TableReader(parse_yaml(text, name)) for name, text in documents.items()]
+    sources = _joined("sources", {reader: reader.sources() for reader in readers})
+    for reader in readers:
+        reader.known_sources = sources
+    architectures = _joined(
+        "architectures",
+        {reader: reader.section(Architecture, "architectures", {}) for reader in readers},
+    )
+    chips = _joined(
+        "chips", {reader: reader.section(Chip, "chips", architectures) for reader in readers}
+    )
+    problems = [problem for reader in readers for problem in reader.problems]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return ChipTable(chips, architectures, {key: str(value) for key, value in sources.items()})
+
+
+V = TypeVar("V")
+
+
+def _joined(section: str, entries: Mapping[_TableReader, Mapping[str, V]]) -> dict[str, V]:
+    """Join a section of several files; a key that two files give is a problem of the second."""
+    joined: dict[str, V] = {}
+    owner: dict[str, str] = {}
+    for reader, own in entries.items():
+        for key, entry in own.items():
+            if owner.setdefault(key, reader.name) != reader.name:
+                reader.complain((section, key), f"is already in {owner[key]}")
+            joined[key] = entry
+    return joined
 
 
 E = TypeVar("E", bound=_Entry)
 
 
-class _Reader:
-    """Builds the entries of a table from YAML, and collects their problems."""
+class _TableReader:
+    """Builds the entries of one file of a table, and collects their problems."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.sources: dict[str, Any] = {}
+        self.name = source.name
+        self.known_sources: dict[str, Any] = {}
         self.problems: list[str] = []
+        self._sections = self.mapping((), source.data)
+        for key in self._sections:
+            if key not in SECTIONS:
+                self.complain((key,), f"unknown key{one_of(key, SECTIONS)}")
+
+    def sources(self) -> dict[str, Any]:
+        """The file's own sources by key."""
+        return self.mapping(("sources",), self._sections.get("sources", {}))
 
     def complain(self, path: KeyPath, text: str) -> None:
         self.problems.append(self._source.complain(path, text))
@@ -235,12 +266,10 @@ class _Reader:
         self.complain(path, f"expected a mapping, got {value!r}")
         return {}
 
-    def section(
-        self, model: type[E], key: str, sections: dict[str, Any], known: Mapping[str, Architecture]
-    ) -> dict[str, E]:
+    def section(self, model: type[E], key: str, known: Mapping[str, Architecture]) -> dict[str, E]:
         """Build the entries of one section; `known` are the architectures that chips may refer to."""
         built = {}
-        for name, value in self.mapping((key,), sections.get(key, {})).items():
+        for name, value in self.mapping((key,), self._sections.get(key, {})).items():
             path = (key, name)
             fields = dict(self.mapping(path, value))
             if model is Chip:
@@ -288,7 +317,7 @@ class _Reader:
             return None
         for key in ("sources", "bandwidth_sources"):
             for name in getattr(entry, key, ()):
-                if name not in self.sources:
-                    text = f"unknown source {name!r}{one_of(name, self.sources)}"
+                if name not in self.known_sources:
+                    text = f"unknown source {name!r}{one_of(name, self.known_sources)}"
                     self.complain((*path, key), text)
         return entry

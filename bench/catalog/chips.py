@@ -9,35 +9,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from bench import plugins
-from bench.catalog.chip_table import Architecture, Chip, Table, parse_table
+from bench.catalog.chip_table import Architecture, Chip, ChipTable, parse_table
 from bench.errors import UsageError, one_of
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 
 @cache
-def load_tables() -> dict[str, Table]:
+def load_tables() -> dict[str, ChipTable]:
     """Load the tables of all plug-ins, by plug-in. Raises UsageError for an invalid table."""
-    tables: dict[str, Table] = {}
+    tables: dict[str, ChipTable] = {}
     owner: dict[str, str] = {}
-    for plugin, file in plugins.load_all(plugins.CHIPS).loaded.items():
-        try:
-            text = file.read_text(encoding="utf-8")
-        except AttributeError:
-            raise UsageError(
-                f"the plug-in {plugin!r} of {plugins.CHIPS}: expected the path of a YAML file, "
-                f"got {file!r}"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file}: cannot be read: {error}") from None
-        tables[plugin] = parse_table(text, str(file))
+    for plugin, path in plugins.load_all(plugins.CHIPS).loaded.items():
+        tables[plugin] = parse_table(_documents(plugin, path))
         for chip in tables[plugin].chips:
             if owner.setdefault(chip, plugin) != plugin:
                 raise UsageError(
-                    f"{file}: chips.{chip}: is already in the table of the plug-in {owner[chip]!r}; "
+                    f"{path}: chips.{chip}: is already in the table of the plug-in {owner[chip]!r}; "
                     "give it another id"
                 )
     return tables
+
+
+def _documents(plugin: str, path: Traversable) -> dict[str, str]:
+    """Read the YAML file at a path, or those of a folder in alphabetical order: texts by name."""
+    try:
+        files = [path]
+        if path.is_dir():
+            files = sorted(
+                (file for file in path.iterdir() if file.name.endswith(".yaml")), key=str
+            )
+        return {str(file): file.read_text(encoding="utf-8") for file in files}
+    except AttributeError:
+        raise UsageError(
+            f"the plug-in {plugin!r} of {plugins.CHIPS}: expected the path of a YAML file or of a "
+            f"folder of them, got {path!r}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
 
 
 @cache

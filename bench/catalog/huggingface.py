@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.catalog import huggingface_attention as attention
-from bench.catalog.huggingface_config import Config
+from bench.catalog.huggingface_config import HuggingFaceConfig
 from bench.catalog.huggingface_families import FAMILIES, Family
 from bench.catalog.models import Model
 from bench.errors import one_of
@@ -35,7 +35,7 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     The published sizes are not in a config; they are None. Raises UsageError for a model type that is not
     known, and for fields that are missing or not what they should be.
     """
-    top = Config(fields, origin)
+    top = HuggingFaceConfig(fields, origin)
     config = top
     for wrapper in ("thinker_config", "text_config"):  # of models that also take images and sound
         config = config.nested(wrapper) if wrapper in config else config
@@ -74,20 +74,20 @@ def read_model(name: str, fields: Mapping[str, Any], origin: str) -> Model:
     )
 
 
-def _layers(config: Config, family: Family) -> int:
+def _layers(config: HuggingFaceConfig, family: Family) -> int:
     """Return the number of layers; Nemotron's newer configs list them instead."""
     listed = config.names("layers_block_type")
     return config.integer(*family.layers, default=len(listed) or None)
 
 
-def _moe_layers(config: Config, family: Family, dense: int) -> int:
+def _moe_layers(config: HuggingFaceConfig, family: Family, dense: int) -> int:
     blocks = attention.blocks(config)
     if blocks:
         return blocks.count("moe")
     return _layers(config, family) - (0 if family.dense_place == "beside" else dense)
 
 
-def _dense(config: Config, family: Family, dense: int) -> dict[str, Any]:
+def _dense(config: HuggingFaceConfig, family: Family, dense: int) -> dict[str, Any]:
     if not dense:
         return {}
     return {
@@ -97,7 +97,7 @@ def _dense(config: Config, family: Family, dense: int) -> dict[str, Any]:
     }
 
 
-def _shared(config: Config, family: Family) -> dict[str, Any]:
+def _shared(config: HuggingFaceConfig, family: Family) -> dict[str, Any]:
     experts = family.shared(config) if family.shared else 0
     each = config.integer(*family.expert_width)
     together = config.integer(
@@ -108,7 +108,7 @@ def _shared(config: Config, family: Family) -> dict[str, Any]:
     return {"shared_experts": experts, "shared_intermediate": together if experts else 0}
 
 
-def _gate(config: Config, family: Family) -> dict[str, Any]:
+def _gate(config: HuggingFaceConfig, family: Family) -> dict[str, Any]:
     named = config.get(
         *("scoring_func", "score_function", "expert_selection_fn"),
         *("moe_router_activation_func", "moe_router_activation"),
@@ -142,7 +142,7 @@ def _gate(config: Config, family: Family) -> dict[str, Any]:
     }
 
 
-def _activation(config: Config, family: Family) -> str:
+def _activation(config: HuggingFaceConfig, family: Family) -> str:
     named = config.get("mlp_hidden_act", "hidden_act", "hidden_activation")
     if family.activation is not None:
         return family.activation

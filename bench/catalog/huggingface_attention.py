@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.catalog.huggingface_config import Config
+from bench.catalog.huggingface_config import HuggingFaceConfig
 
 Kind = dict[str, Any]
-AttentionReader = Callable[[Config], list[Kind]]
+AttentionReader = Callable[[HuggingFaceConfig], list[Kind]]
 
 
-def grouped_query(config: Config) -> list[Kind]:
+def grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     """All layers alike, or sliding windows in the layers that `layer_types` names."""
     layers = config.integer("num_hidden_layers")
     full = _gqa(config)
@@ -35,7 +35,7 @@ def grouped_query(config: Config) -> list[Kind]:
     )
 
 
-def chunked(config: Config) -> list[Kind]:
+def chunked(config: HuggingFaceConfig) -> list[Kind]:
     """Llama 4: three of four layers attend within chunks."""
     layers = config.integer("num_hidden_layers")
     every = config.integer("no_rope_layer_interval", default=4)
@@ -44,7 +44,7 @@ def chunked(config: Config) -> list[Kind]:
     return _some((layers - layers // every, chunk), (layers // every, full), config=config)
 
 
-def global_and_local(config: Config) -> list[Kind]:
+def global_and_local(config: HuggingFaceConfig) -> list[Kind]:
     """Gemma 4: global layers have heads of their own width, and keys that are also the values."""
     counts = Counter(config.required("layer_types"))
     heads = config.integer("num_attention_heads")
@@ -65,7 +65,7 @@ def global_and_local(config: Config) -> list[Kind]:
     )
 
 
-def window_pattern(config: Config) -> list[Kind]:
+def window_pattern(config: HuggingFaceConfig) -> list[Kind]:
     """MiMo-V2: `hybrid_layer_pattern` has 1 for sliding windows, whose heads are named `swa_`."""
     counts = Counter(config.required("hybrid_layer_pattern"))
     full = {**_gqa(config), "value_dim": config.integer("v_head_dim")}
@@ -80,7 +80,7 @@ def window_pattern(config: Config) -> list[Kind]:
     return _some((counts[1], sliding), (counts[0], full), config=config)
 
 
-def block_sparse(config: Config) -> list[Kind]:
+def block_sparse(config: HuggingFaceConfig) -> list[Kind]:
     """MiniMax-M3: an indexer selects blocks of keys in the layers of `sparse_attention_freq`."""
     sparse = config.nested("sparse_attention_config")
     full = _gqa(config)
@@ -94,7 +94,7 @@ def block_sparse(config: Config) -> list[Kind]:
     return _some((counts[0], full), (counts[1], indexed), config=config)
 
 
-def latent(config: Config) -> list[Kind]:
+def latent(config: HuggingFaceConfig) -> list[Kind]:
     """Multi-head latent attention, with an indexer where the config has one (DeepSeek-V3.2, GLM-5)."""
     layers = config.integer("num_hidden_layers", "num_layers")
     kind = _mla(config)
@@ -115,12 +115,12 @@ def latent(config: Config) -> list[Kind]:
     )
 
 
-def two_latent_per_layer(config: Config) -> list[Kind]:
+def two_latent_per_layer(config: HuggingFaceConfig) -> list[Kind]:
     """LongCat-Flash: each layer has two blocks of attention."""
     return [{**_mla(config), "layers": 2 * config.integer("num_layers")}]
 
 
-def delta_and_latent(config: Config) -> list[Kind]:
+def delta_and_latent(config: HuggingFaceConfig) -> list[Kind]:
     """Kimi Linear: delta attention in `kda_layers`, latent attention in `full_attn_layers`."""
     linear = config.nested("linear_attn_config")
     heads = linear.integer("num_heads")
@@ -146,7 +146,7 @@ def delta_and_latent(config: Config) -> list[Kind]:
     )
 
 
-def delta_and_grouped_query(config: Config) -> list[Kind]:
+def delta_and_grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     """Qwen3-Next and Qwen3.5: three of four layers are gated delta nets."""
     layers = config.integer("num_hidden_layers")
     every = config.integer("full_attention_interval", default=4)
@@ -172,7 +172,7 @@ def delta_and_grouped_query(config: Config) -> list[Kind]:
     )
 
 
-def mamba_and_grouped_query(config: Config) -> list[Kind]:
+def mamba_and_grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     """Nemotron-H: each layer is a Mamba-2 mixer, attention or experts; `E` and `moe` are the experts."""
     counts = Counter(blocks(config))
     counts.pop("moe", None)
@@ -194,7 +194,7 @@ def mamba_and_grouped_query(config: Config) -> list[Kind]:
     )
 
 
-def granite(config: Config) -> list[Kind]:
+def granite(config: HuggingFaceConfig) -> list[Kind]:
     """Granite 4.0: `layer_types` names mamba and attention; every layer has experts, too."""
     counts = Counter(config.required("layer_types"))
     heads = config.integer("mamba_n_heads")
@@ -216,7 +216,7 @@ def granite(config: Config) -> list[Kind]:
     )
 
 
-def jamba(config: Config) -> list[Kind]:
+def jamba(config: HuggingFaceConfig) -> list[Kind]:
     """Jamba: attention in the layer `attn_layer_offset` of every `attn_layer_period`, else Mamba."""
     layers = config.integer("num_hidden_layers")
     period = max(config.integer("attn_layer_period", default=8), 1)
@@ -234,7 +234,7 @@ def jamba(config: Config) -> list[Kind]:
     return _some((layers - full, mamba), (full, _gqa(config)), config=config)
 
 
-def compressed(config: Config) -> list[Kind]:
+def compressed(config: HuggingFaceConfig) -> list[Kind]:
     """DeepSeek-V4: `compress_ratios` has 0 for a window alone; layers of ratio 4 have the indexer."""
     layers = config.integer("num_hidden_layers")
     window = {
@@ -263,7 +263,7 @@ def compressed(config: Config) -> list[Kind]:
     )
 
 
-def blocks(config: Config) -> list[str]:
+def blocks(config: HuggingFaceConfig) -> list[str]:
     """Return the blocks of a model that has one of mamba, attention and moe per layer; else nothing."""
     pattern = config.get("hybrid_override_pattern")
     if pattern is None:
@@ -274,7 +274,7 @@ def blocks(config: Config) -> list[str]:
     return [names.get(letter, letter) for letter in pattern]
 
 
-def _gqa(config: Config) -> Kind:
+def _gqa(config: HuggingFaceConfig) -> Kind:
     """Return the heads of grouped-query attention."""
     heads = config.integer("num_attention_heads")
     return {
@@ -288,7 +288,7 @@ def _gqa(config: Config) -> Kind:
     }
 
 
-def _mla(config: Config) -> Kind:
+def _mla(config: HuggingFaceConfig) -> Kind:
     """Return the heads and ranks of latent attention."""
     kind: Kind = {
         "kind": "mla",
@@ -303,7 +303,9 @@ def _mla(config: Config) -> Kind:
     return kind
 
 
-def _some(*kinds: tuple[int, Kind], config: Config, unknown: Iterable[object] = ()) -> list[Kind]:
+def _some(
+    *kinds: tuple[int, Kind], config: HuggingFaceConfig, unknown: Iterable[object] = ()
+) -> list[Kind]:
     """Return the kinds that have layers. Raises UsageError if the config has others."""
     for name in unknown:
         raise config.error(f"unknown type of layer {name!r}")

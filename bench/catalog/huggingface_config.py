@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import UsageError
 
 
-class Config:
+class HuggingFaceConfig:
     """Fields of a config.json. Raises UsageError for a field that is missing or not what it should be."""
 
     def __init__(self, fields: Mapping[str, Any], origin: str) -> None:
@@ -50,12 +50,12 @@ class Config:
             raise self.error(f"{name} is missing")
         return self.names(name)
 
-    def nested(self, name: str) -> Config:
+    def nested(self, name: str) -> HuggingFaceConfig:
         """Return a field that is an object; empty if it is not set."""
         value = {} if name not in self else self.get(name)
         if not isinstance(value, dict):
             raise self.error(f"{name}: expected an object, got {value!r:.60}")
-        return Config(value, f"{self._origin}: {name}")
+        return HuggingFaceConfig(value, f"{self._origin}: {name}")
 
     def error(self, text: str) -> UsageError:
         """Return an error that names the file."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bench.catalog import huggingface_attention as attention
-from bench.catalog.huggingface_config import Config
+from bench.catalog.huggingface_config import HuggingFaceConfig
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Family:
     correction_bias: bool = False
     gated: bool = True
     activation: str | None = None
-    shared: Callable[[Config], int] | None = None
-    dense: Callable[[Config], int] | None = None
+    shared: Callable[[HuggingFaceConfig], int] | None = None
+    dense: Callable[[HuggingFaceConfig], int] | None = None
     dense_place: str = "first"
     layers: tuple[str, ...] = ("num_hidden_layers", "num_layers")
     blocks: int = 1
@@ -41,7 +41,7 @@ class Family:
     note: str | None = None
 
 
-def _first(config: Config) -> int:
+def _first(config: HuggingFaceConfig) -> int:
     """Count the first layers, by `first_k_dense_replace` or the types or frequencies per layer."""
     types = config.names("mlp_layer_types")
     if types:
@@ -53,13 +53,13 @@ def _first(config: Config) -> int:
     return config.integer("first_k_dense_replace", default=0)
 
 
-def _interleaved(config: Config) -> int:
+def _interleaved(config: HuggingFaceConfig) -> int:
     """Llama 4: one layer of `interleave_moe_layer_step` has experts."""
     layers = config.integer("num_hidden_layers")
     return layers - layers // config.integer("interleave_moe_layer_step", default=1)
 
 
-def _periodic(config: Config) -> int:
+def _periodic(config: HuggingFaceConfig) -> int:
     """Jamba: experts in the layer `expert_layer_offset` of every `expert_layer_period`."""
     period = config.integer("expert_layer_period", default=2)
     offset = config.integer("expert_layer_offset", default=1)
@@ -67,29 +67,29 @@ def _periodic(config: Config) -> int:
     return sum(1 for layer in layers if layer % max(period, 1) != offset)
 
 
-def _every(config: Config) -> int:
+def _every(config: HuggingFaceConfig) -> int:
     """One dense MLP per layer, beside the experts."""
     return config.integer("num_hidden_layers")
 
 
-def _two_per_layer(config: Config) -> int:
+def _two_per_layer(config: HuggingFaceConfig) -> int:
     """LongCat-Flash: two dense MLPs per layer, beside the experts."""
     return 2 * config.integer("num_layers")
 
 
-def _residual(config: Config) -> int:
+def _residual(config: HuggingFaceConfig) -> int:
     """Arctic: an MLP beside the experts of every layer, if `use_residual`."""
     if config.integer("moe_layer_frequency", default=1) != 1:
         raise config.error("moe_layer_frequency: expected 1, experts in every layer")
     return _every(config) if config.get("use_residual") else 0
 
 
-def _shared_experts(config: Config) -> int:
+def _shared_experts(config: HuggingFaceConfig) -> int:
     """Count shared experts."""
     return config.integer("n_shared_experts", "num_shared_experts", "num_shared_expert", default=0)
 
 
-def _one_shared(_: Config) -> int:
+def _one_shared(_: HuggingFaceConfig) -> int:
     """One shared expert, which the config does not mention."""
     return 1
 

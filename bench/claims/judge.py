@@ -2,7 +2,7 @@
 
 supported   the value of every case, with its interval, is within what the claim allows
 refuted     the value of every case is outside
-mixed       some are within and some outside; the finding says which
+mixed       some are within and some outside; the judgment says which
 untestable  there is nothing to compute it from, or the intervals are too wide
 """
 
@@ -27,7 +27,7 @@ Outcome = Literal["holds", "fails", "undecided"]
 
 
 @dataclass(frozen=True)
-class CaseFinding:
+class CaseJudgment:
     """The value of a claim's formula for one case, and the rows that it was computed from."""
 
     name: str
@@ -37,19 +37,19 @@ class CaseFinding:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Judgment:
     """The verdict on a claim, with its evidence; `typical` is the geometric mean over several cases."""
 
     claim: Claim
     verdict: Verdict
     reason: str
-    cases: tuple[CaseFinding, ...] = ()
+    cases: tuple[CaseJudgment, ...] = ()
     typical: Estimate | None = None
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
-    """Return one finding per claim. The caller must leave out simulated rows.
+def judge(claims: Claims, rows: Iterable[Row]) -> list[Judgment]:
+    """Return one judgment per claim. The caller must leave out simulated rows.
 
     Rows that are not ok and rows of single stages are ignored.
     """
@@ -59,9 +59,9 @@ def judge(claims: Claims, rows: Iterable[Row]) -> list[Finding]:
 
 def _judge_one(
     claims: Claims, claim: Claim, formula: Expression | None, rows: list[Row]
-) -> Finding:
+) -> Judgment:
     if formula is None or claim.expected is None:
-        return Finding(claim, "untestable", "nothing published decides it")
+        return Judgment(claim, "untestable", "nothing published decides it")
     facts = {
         reference.name: claims.facts[reference.name].origin
         for reference in sorted(formula.references(), key=str)
@@ -73,8 +73,8 @@ def _judge_one(
         if not claim.measure:
             text = f"{missing}; list in `measure` what has to be measured"
             raise UsageError(claims.complain(claim, text))
-        return Finding(claim, "untestable", missing, facts=facts)
-    findings = []
+        return Judgment(claim, "untestable", missing, facts=facts)
+    judgments = []
     for name, chosen in cases.items():
 
         def value_of(reference: Reference, chosen: Mapping[str, Row] = chosen) -> Estimate:
@@ -87,10 +87,10 @@ def _judge_one(
         except ExpressionError as error:
             raise UsageError(claims.complain(claim, f"formula: {name}: {error}")) from None
         outcome = _outcome(claim, estimate)
-        findings.append(CaseFinding(name, estimate, outcome, tuple(chosen.values())))
-    verdict, reason = _verdict(findings)
-    typical = geometric_mean([case.estimate for case in findings])
-    return Finding(claim, verdict, reason, tuple(findings), typical, facts)
+        judgments.append(CaseJudgment(name, estimate, outcome, tuple(chosen.values())))
+    verdict, reason = _verdict(judgments)
+    typical = geometric_mean([case.estimate for case in judgments])
+    return Judgment(claim, verdict, reason, tuple(judgments), typical, facts)
 
 
 def allowed(claim: Claim) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def _outcome(claim: Claim, estimate: Estimate) -> Outcome:
     return "fails" if estimate.high < low or estimate.low > high else "undecided"
 
 
-def _verdict(cases: list[CaseFinding]) -> tuple[Verdict, str]:
+def _verdict(cases: list[CaseJudgment]) -> tuple[Verdict, str]:
     count = len(cases)
     holds, fails = (
         sum(case.outcome == outcome for case in cases) for outcome in ("holds", "fails")

@@ -117,14 +117,14 @@ def load_claims(name: str) -> Claims:
 
 def build_claims(source: Source) -> Claims:
     """Build the claims of a YAML document. Raises UsageError with one line per problem."""
-    reader = _Reader(source)
+    reader = _ClaimsReader(source)
     claims = reader.read()
     if reader.problems:
         raise UsageError("\n".join(reader.problems))
     return claims
 
 
-class _Reader:
+class _ClaimsReader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.problems: list[str] = []

@@ -1,4 +1,4 @@
-"""Texts about findings that the command line and the report share: values, bounds, evidence."""
+"""Texts about judgments that the command line and the report share: values, bounds, evidence."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.claims.judge import CaseFinding, Finding, allowed
+from bench.claims.judge import CaseJudgment, Judgment, allowed
 from bench.text.format import UNKNOWN, significant
 
 # A verdict names the readings that support a claim if there are no more than these.
 MOST_NAMED = 2
 
 
-def by_sentence(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Group the findings by sentence, in order."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.claim.sentence, []).append(finding)
+def by_sentence(judgments: Iterable[Judgment]) -> list[tuple[str, list[Judgment]]]:
+    """Group the judgments by sentence, in order."""
+    groups: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        groups.setdefault(judgment.claim.sentence, []).append(judgment)
     return list(groups.items())
 
 
-def value_range(finding: Finding) -> str:
+def value_range(judgment: Judgment) -> str:
     """Return the range of the cases' values."""
-    values = [case.estimate.value for case in finding.cases]
+    values = [case.estimate.value for case in judgment.cases]
     if not values:
         return UNKNOWN
     low, high = significant(min(values)), significant(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def overall_verdict(findings: Sequence[Finding]) -> str:
+def overall_verdict(judgments: Sequence[Judgment]) -> str:
     """Return one sentence on all readings of a claim; it names the readings that support it."""
-    counts = Counter(finding.verdict for finding in findings)
-    total = len(findings)
+    counts = Counter(judgment.verdict for judgment in judgments)
+    total = len(judgments)
     if total == 1:
-        return f"{findings[0].verdict.capitalize()}."
+        return f"{judgments[0].verdict.capitalize()}."
     if len(counts) == 1:
         every = "both" if total == 2 else f"all {total}"
-        return f"{findings[0].verdict.capitalize()} in {every} readings."
+        return f"{judgments[0].verdict.capitalize()} in {every} readings."
     parts = [f"{verdict} in {count}" for verdict, count in counts.most_common()]
-    supported = [finding for finding in findings if finding.verdict == "supported"]
-    named = "; ".join(finding.claim.reading for finding in supported)
+    supported = [judgment for judgment in judgments if judgment.verdict == "supported"]
+    named = "; ".join(judgment.claim.reading for judgment in supported)
     few = 0 < len(supported) <= MOST_NAMED and len(supported) < total / 2
     sentence = f"Of {total} readings, {', '.join(parts)}."
     which = "this reading holds" if len(supported) == 1 else "these readings hold"
     return f"{sentence} Only {which}: {named}." if few else sentence
 
 
-def claimed_value(finding: Finding) -> str:
+def claimed_value(judgment: Judgment) -> str:
     """Return the value that was claimed, with the tolerance within which it is taken as true."""
-    claim = finding.claim
+    claim = judgment.claim
     if claim.expected is None:
         return ""
     relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[claim.relation]
@@ -59,9 +59,9 @@ def claimed_value(finding: Finding) -> str:
     return f"{relation}{claim.expected:g}{tolerance}"
 
 
-def accepted_values(finding: Finding) -> str:
+def accepted_values(judgment: Judgment) -> str:
     """Return the values that the claim allows: `at least 0.8`, or `0.27 to 0.33`."""
-    low, high = allowed(finding.claim)
+    low, high = allowed(judgment.claim)
     if math.isinf(high):
         return f"at least {significant(low)}"
     if math.isinf(low):
@@ -69,7 +69,7 @@ def accepted_values(finding: Finding) -> str:
     return f"{significant(low, 4)} to {significant(high, 4)}" if low < high else significant(low, 4)
 
 
-def evidence(case: CaseFinding) -> str:
+def evidence(case: CaseJudgment) -> str:
     """Return who measured the rows of a case, in the order of the formula's sets."""
     return "; ".join(_origin(row) for row in case.evidence) or UNKNOWN
 
@@ -83,12 +83,12 @@ def _origin(row: Any) -> str:
     return f"{rate} ({kind}{row['implementation']}, {who})"
 
 
-def commands_to_measure(findings: Iterable[Finding]) -> list[str]:
+def commands_to_measure(judgments: Iterable[Judgment]) -> list[str]:
     """Return the commands that would make untestable claims testable, each once."""
     commands = (
         command
-        for finding in findings
-        if finding.verdict == "untestable"
-        for command in finding.claim.measure
+        for judgment in judgments
+        if judgment.verdict == "untestable"
+        for command in judgment.claim.measure
     )
     return list(dict.fromkeys(commands))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.text.document import Column, Table
+from bench.text.document import Table, TableColumn
 
-COLUMNS = (Column("about", "left"), Column("assumed", "left", wraps=True, min_width=30))
+COLUMNS = (TableColumn("about", "left"), TableColumn("assumed", "left", wraps=True, min_width=30))
 
 
 def assumption_table(assumptions: Sequence[tuple[str, str]]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.analysis.estimate import Estimate
-from bench.claims.judge import CaseFinding, Finding
+from bench.claims.judge import CaseJudgment, Judgment
 from bench.claims.load import Claims
 from bench.claims.wording import (
     accepted_values,
@@ -18,17 +18,17 @@ from bench.claims.wording import (
     value_range,
 )
 from bench.results.columns import Row
-from bench.text.document import Block, Column, Document, Heading, Lines, Sections, Table
+from bench.text.document import Block, Document, Heading, Lines, Sections, Table, TableColumn
 from bench.text.format import with_interval
 
 STYLES = {"supported": "green", "refuted": "bold red", "mixed": "yellow", "untestable": "dim"}
 MOST_CASES = 20
 
 COLUMNS = [
-    Column("read as", "left", wraps=True, min_width=24),
-    Column("verdict", "left"),
-    Column("measured"),
-    Column("claimed"),
+    TableColumn("read as", "left", wraps=True, min_width=24),
+    TableColumn("verdict", "left"),
+    TableColumn("measured"),
+    TableColumn("claimed"),
 ]
 
 # The columns of a row of evidence that the JSON output has.
@@ -38,111 +38,113 @@ EVIDENCE_COLUMNS = (
 )
 
 
-def claims_document(claims: Claims, findings: Sequence[Finding], *, details: bool) -> Document:
-    """Return the findings for all formats; `details` is about tables and Markdown."""
-    blocks = _detailed(claims, findings) if details else _verdicts(claims, findings)
+def claims_document(claims: Claims, judgments: Sequence[Judgment], *, details: bool) -> Document:
+    """Return the judgments for all formats; `details` is about tables and Markdown."""
+    blocks = _detailed(claims, judgments) if details else _verdicts(claims, judgments)
     return Document(
         blocks=blocks,
-        records=_records(findings),
-        data=lambda: [_plain(finding) for finding in findings],
+        records=_records(judgments),
+        data=lambda: [_plain(judgment) for judgment in judgments],
     )
 
 
-def _verdicts(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
+def _verdicts(claims: Claims, judgments: Sequence[Judgment]) -> Iterator[Block]:
     """Yield one line per claim under each sentence, and how to measure what is untestable."""
     yield Heading(claims.title, level=2)
-    groups = {f"“{text}”": group for text, group in by_sentence(findings)}
+    groups = {f"“{text}”": group for text, group in by_sentence(judgments)}
     yield Sections(
         COLUMNS,
         {title: [*map(_line, group)] for title, group in groups.items()},
         styles=STYLES,
         leads={title: overall_verdict(group) for title, group in groups.items()},
     )
-    commands = commands_to_measure(findings)
+    commands = commands_to_measure(judgments)
     if commands:
         yield Heading("These commands would measure what is untestable:")
         yield Lines(commands, role="commands")
 
 
-def _detailed(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
+def _detailed(claims: Claims, judgments: Sequence[Judgment]) -> Iterator[Block]:
     """Yield each sentence with who said it, its verdicts, and the evidence of each verdict."""
     yield Heading(claims.title, level=2)
-    for text, group in by_sentence(findings):
+    for text, group in by_sentence(judgments):
         claim = group[0].claim
         yield Heading(f"“{text}”")
         origin = f"{claim.by[:1].upper()}{claim.by[1:]}, {claim.on}."
         yield Lines([overall_verdict(group), origin], role="lead")
-        yield Table(COLUMNS, [_line(finding) for finding in group], styles=STYLES)
-        for finding in group:
-            yield from _details(finding)
+        yield Table(COLUMNS, [_line(judgment) for judgment in group], styles=STYLES)
+        for judgment in group:
+            yield from _details(judgment)
 
 
-def _line(finding: Finding) -> list[str]:
+def _line(judgment: Judgment) -> list[str]:
     return [
-        finding.claim.reading,
-        finding.verdict,
-        value_range(finding),
-        claimed_value(finding),
+        judgment.claim.reading,
+        judgment.verdict,
+        value_range(judgment),
+        claimed_value(judgment),
     ]
 
 
-def _details(finding: Finding) -> Iterator[Block]:
-    claim = finding.claim
-    yield Heading(f"{claim.id}: {finding.verdict} ({finding.reason})", level=4)
+def _details(judgment: Judgment) -> Iterator[Block]:
+    claim = judgment.claim
+    yield Heading(f"{claim.id}: {judgment.verdict} ({judgment.reason})", level=4)
     lines = [claim.remark] if claim.remark else []
     if claim.formula and claim.expected is not None:
-        lines.append(f"{claim.formula}: {accepted_values(finding)}. Refuted if {claim.refuted_if}.")
-    if finding.typical:
         lines.append(
-            f"Geometric mean over the cases: {with_interval(finding.typical)} (95 %, bootstrap)."
+            f"{claim.formula}: {accepted_values(judgment)}. Refuted if {claim.refuted_if}."
+        )
+    if judgment.typical:
+        lines.append(
+            f"Geometric mean over the cases: {with_interval(judgment.typical)} (95 %, bootstrap)."
         )
     yield Lines(lines, role="lead")
-    if len(finding.cases) > 1 or any(case.evidence for case in finding.cases):
+    if len(judgment.cases) > 1 or any(case.evidence for case in judgment.cases):
         columns = [
-            Column("case", "left", wraps=True),
-            Column("value"),
-            Column("outcome", "left"),
-            Column("evidence", "left", wraps=True),
+            TableColumn("case", "left", wraps=True),
+            TableColumn("value"),
+            TableColumn("outcome", "left"),
+            TableColumn("evidence", "left", wraps=True),
         ]
-        yield Table(columns, [_case(case) for case in finding.cases[:MOST_CASES]])
-    facts = [f"{name}: {source}" for name, source in finding.facts.items()]
+        yield Table(columns, [_case(case) for case in judgment.cases[:MOST_CASES]])
+    facts = [f"{name}: {source}" for name, source in judgment.facts.items()]
     yield Lines(facts, role="notes")
-    if finding.verdict == "untestable" and claim.measure:
+    if judgment.verdict == "untestable" and claim.measure:
         yield Lines(["What would have to be measured:"], role="lead")
         yield Lines(claim.measure, role="commands")
 
 
-def _case(case: CaseFinding) -> list[str]:
+def _case(case: CaseJudgment) -> list[str]:
     return [case.name, with_interval(case.estimate), case.outcome, evidence(case)]
 
 
-def _records(findings: Sequence[Finding]) -> Iterator[Sequence[object]]:
+def _records(judgments: Sequence[Judgment]) -> Iterator[Sequence[object]]:
     """Yield one record per claim and case; a claim without cases has one record."""
     yield [
         *("claim", "sentence", "reading", "verdict", "reason", "relation", "expected"),
         *("case", "outcome", "value", "low", "high"),
     ]
-    for finding in findings:
-        claim = finding.claim
+    for judgment in judgments:
+        claim = judgment.claim
         first = (
-            *(claim.id, claim.sentence, claim.reading, finding.verdict, finding.reason),
+            *(claim.id, claim.sentence, claim.reading, judgment.verdict, judgment.reason),
             *(claim.relation, claim.expected),
         )
-        for case in finding.cases:
+        for case in judgment.cases:
             value = case.estimate
             yield [*first, case.name, case.outcome, value.value, value.low, value.high]
-        if not finding.cases:
+        if not judgment.cases:
             yield [*first, *[None] * 5]
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
-    """Return a finding with its rows of evidence."""
+def _plain(judgment: Judgment) -> dict[str, Any]:
+    """Return a judgment with its rows of evidence."""
     return {
-        **finding.claim.model_dump(mode="json"),
-        "verdict": finding.verdict,
-        "reason": finding.reason,
-        "typical": _estimate(finding.typical),
-        "facts": finding.facts,
+        **judgment.claim.model_dump(mode="json"),
+        "verdict": judgment.verdict,
+        "reason": judgment.reason,
+        "typical": _estimate(judgment.typical),
+        "facts": judgment.facts,
         "cases": [
             {
                 "case": case.name,
@@ -150,7 +152,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
                 **(_estimate(case.estimate) or {}),
                 "evidence": [_row(row) for row in case.evidence],
             }
-            for case in finding.cases
+            for case in judgment.cases
         ],
     }
 

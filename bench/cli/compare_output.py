@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bench.analysis.compare import Comparison
 from bench.analysis.verdicts import NO_INTERVAL, counts_text
 from bench.catalog.chips import load_chips
-from bench.text.document import Block, Column, Document, Heading, Lines, Table
+from bench.text.document import Block, Document, Heading, Lines, Table, TableColumn
 from bench.text.format import UNKNOWN, seconds, significant
 from bench.text.naming import case_name
 
@@ -202,8 +202,8 @@ def _means(title: str, first: str, names: Sequence[str], means: pd.DataFrame) ->
         for name, (_, row) in zip(names, means.iterrows(), strict=True)
     ]
     titles = ("cases", "ratio", "95 %", "range", "expected")
-    verdicts = Column("verdicts", "left", wraps=True, min_width=NARROWEST_COUNTS)
-    return Table([_name_column(first), *map(Column, titles), verdicts], rows, title, STYLES)
+    verdicts = TableColumn("verdicts", "left", wraps=True, min_width=NARROWEST_COUNTS)
+    return Table([_name_column(first), *map(TableColumn, titles), verdicts], rows, title, STYLES)
 
 
 def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
@@ -211,12 +211,12 @@ def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
     total, chosen = len(_of(comparison.pairs, device)), _listed(comparison, device, everything)
     columns = [
         _name_column("case"),
-        Column("base", from_width=WIDE),
-        Column("other", from_width=WIDE),
-        *(Column(title) for title in ("ratio", "95 %", "expected")),
-        Column("util ×", from_width=WIDE),
-        Column("energy ×", from_width=WIDE),
-        Column("verdict"),
+        TableColumn("base", from_width=WIDE),
+        TableColumn("other", from_width=WIDE),
+        *(TableColumn(title) for title in ("ratio", "95 %", "expected")),
+        TableColumn("util ×", from_width=WIDE),
+        TableColumn("energy ×", from_width=WIDE),
+        TableColumn("verdict"),
     ]
     rows = [
         [
@@ -247,8 +247,8 @@ def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
     )
 
 
-def _name_column(title: str) -> Column:
-    return Column(title, "left", wraps=True, min_width=NARROWEST_NAME)
+def _name_column(title: str) -> TableColumn:
+    return TableColumn(title, "left", wraps=True, min_width=NARROWEST_NAME)
 
 
 def _case(row: Any) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import SIZE, not_empty
+from bench.cli.options import SIZE, InputPath, format_option, not_empty
 
 
 @click.command("cost")
-@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", metavar="RESULTS.csv…", nargs=-1, type=InputPath())
 @click.option(
     "--price",
     "prices",
@@ -37,14 +37,7 @@ from bench.cli.options import SIZE, not_empty
     metavar="N",
     help="Count attention over N tokens: of a prompt, or before the next token.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What is written to standard output.",
-)
+@format_option("What is written to standard output.")
 def command(
     results: tuple[Path, ...],
     prices: tuple[str, ...],

@@ -13,11 +13,11 @@ from bench.catalog.prices import api_prices
 from bench.cli.assumptions import assumption_table
 from bench.kernels.dtypes import short_dtype
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
-from bench.text.document import Block, Column, Document, Heading, Lines, Table
+from bench.text.document import Block, Document, Heading, Lines, Table, TableColumn
 from bench.text.format import UNKNOWN, percent, significant, with_interval
 from bench.text.naming import dtype_and_size
 
-# One more mark of a bar is this factor.
+# Each further character of a bar stands for this factor.
 FACTOR = 2
 
 # Narrower terminals show no bars, and no costs at other shares of the peak.
@@ -86,10 +86,10 @@ def _blocks(costs: Costs) -> Iterator[Block]:
         yield Heading("Not priced: the chips do not hold the model as measured")
         yield Table(
             [
-                Column("model", "left"),
-                Column("chip", "left"),
-                Column("dtype", "left"),
-                Column("reason", "left", wraps=True, min_width=20),
+                TableColumn("model", "left"),
+                TableColumn("chip", "left"),
+                TableColumn("dtype", "left"),
+                TableColumn("reason", "left", wraps=True, min_width=20),
             ],
             [[each.model, each.chip, each.dtype, each.reason] for each in costs.not_priced],
         )
@@ -107,13 +107,13 @@ def _remedies(not_priced: Sequence[NotPriced]) -> list[str]:
 
 def _products(products: Sequence[ProductCost]) -> Table:
     """Return the cost of each product as measured, and at other shares of the peak."""
-    shares = [Column(f"at {percent(share)}", from_width=WIDE) for share in UTILIZATIONS]
+    shares = [TableColumn(f"at {percent(share)}", from_width=WIDE) for share in UTILIZATIONS]
     columns = [
-        Column("chip", "left"),
-        Column("product", "left", wraps=True, min_width=16),
-        Column("TFLOP/s"),
-        Column("of peak"),
-        Column("$ per exaFLOP"),
+        TableColumn("chip", "left"),
+        TableColumn("product", "left", wraps=True, min_width=16),
+        TableColumn("TFLOP/s"),
+        TableColumn("of peak"),
+        TableColumn("$ per exaFLOP"),
         *shares,
     ]
     return Table(
@@ -149,16 +149,18 @@ def _beside_list_prices(costs: Sequence[TokenCost], list_price: str) -> Table:
             name = f"{price.item} ({price.date})"
             lines.append((usd_listed, significant(usd_listed), "░", name))
     least = min(value for value, *_ in lines if value > 0)
-    rows = [[text, mark * _marks(value, least), name] for value, text, mark, name in sorted(lines)]
+    rows = [
+        [text, bar * _bar_length(value, least), name] for value, text, bar, name in sorted(lines)
+    ]
     columns = [
-        Column("$ per million", "left"),
-        Column("", "left", from_width=WIDE),
-        Column("of", "left", wraps=True),
+        TableColumn("$ per million", "left"),
+        TableColumn("", "left", from_width=WIDE),
+        TableColumn("of", "left", wraps=True),
     ]
     return Table(columns, rows)
 
 
-def _marks(value: float, least: float) -> int:
+def _bar_length(value: float, least: float) -> int:
     return 1 + max(0, round(math.log(value / least, FACTOR))) if value > 0 else 0
 
 

@@ -59,9 +59,13 @@ def examination_document(examination: Examination) -> Document:
 
 def _blocks(examination: Examination) -> Iterator[Block]:
     """Yield the findings in sections, and what follows from them."""
-    from bench.text.document import Column, Heading, Sections
+    from bench.text.document import Heading, Sections, TableColumn
 
-    columns = [Column("level", "left"), Column("topic", "left"), Column("finding", "left", True)]
+    columns = [
+        TableColumn("level", "left"),
+        TableColumn("topic", "left"),
+        TableColumn("finding", "left", True),
+    ]
     sections = {
         section.name: [
             (one.level, one.topic, one.text if one.mend is None else f"{one.text}\n→ {one.mend}")

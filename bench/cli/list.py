@@ -214,10 +214,10 @@ def command(what: str, form: str) -> None:
 
 def list_document(listing: Listing) -> Document:
     """Return a list for all formats; texts in the first column of the table never wrap."""
-    from bench.text.document import Column, Document, Table
+    from bench.text.document import Document, Table, TableColumn
 
     items = listing.items()
-    columns = [Column(title, "left", wraps=n > 0) for n, title in enumerate(listing.columns)]
+    columns = [TableColumn(title, "left", wraps=n > 0) for n, title in enumerate(listing.columns)]
     rows = [[text(item) for text in listing.columns.values()] for item in items]
     names = list(dict.fromkeys(name for item in items for name in item))
     records: list[list[object]] = [

@@ -49,6 +49,7 @@ COMMANDS = {
     "cost": "Price results: $ per exaFLOP and per million tokens.",
     "project": "Project a model's training or inference from results.",
     "doctor": "Report what is installed, what is missing, and what will distort a measurement.",
+    "conform": "Check that a backend keeps its contract and that its numbers are true.",
     "merge": "Combine result files, such as those of the ranks of a cluster.",
     "import": "Convert results of other benchmarks: nvbench, xpu-perf, aiconfigurator.",
     "list": "List backends, kernels, implementations, configs, chips, models or devices.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import click
 
 from bench.cli.options import format_option, processors
 from bench.errors import UsageError
+from bench.results.columns import Row
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ class MeasuringOptions:
         return show
 
 
-def exit_code(rows: Iterable[Mapping[str, object]], *, interrupted: bool) -> int:
+def exit_code(rows: Iterable[Row], *, interrupted: bool) -> int:
     """Return the exit code for the rows of a run."""
     if interrupted:
         return EXIT_INTERRUPTED

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import SIZE, not_empty
+from bench.cli.options import SIZE, InputPath, format_option, not_empty
 from bench.errors import UsageError, one_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     callback=not_empty,
     help="Number format of the weights.",
 )
-@click.option("--results", multiple=True, metavar="FILE", help="Result file; may be repeated.")
+@click.option(
+    "--results",
+    type=InputPath(),
+    multiple=True,
+    metavar="FILE",
+    help="Result file; may be repeated.",
+)
 @click.option(
     "--tokens",
     metavar="N",
@@ -86,15 +93,8 @@ if TYPE_CHECKING:
     type=SIZE,
     help="Inference: bytes of keys and values per token; without, by the model's shape.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="What is written to standard output.",
-)
-def command(model: str, chip: str, results: tuple[str, ...], form: str, **options: Any) -> None:
+@format_option("What is written to standard output.")
+def command(model: str, chip: str, results: tuple[Path, ...], form: str, **options: Any) -> None:
     """Project the training or inference of MODEL, with every assumption listed.
 
     \b

@@ -11,7 +11,7 @@ from bench.analysis.training import TrainingPlan, TrainingProjection
 from bench.catalog.chips import get_chip
 from bench.catalog.models import Model, assumed_shapes, get_model
 from bench.cli.assumptions import assumption_table
-from bench.text.document import Column, Document, Heading, Table
+from bench.text.document import Document, Heading, Table, TableColumn
 from bench.text.format import percent_with_interval, with_interval
 
 Assumptions = Iterator[tuple[str, str]]
@@ -31,7 +31,7 @@ def projection_document(projection: TrainingProjection | InferenceProjection) ->
         title, quantities = f"Inference of {on}", _inference_quantities(projection)
         about = _inference_assumptions(projection, model)
     assumptions = [*shape_assumptions(projection.model, model), *about]
-    columns = [Column("quantity", "left"), Column("value", "left", wraps=True)]
+    columns = [TableColumn("quantity", "left"), TableColumn("value", "left", wraps=True)]
     return Document(
         blocks=[
             Heading(title),

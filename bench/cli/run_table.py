@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.results.columns import Row
-from bench.text.document import Column, Continued, Sections
+from bench.text.document import Continued, Sections, TableColumn
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import dtype_and_variant, with_stage
 from bench.text.row_cells import half_width, status_cell, status_styles
@@ -22,11 +22,11 @@ def rows_by_kernel(rows: Sequence[Row], shapes: Mapping[str, str]) -> Sections:
     several_ranks = any(row.get("world_size") for row in rows)
     titles = ("time", "±", "TFLOP/s", "GB/s", "util", "bound")
     columns = [
-        Column("case", "left", wraps=True),
-        *([Column("dev")] if several_devices else []),
-        *map(Column, titles),
-        *([Column("bus GB/s")] if several_ranks else []),
-        Column("status", "left", wraps=True),
+        TableColumn("case", "left", wraps=True),
+        *([TableColumn("dev")] if several_devices else []),
+        *map(TableColumn, titles),
+        *([TableColumn("bus GB/s")] if several_ranks else []),
+        TableColumn("status", "left", wraps=True),
     ]
     sections: dict[str, list[list[str | Continued]]] = {}
     for row in rows:

@@ -55,8 +55,8 @@ def command(
     from bench.cli import show_output
     from bench.config.filters import parse_filter
     from bench.results.columns import NAMES
+    from bench.results.frame_rows import frame_rows
     from bench.results.load import load
-    from bench.results.rows import frame_rows
     from bench.text.exporters import export
     from bench.text.exporters.terminal import width_of
     from bench.text.row_document import row_document

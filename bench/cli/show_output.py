@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.kernels.dtypes import short_dtype
-from bench.results.columns import BY_NAME, Row
-from bench.results.columns import Column as ResultColumn
-from bench.results.rows import frame_rows
-from bench.text.document import Block, Column, Continued, Lines, Sections
+from bench.results.columns import BY_NAME, Column, Row
+from bench.results.frame_rows import frame_rows
+from bench.text.document import Block, Continued, Lines, Sections, TableColumn
 from bench.text.format import UNKNOWN, percent, printable, seconds, significant
 from bench.text.naming import case_name, case_shape, variant, with_stage
 from bench.text.row_cells import half_width, status_cell, status_styles
@@ -108,11 +107,13 @@ def page_blocks(page: Page) -> Iterator[Block]:
     """Yield what was measured and on which devices, the rows in sections, and the remarks."""
     yield Lines(headlines(page), role="lead")
     columns = [
-        Column(each.title, "left" if each.is_text else "right", each.is_text, None, each.from_width)
+        TableColumn(
+            each.title, "left" if each.is_text else "right", each.is_text, None, each.from_width
+        )
         for each in page.columns
     ]
     if not page.names:
-        columns.insert(0, Column("case", "left", wraps=True))
+        columns.insert(0, TableColumn("case", "left", wraps=True))
     sections = {
         title: [
             [*_first(page, row, before), *(printable(each.text(row)) for each in page.columns)]
@@ -197,7 +198,7 @@ def _named(name: str) -> RowColumn:
     return RowColumn(name, partial(_value, name, column), is_text=is_text)
 
 
-def _value(name: str, column: ResultColumn | None, row: Row) -> str:
+def _value(name: str, column: Column | None, row: Row) -> str:
     """Format a value: seconds with a unit, times to the second, four significant digits."""
     value: Any = row[name]
     if value is None:

@@ -31,7 +31,7 @@ FORMATS = {
     "nvfp4": ("float4_e2m1", ", block scales"),
 }
 
-NAMES = ("framework", "version", "device", "op_name", "latency")
+NAMES = ("framework", "version", "device", "op_name", "kernel_source")
 SHAPE = {
     "hidden_size": "hidden",
     "inter_size": "intermediate",
@@ -43,7 +43,7 @@ SHAPE = {
 
 
 def read(path: Path) -> Iterator[Measurement | Skipped]:
-    """Read a table; only products and layers have kernels."""
+    """Read a table; collectives, DeepEP's exchanges and attention have no kernel yet."""
     for place, line in _lines(path):
         operator = str(line["op_name"])
         if operator == "gemm":
@@ -51,7 +51,10 @@ def read(path: Path) -> Iterator[Measurement | Skipped]:
         elif operator == "moe":
             yield _layer(path, place, line)
         else:
-            yield Skipped(f"operator {operator}")
+            source = str(line["kernel_source"])
+            yield Skipped(
+                f"operator {operator} of {source}, which no kernel of bench describes yet"
+            )
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -114,7 +117,7 @@ def _measurement(
     return Measurement(
         row=row,
         device=str(line["device"]),
-        time_s=positive(path, f"{place}, latency", line["latency"]) / 1e3,
+        time_s=positive(path, f"{place}, latency", _cell(path, place, line, "latency")) / 1e3,
         implementation=framework + scaled,
         remark=MEAN,
     )

@@ -12,8 +12,9 @@ from bench.errors import UsageError
 from bench.importers import aiconfigurator, nccl_tests, nvbench, xpu_perf
 from bench.importers.measurement import Measurement, Reader
 from bench.importers.published_row import complete
+from bench.results.cells import format_cell
 from bench.results.column_arrays import ColumnArrays
-from bench.results.columns import NAMES, Row
+from bench.results.columns import COLUMNS, NAMES, Row
 from bench.results.soundness import faults
 
 READERS: Mapping[str, Reader] = {
@@ -26,6 +27,9 @@ READERS: Mapping[str, Reader] = {
 # Formats of collectives that no reader exists for, because no kernel describes them.
 COLLECTIVES = ("hccl-test", "rccl-tests")
 FORMATS = (*READERS, *COLLECTIVES)
+
+# Times outside of these have another unit.
+SHORTEST_S, LONGEST_S = 1e-10, 1e7
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ def import_file(
             f"{path}: {form} measures collectives, and no kernel of bench describes those yet: "
             "nothing is imported"
         )
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a folder, a pipe or a device, not a file")
     rows: list[Row] = []
     skipped: Counter[str] = Counter()
     for measurement in READERS[form](path):
         if isinstance(measurement, Measurement):
             name = _chip(path, measurement.device, chip)
-            rows.append(_row(measurement, name, source, date))
+            rows.append(_row(path, measurement, name, source, date))
         else:
             skipped[measurement.reason] += 1
     for fault in faults(ColumnArrays.of_rows(rows)) if rows else ():
@@ -75,13 +81,24 @@ def _chip(path: Path, device: str, given: str | None) -> str:
     return chip.id
 
 
-def _row(measurement: Measurement, chip: str, source: str, date: str | None) -> Row:
+def _row(path: Path, measurement: Measurement, chip: str, source: str, date: str | None) -> Row:
+    time_s = measurement.time_s
+    if not SHORTEST_S <= time_s <= LONGEST_S:
+        raise UsageError(
+            f"{path}: {measurement.row['params']}: {time_s:g} s is no time of a kernel"
+        )
     said = {
-        "time_median_s": measurement.time_s,
+        "time_median_s": time_s,
         "implementation": measurement.implementation,
         "evidence": "measured",
         "source": source,
         "source_date": date,
         "warnings": measurement.remark or None,
     }
-    return dict.fromkeys(NAMES) | complete(measurement.row | said, measurement.device, chip)
+    row = dict.fromkeys(NAMES) | complete(measurement.row | said, measurement.device, chip)
+    for column in COLUMNS:
+        try:
+            format_cell(column, row[column.name])
+        except ValueError as error:
+            raise UsageError(f"{path}: {column.name}: {error}") from None
+    return row

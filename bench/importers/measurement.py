@@ -38,6 +38,9 @@ class Skipped:
 
 Reader: TypeAlias = Callable[[Path], Iterator[Measurement | Skipped]]
 
+# No axis of a kernel is longer.
+LARGEST = 2**40
+
 MEAN = "the time is a mean, not a median"
 
 
@@ -54,7 +57,9 @@ def read_json(path: Path, text: str | None = None, line: int | None = None) -> A
     try:
         return json.loads(read_text(path) if text is None else text)
     except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        reason = "nested too deeply"
+        if isinstance(error, ValueError):
+            reason = getattr(error, "msg", "a number has too many digits")
         place = f"line {line}: " if line is not None else ""
         raise UsageError(f"{path}: {place}not JSON, or cut off: {reason}") from None
 
@@ -65,15 +70,24 @@ def read_table(path: Path, *, needed: tuple[str, ...]) -> Iterator[tuple[int, di
     Raises UsageError where a needed column is missing or a line is cut off.
     """
     reader = csv.reader(read_text(path).splitlines())
-    titles = next(reader, [])
+    records = _sound(path, reader)
+    titles = next(records, [])
     missing = [title for title in needed if title not in titles]
     if missing:
         raise UsageError(f"{path}: no column {missing[0]!r}; is this another format?")
-    for cells in reader:
+    for cells in records:
         if len(cells) != len(titles):
             found = f"{len(cells)} cells, expected {len(titles)}"
             raise UsageError(f"{path}: line {reader.line_num}: {found}; is the file cut off?")
         yield reader.line_num, dict(zip(reversed(titles), reversed(cells), strict=True))
+
+
+def _sound(path: Path, records: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield records. Raises UsageError where they are no longer CSV."""
+    try:
+        yield from records
+    except csv.Error as error:
+        raise UsageError(f"{path}: not CSV: {error}") from None
 
 
 def positive(path: Path, place: str, value: object) -> float:
@@ -90,6 +104,8 @@ def positive(path: Path, place: str, value: object) -> float:
 def size(path: Path, place: str, value: object) -> int:
     """Return a value as a whole number above zero. Raises UsageError that names the place."""
     parsed = positive(path, place, value)
+    if parsed > LARGEST:
+        raise UsageError(f"{path}: {place}: expected at most {LARGEST}, got {value!r:.60}")
     if parsed != int(parsed):
         raise UsageError(f"{path}: {place}: expected a whole number, got {value!r:.60}")
     return int(parsed)

@@ -11,7 +11,9 @@ import numpy as np
 
 from bench.backend import TIMINGS, Backend, Device, Prepared
 from bench.errors import BenchError
-from bench.measure.outputs import Outputs
+from bench.kernels.base import Kernel, Operand
+from bench.kernels.verification import Verification
+from bench.measure.outputs import Outputs, SeenOutputs
 
 T = TypeVar("T")
 
@@ -109,6 +111,20 @@ def checked_outputs(value: Any, what: str) -> Outputs:
             raise WrongValue(f"{what}: {name} is of {kind}; expected a numpy array of real numbers")
         outputs[name] = np.array(array)
     return outputs
+
+
+def checked_verification(
+    kernel: Kernel, inputs: Mapping[str, Operand], outputs: Outputs, seed: int, what: str
+) -> Verification:
+    """Compare outputs with the reference. Raises WrongValue where outputs are missing, or are too many."""
+    seen, names = SeenOutputs(outputs), ", ".join(sorted(outputs)) or "none"
+    try:
+        check = kernel.verify(inputs, seen, seed)
+    except KeyError as missing:
+        raise WrongValue(f"{what} returned {names}; {kernel.name} also has {missing}") from None
+    if check.passed and seen.unseen:
+        raise WrongValue(f"{what} returned {names}; {kernel.name} has no {', '.join(seen.unseen)}")
+    return check
 
 
 def checked_stages(value: Any, what: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.backend import Finding
 from bench.measure.code_identity import check_identity
@@ -39,8 +39,6 @@ LOG_TAIL_BYTES = 4096
 KILL_TIMEOUT_S = 10.0
 # A worker whose pipe is closed is about to end.
 DEATH_TIMEOUT_S = 5.0
-# The processors are counted before anything can load torch.
-START = "import bench.processors; from bench.measure.worker import main; main()"
 
 
 class WorkerEnded(Exception):
@@ -62,6 +60,9 @@ class WorkerTimeout(WorkerEnded):
 class WorkerProcess:
     """One worker. Not reusable after an error: start another one."""
 
+    # What its Python runs. The processors are counted before anything can load torch.
+    code: ClassVar[str] = "import bench.processors; from bench.measure.worker import main; main()"
+
     def __init__(self, threads: int | None = None) -> None:
         request_read, self._requests = os.pipe()
         self._answers, answer_write = os.pipe()
@@ -75,7 +76,7 @@ class WorkerProcess:
         arguments = [str(request_read), str(answer_write), str(os.getpid())]
         try:
             self._process = subprocess.Popen(
-                python_command(START, *arguments),
+                python_command(self.code, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -92,12 +93,12 @@ class WorkerProcess:
         self, backends: list[str], timeout_s: float = START_TIMEOUT_S
     ) -> list[BackendDescription]:
         """Return what each backend offers on this machine."""
-        answer = self._ask({"request": "describe", "backends": backends}, timeout_s)
+        answer = self.ask({"request": "describe", "backends": backends}, timeout_s)
         return [description_from_json(data) for data in answer]
 
     def diagnose(self, backend: str, timeout_s: float) -> list[Finding]:
         """Return a backend's findings about its drivers and devices."""
-        answer = self._ask({"request": "diagnose", "backend": backend}, timeout_s)
+        answer = self.ask({"request": "diagnose", "backend": backend}, timeout_s)
         return [Finding(**data) for data in answer]
 
     def measure(
@@ -113,15 +114,16 @@ class WorkerProcess:
         that wait.
         """
         message = {"request": "measure", "measure": asdict(request)}
-        return outcome_from_json(self._ask(message, timeout_s, listener, at_start))
+        return outcome_from_json(self.ask(message, timeout_s, listener, at_start))
 
-    def _ask(
+    def ask(
         self,
         message: dict[str, Any],
         timeout_s: float,
         listener: VisitListener | None = None,
         at_start: Callable[[], None] | None = None,
     ) -> Any:
+        """Send a request and return its answer. Raises WorkerDied or WorkerTimeout: the worker is gone."""
         deadline = time.monotonic() + timeout_s
         self._send(message)
         if not self._greeted:

@@ -22,15 +22,15 @@ from bench.errors import OutOfMemory
 from bench.kernels.base import Kernel, Operand
 from bench.kernels.verification import Verification
 from bench.measure.border import (
-    WrongValue,
     checked,
     checked_outputs,
     checked_prepared,
     checked_stages,
+    checked_verification,
 )
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
 from bench.measure.choice import choose, find_device
-from bench.measure.outputs import Outputs, SeenOutputs, disagreement, fingerprint
+from bench.measure.outputs import Outputs, disagreement, fingerprint
 from bench.measure.protocol import ALLOCATE, CaseWork, Measure, Outcome
 from bench.measure.ranks import RankTimes, group_backend
 from bench.measure.sampling import MIN_SAMPLE_S, Goal, Progress, Sampler, Samples
@@ -184,26 +184,12 @@ class Visit:
                 earlier.rel_error, earlier.tolerance, passed=True, compared=earlier.compared
             )
         else:
-            check = self._compare(inputs, outputs)
+            check = checked_verification(
+                self.kernel, inputs, outputs, self.request.seed, self._what("outputs")
+            )
         if isinstance(prepared, HandsOver):
             prepared.take_outputs()  # spoils them: what is there after timing, timing has written
         return check, outputs, bits
-
-    def _compare(self, inputs: Mapping[str, Operand], outputs: Outputs) -> Verification:
-        """Compare with the reference. Raises WrongValue where outputs are missing, or are too many."""
-        seen, names = SeenOutputs(outputs), ", ".join(sorted(outputs)) or "none"
-        try:
-            check = self.kernel.verify(inputs, seen, self.request.seed)
-        except KeyError as missing:
-            raise WrongValue(
-                f"{self._what('outputs')} returned {names}; {self.kernel.name} also has {missing}"
-            ) from None
-        if check.passed and seen.unseen:
-            raise WrongValue(
-                f"{self._what('outputs')} returned {names}; {self.kernel.name} has no "
-                f"{', '.join(seen.unseen)}"
-            )
-        return check
 
     def _what(self, method: str) -> str:
         """Name a method of the prepared case, for messages."""

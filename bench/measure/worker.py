@@ -62,19 +62,21 @@ class Worker:
         self._send({"message": "hello", "code": code_identity()})
         plugins.announce = lambda *plug_in: self._send({"message": "importing", "plug_in": plug_in})
         while line := self._requests.readline():
-            request = decode(line)
-            if request["request"] == "describe":
-                answer: Any = [asdict(self.describe(name)) for name in request["backends"]]
-            elif request["request"] == "diagnose":
-                answer = [asdict(finding) for finding in self.diagnose(request["backend"])]
-            else:
-                answer = outcome_to_json(self.measure(measure_from_json(request["measure"])))
+            answer = self.answer(decode(line))
             self._send({"message": "done", "answer": answer})
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """Return the answer to a request, as JSON values."""
+        if request["request"] == "describe":
+            return [asdict(self.describe(name)) for name in request["backends"]]
+        if request["request"] == "diagnose":
+            return [asdict(finding) for finding in self.diagnose(request["backend"])]
+        return outcome_to_json(self.measure(measure_from_json(request["measure"])))
 
     def describe(self, name: str) -> BackendDescription:
         """Return what a backend offers here, or why it cannot be used."""
         try:
-            backend = self._backend(name)
+            backend = self.backend(name)
             reason = backend.unavailable()
             if reason is not None:
                 return BackendDescription(name, str(reason))
@@ -100,7 +102,7 @@ class Worker:
     def diagnose(self, name: str) -> list[Finding]:
         """Return a backend's findings for `bench doctor`; none where it has no such method."""
         try:
-            diagnose = getattr(self._backend(name), "diagnose", list)
+            diagnose = getattr(self.backend(name), "diagnose", list)
         except Exception:
             return []  # its description says why
         try:
@@ -130,7 +132,7 @@ class Worker:
             gc.collect()
 
     def _visit(self, request: Measure, phases: dict[str, float]) -> Outcome:
-        backend = self._backend(request.backend)
+        backend = self.backend(request.backend)
         start_s = None
         if self._sampler is None:
             self._sampler = Sampler()
@@ -166,7 +168,8 @@ class Worker:
         self._send({"message": "ready"})
         self._requests.readline()
 
-    def _backend(self, name: str) -> Backend:
+    def backend(self, name: str) -> Backend:
+        """Return a backend, loaded once in this process."""
         if name not in self._backends:
             began = time.monotonic()
             self._backends[name] = plugins.load_backend(name)
@@ -212,12 +215,12 @@ def _die_with_parent(parent_pid: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def main() -> None:
-    """Serve the supervisor that started this process."""
+def main(kind: type[Worker] = Worker) -> None:
+    """Serve the supervisor that started this process, with a worker of this kind."""
     request_fd, answer_fd, parent_pid = map(int, sys.argv[1:4])
     faulthandler.enable()
     _die_with_parent(parent_pid)
     with os.fdopen(request_fd, "rb") as requests, os.fdopen(answer_fd, "wb") as answers:
-        Worker(requests, answers).serve()
+        kind(requests, answers).serve()
     # Skip the libraries' clean-up at exit: it must not hang or crash a run that is done.
     os._exit(0)

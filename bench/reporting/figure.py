@@ -57,7 +57,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of text; numbers that sort differently from their text are given beside it."""
 
     header: tuple[str, ...]
@@ -82,7 +82,7 @@ class Section:
     title: str
     lead: str
     figures: list[Figure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    tables: list[ReportTable] = field(default_factory=list)
     empty: str = ""
 
 

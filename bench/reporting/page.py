@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 import bench
 from bench.reporting.figure import Section
-from bench.reporting.rows import as_json
+from bench.reporting.report_rows import as_json
 from bench.reporting.summary import Card
 
 VEGA_LITE = "6.4"
@@ -61,11 +61,11 @@ def template() -> jinja2.Template:
 
 @cache
 def vega() -> Markup:
-    """Return the code that draws, as `vegaEmbed`, below the licences of its parts."""
+    """Return the code that draws, as `vegaEmbed`, below the licenses of its parts."""
     code = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     # Within a string `\\/` is `/`, and outside of strings no code has what ends a script element.
     safe = re.sub(r"</(?=script)", r"<\\/", code, flags=re.IGNORECASE)
-    return Markup(f"/*!\n{_own('vega-licences.txt')}*/\n{safe}")
+    return Markup(f"/*!\n{_own('vega-licenses.txt')}*/\n{safe}")
 
 
 def in_script(value: object) -> Markup:

@@ -11,7 +11,7 @@ from bench.errors import UsageError, one_of
 from bench.reporting.figure import Section, with_distinct_names
 from bench.reporting.files import write_all
 from bench.reporting.page import VEGA_LITE, page
-from bench.reporting.rows import prepare
+from bench.reporting.report_rows import prepare
 from bench.reporting.sections import sections
 from bench.reporting.summary import cards
 from bench.results.load import Paths
@@ -115,7 +115,7 @@ def _claims(name: str, paths: Iterable[Path | str], simulated: bool) -> Section:
     from bench.analysis.evidence import given_rows
     from bench.claims.judge import judge
     from bench.claims.load import chips_named, load_claims
-    from bench.reporting.claims import claims_section
+    from bench.reporting.claims_section import claims_section
     from bench.results.published import published_rows
 
     claims = load_claims(name)

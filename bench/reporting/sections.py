@@ -13,7 +13,7 @@ from bench.reporting.charts.rates import matmul_rates, moe_rates
 from bench.reporting.charts.roofline import rooflines
 from bench.reporting.charts.samples import sample_strips
 from bench.reporting.charts.utilization import heat_maps
-from bench.reporting.figure import Section, Table
+from bench.reporting.figure import ReportTable, Section
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.results.sides import Samples
 from bench.text.format import percent
@@ -130,7 +130,7 @@ def _missing(rows: pd.DataFrame, comparison: Comparison | None, empty: list[Sect
     if not (rows["ceiling_tflops"].notna().any() or rows["ceiling_gbps"].notna().any()):
         lacking.append(("Ceilings", "No row has a measured ceiling: shares are of peaks only."))
     cases = not_measured(rows, comparison)
-    tables = [Table(("what", "why it is not here"), lacking)] if lacking else []
+    tables = [ReportTable(("what", "why it is not here"), lacking)] if lacking else []
     return Section(
         "missing",
         "What was not measured",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.kernels.dtypes import short_dtype
-from bench.reporting.rows import measured
-from bench.reporting.theme import colours, shapes, sides
+from bench.reporting.report_rows import measured
+from bench.reporting.theme import colors, shapes, sides
 from bench.text.format import percent, significant
 from bench.text.naming import case_shape
 
@@ -41,7 +41,7 @@ BYTES = ("achieved_gbps", "GB/s", "bandwidth_share")
 
 
 @dataclass(frozen=True)
-class Fact:
+class Headline:
     """The best rate of a kernel and dtype: the rate, of what, its share of the peak, and its case."""
 
     value: str
@@ -56,9 +56,9 @@ class Card:
 
     side: str
     device: str
-    colour: str
+    color: str
     shape: str
-    facts: list[Fact]
+    facts: list[Headline]
     conditions: list[tuple[str, str]]
 
 
@@ -66,12 +66,12 @@ def cards(rows: pd.DataFrame) -> list[Card]:
     """Return a card for each side."""
     names = sides(rows)
     return [
-        _card(name, colour, shape, rows[rows["side"] == name])
-        for name, colour, shape in zip(names, colours(names), shapes(names), strict=True)
+        _card(name, color, shape, rows[rows["side"] == name])
+        for name, color, shape in zip(names, colors(names), shapes(names), strict=True)
     ]
 
 
-def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
+def _card(side: str, color: str, shape: str, rows: pd.DataFrame) -> Card:
     entries = [(label, _values(rows[column])) for label, column in CONDITIONS]
     moments = rows["started_at"].dropna()
     if len(moments):
@@ -85,11 +85,11 @@ def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
     conditions = [(label, text) for label, text in entries if text]
     name = _values(rows["device_name"])
     return Card(
-        side, "" if name == side else name, colour, shape, _facts(measured(rows)), conditions
+        side, "" if name == side else name, color, shape, _facts(measured(rows)), conditions
     )
 
 
-def _facts(cases: pd.DataFrame) -> list[Fact]:
+def _facts(cases: pd.DataFrame) -> list[Headline]:
     """Return the best rate of each kernel and dtype."""
     shares = cases.assign(bandwidth_share=cases["achieved_gbps"] / cases["peak_gbps"])
     facts = []
@@ -103,7 +103,7 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
         value = f"{rate:,.0f}" if rate >= 1000 else significant(rate)
         part = "" if pd.isna(top[share]) else f"{percent(float(top[share]))} of peak"
         note = " · ".join(text for text in (part, case_shape(top.to_dict())) if text)
-        facts.append(Fact(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
+        facts.append(Headline(value, unit, f"{kernel} {short_dtype(str(dtype))}", note))
     return facts
 
 

@@ -11,7 +11,7 @@ from bench.analysis.compare import Comparison
 from bench.analysis.statistics import TOO_NOISY
 from bench.analysis.verdicts import counts_text
 from bench.backend import TOLERATED_EXCESS
-from bench.reporting.figure import Table
+from bench.reporting.figure import ReportTable
 from bench.text.format import percent, seconds, significant
 from bench.text.naming import case_name
 
@@ -21,7 +21,7 @@ Show = Callable[[float], str]
 MOST_NAMED = 6
 
 
-def every_row(rows: pd.DataFrame) -> Table:
+def every_row(rows: pd.DataFrame) -> ReportTable:
     """Return the rows that are ok as a table that a reader can sort and filter."""
     measurements = rows[rows["status"] == "ok"]
     half = (
@@ -52,7 +52,7 @@ def _half_width(half: float) -> str:
     return _tenths(half) if half <= TOO_NOISY else f">{percent(TOO_NOISY)}"
 
 
-def every_pair(comparison: Comparison) -> Table | None:
+def every_pair(comparison: Comparison) -> ReportTable | None:
     """Return the pairs of a comparison as a table that a reader can sort and filter."""
     pairs = comparison.pairs
     if pairs.empty:
@@ -78,7 +78,7 @@ def every_pair(comparison: Comparison) -> Table | None:
     return _table(columns)
 
 
-def sets_table(comparison: Comparison) -> Table | None:
+def sets_table(comparison: Comparison) -> ReportTable | None:
     """Return the geometric means over named sets with interval, range, and how often which verdict."""
     if comparison.sets.empty:
         return None
@@ -96,10 +96,10 @@ def sets_table(comparison: Comparison) -> Table | None:
         mixed = f" ({row['mixed']} mixed)" if row["mixed"] else ""
         name = f"{row['set']}: {row['meaning']}{mixed}"
         lines.append((str(row["device"]), name, str(row["cases"]), *numbers, verdicts))
-    return Table((*header, "verdicts"), lines, numeric=frozenset(range(2, 7)))
+    return ReportTable((*header, "verdicts"), lines, numeric=frozenset(range(2, 7)))
 
 
-def not_measured(rows: pd.DataFrame, comparison: Comparison | None) -> Table | None:
+def not_measured(rows: pd.DataFrame, comparison: Comparison | None) -> ReportTable | None:
     """Return what has no rate or no partner, and why; None where there is nothing."""
     failed = rows[rows["status"] != "ok"]
     lines: list[tuple[str, ...]] = [
@@ -123,10 +123,10 @@ def not_measured(rows: pd.DataFrame, comparison: Comparison | None) -> Table | N
             (str(side), _listed(_names(group)), "not compared", str(why))
             for (side, why), group in comparison.unpaired.groupby(["side", "reason"], sort=False)
         ]
-    return Table(("device", "cases", "outcome", "reason"), lines) if lines else None
+    return ReportTable(("device", "cases", "outcome", "reason"), lines) if lines else None
 
 
-def _table(columns: list[tuple[str, pd.Series, Show | None]]) -> Table:
+def _table(columns: list[tuple[str, pd.Series, Show | None]]) -> ReportTable:
     """Return a table that sorts and filters, without columns that hold nothing.
 
     A column with a way to show it is one of numbers.
@@ -142,7 +142,7 @@ def _table(columns: list[tuple[str, pd.Series, Show | None]]) -> Table:
         else:
             texts.append(["" if value is None else show(float(value)) for value in plain])
             keys.append([None if value is None else float(value) for value in plain])
-    return Table(
+    return ReportTable(
         tuple(name for name, _, _ in columns),
         list(zip(*texts, strict=True)),
         list(zip(*keys, strict=True)),

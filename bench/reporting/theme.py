@@ -1,4 +1,4 @@
-"""One look for all charts: colours that colour-blind readers tell apart, quiet axes, no boxes.
+"""One look for all charts: colors that color-blind readers tell apart, quiet axes, no boxes.
 
 The greys here are those that style.css replaces by its own, so that charts follow a dark page and
 turn back to black on white in print; a picture that is written to a file keeps them as they are.
@@ -65,13 +65,13 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def colours(names: Sequence[str]) -> list[str]:
-    """Return a colour for each name, beginning again where there are more names than colours."""
+def colors(names: Sequence[str]) -> list[str]:
+    """Return a color for each name, beginning again where there are more names than colors."""
     return [PALETTE[place % len(PALETTE)] for place in range(len(names))]
 
 
 def shapes(names: Sequence[str]) -> list[str]:
-    """Return a shape for each name; with the colours so many pairs that hardly two are the same."""
+    """Return a shape for each name; with the colors so many pairs that hardly two are the same."""
     return [SHAPES[place % len(SHAPES)] for place in range(len(names))]
 
 
@@ -80,13 +80,13 @@ def sides(rows: pd.DataFrame) -> list[str]:
     return list(rows["side"].cat.categories)
 
 
-def side_colour(rows: pd.DataFrame) -> alt.Color:
-    """Return the encoding of the side by colour: the same on every chart of a report."""
-    return alt.Color("side:N", scale=_scale(rows, colours(sides(rows))), legend=_legend(rows))
+def side_color(rows: pd.DataFrame) -> alt.Color:
+    """Return the encoding of the side by color: the same on every chart of a report."""
+    return alt.Color("side:N", scale=_scale(rows, colors(sides(rows))), legend=_legend(rows))
 
 
 def side_shape(rows: pd.DataFrame) -> alt.Shape:
-    """Return the encoding of the side by shape: for eyes and printers that see no colour."""
+    """Return the encoding of the side by shape: for eyes and printers that see no color."""
     return alt.Shape("side:N", scale=_scale(rows, shapes(sides(rows))), legend=_legend(rows))
 
 

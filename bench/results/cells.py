@@ -10,11 +10,10 @@ import json
 import math
 import operator
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bench.results.columns import BY_NAME, COLUMNS, DATE, SHA256, Column
+from bench.results.columns import BY_NAME, COLUMNS, DATE, SHA256, Column, Row
 
 # Longer texts are cut: a compiler's whole output is not a cell, and spreadsheets end at 32,767.
 LONGEST_TEXT = 8000
@@ -36,7 +35,7 @@ _PATTERNS = {SHA256: "64 hexadecimal digits", DATE: "a date like 2026-01-31, 202
 _BOOLEANS = {"true": True, "false": False}
 
 
-def format_row(row: Mapping[str, object]) -> list[str]:
+def format_row(row: Row) -> list[str]:
     """Return a row's cells in the order of the columns, empty where unknown.
 
     Raises KeyError for names that are no columns: a fault of the harness, not of a value.
@@ -52,8 +51,8 @@ def format_row(row: Mapping[str, object]) -> list[str]:
             cells[column.name] = ""
             left_out.append(f"{column.name} left out: {error}")
     if left_out:
-        said = [text for text in (row.get("warnings"), *left_out) if text]
-        cells["warnings"] = format_cell(BY_NAME["warnings"], "; ".join(map(str, said)))
+        warnings = [text for text in (row.get("warnings"), *left_out) if text]
+        cells["warnings"] = format_cell(BY_NAME["warnings"], "; ".join(map(str, warnings)))
     return list(cells.values())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyperf
 
 from bench.errors import UsageError
+from bench.results.columns import Row
 from bench.results.sidecar import ADVICE, read_sidecar, remove_leftover, replace_sidecar
 
 # A suite is one JSON document and has to be written whole; on a long run at most this share of the time
@@ -69,7 +70,7 @@ class SamplesFile:
         self._benchmarks[name] = pyperf.Benchmark(runs)
         self._dirty = True
 
-    def has(self, row: Mapping[str, object]) -> bool:
+    def has(self, row: Row) -> bool:
         """Return whether the samples behind a row were in the file when it was opened."""
         origin = _origin(row)
         return (

@@ -42,12 +42,12 @@ def load_sides(paths: Sequence[Path | str], columns: Collection[str] | None = No
     # pandas' parser lets other threads run while it parses.
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         frames = list(pool.map(partial(load, columns=wanted), given))
-    return _labelled(list(zip(given, frames, strict=True)))
+    return _labeled(list(zip(given, frames, strict=True)))
 
 
 def sides_of(frames: Sequence[pd.DataFrame]) -> Sides:
-    """Return the sides that frames from `load` are, labelled as their files would be."""
-    return _labelled([(_origin(frame), frame) for frame in frames])
+    """Return the sides that frames from `load` are, labeled as their files would be."""
+    return _labeled([(_origin(frame), frame) for frame in frames])
 
 
 def samples_behind(frames: Mapping[str, pd.DataFrame]) -> dict[str, Samples]:
@@ -67,7 +67,7 @@ def frame_samples(frame: pd.DataFrame) -> Samples:
     return {key: runs for key, runs in samples.items() if key not in twice}
 
 
-def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
+def _labeled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
     entries: list[tuple[Path, str, pd.DataFrame]] = []
     for path, frame in parts:
         chips = list(dict.fromkeys(frame["chip"].astype(str)))

@@ -144,14 +144,14 @@ class ResultFile:
             raise
         return self
 
-    def append(self, row: Mapping[str, object]) -> None:
+    def append(self, row: Row) -> None:
         """Write a row, and return when the disk has it.
 
         Raises BenchError if it cannot be written: the file then ends with the last whole row.
         """
         self.extend([row])
 
-    def extend(self, rows: Iterable[Mapping[str, object]]) -> None:
+    def extend(self, rows: Iterable[Row]) -> None:
         """Write rows in one go, and return when the disk has them; raises as `append` does."""
         formatted = [format_row(row) for row in rows]
         begin = b"" if self._end else record(NAMES, self._line_end)
@@ -262,7 +262,7 @@ def recover(content: bytes, name: str) -> Recovered:
     return Recovered(rows[:kept], end, len(whole), len(rows) - kept, line_end)
 
 
-def check_same_run(rows: Iterable[Mapping[str, object]], identity: Mapping[str, object]) -> None:
+def check_same_run(rows: Iterable[Row], identity: Mapping[str, object]) -> None:
     """Raise UsageError, a line for each difference, if a run does not belong to the rows of a file.
 
     It does if each column of `identity` has a value that some row has, too: the devices of one run

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table: its title, its alignment, and its behavior on a terminal.
 
     Columns that wrap give way if a line is too narrow, down to `min_width` characters. The column is
@@ -30,7 +30,7 @@ class Table:
     columns. A table without rows is left out, unless it has a text `if_empty`.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[Sequence[str]]
     title: str = ""
     styles: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Sections:
     `leads` has an introduction by title, below titles that have a line of their own.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     sections: Mapping[str, Sequence[Sequence[str | Continued]]]
     title_column: bool = False
     styles: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from bench.catalog.chips import get_chip
 
 MODEL = "deepseek-v3"
 
-# An H100 with memory for these tests, whatever the table of chips says of it.
+# An H100 with the memory that these tests assume, whatever the table of chips says.
 H100 = get_chip("h100-sxm").model_copy(update={"memory_gb": 80.0})
 
 
@@ -31,7 +31,7 @@ def product(tflops, **changes):
 
 
 def layer(tokens, time_s, **changes):
-    """A row of experts that 32 chips share, which is what DeepSeek-V3 in bfloat16 takes of an H100."""
+    """A row of a layer whose experts 32 chips share, as DeepSeek-V3 in bfloat16 needs on H100s."""
     shape = {"kernel": "moe_experts", "model": MODEL, "routing": "balanced", "expert_parallel": 32}
     times = {"time_median_s": time_s, "ci_low_s": None, "ci_high_s": None}
     return {**product(500.0), **shape, **times, "tokens": tokens, **changes}

@@ -30,7 +30,7 @@ def test_keys_and_values_of_a_token(name, kilobytes):
 
 
 def test_windows_keep_less():
-    """gpt-oss-120b: half of its layers look 128 tokens back."""
+    """gpt-oss-120b: half of its layers have a window of 128 tokens."""
     each = 18 * 8 * 2 * 64 * 2
     assert kept_bytes(get_model("gpt-oss-120b"), 4096) == each * (4096 + 128)
 

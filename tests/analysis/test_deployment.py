@@ -95,7 +95,7 @@ def test_why_rows_are_not_of_a_deployment(rows, message):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3", "int8"])
 @pytest.mark.parametrize("name", load_models())
 def test_the_suggested_command_is_one_that_runs(name, dtype, tmp_path, monkeypatch):
-    """Its first part writes a config; that config has the cases that were asked for."""
+    """The first part of the command writes a config, which has the requested cases."""
     monkeypatch.chdir(tmp_path)
     sharing = next(n for n in range(2, 999) if get_model(name).experts % n == 0)
     text = measure_text(deployment(name=name, dtype=dtype), [8192, 64, 64], sharing)

@@ -31,7 +31,7 @@ def test_pairs_of_all_lengths_get_what_their_rounds_allow():
 
 
 def test_a_moment_that_all_cases_share_is_not_averaged_away():
-    """Twenty cases of one run: rounds scatter together by 3 %, each case for itself by 0.1 %."""
+    """Twenty cases of one run: rounds scatter together by 3 %, and each case by 0.1 % of its own."""
     random = np.random.default_rng(1)
     covered = widths = 0
     for _ in range(200):

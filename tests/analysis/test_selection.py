@@ -1,4 +1,4 @@
-"""Which rows a filter leaves and how they are ordered, on frames as they are read."""
+"""Which rows a filter keeps and in which order, on frames as `load` returns them."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ def test_unknown_is_last_whichever_way(frame):
 @given(st.lists(st.tuples(st.sampled_from("cab"), st.integers(1, 3)), max_size=9))
 def test_texts_sort_by_alphabet_and_equal_rows_stay_in_order(pairs):
     frame = pd.DataFrame(pairs, columns=["host", "m"]).astype({"host": "category"})
-    found = sort(frame, ["host", "-m"])
+    ordered = sort(frame, ["host", "-m"])
     expected = sorted(range(len(pairs)), key=lambda place: (pairs[place][0], -pairs[place][1]))
-    assert list(found.index) == expected
+    assert list(ordered.index) == expected

@@ -1,4 +1,4 @@
-"""Ratios from rounds: the ranks of tables, and intervals that cover what repeats under bad noise."""
+"""Ratios from rounds: published rank tables, and intervals that cover a repetition under bad noise."""
 
 import math
 
@@ -104,7 +104,7 @@ def autocorrelated(random, shape):
 
 
 def skewed(random, shape):
-    """Neighbors only ever make it slower."""
+    """Neighbors only ever slow a round down."""
     return random.exponential(0.02, shape)
 
 
@@ -126,7 +126,7 @@ def test_power(noise):
     random = np.random.default_rng(3)
     shape = (1000, 8)
     _, low, _ = shifts(noise(random, shape) + math.log(1.1), noise(random, shape))
-    # Two rounds in another mode on either side cost certainty, never the verdict's truth.
+    # Two rounds in another mode on either side widen the interval, but never reverse the verdict.
     assert (low > math.log(1.02)).mean() >= {bimodal: 0.5, stepping: 0.7}.get(noise, 0.9)
 
 

@@ -1,4 +1,4 @@
-"""Intervals: they cover what they claim to cover, and say nothing where nothing can be said."""
+"""Intervals: they cover what they claim to cover, and there is none where the data allow none."""
 
 import math
 

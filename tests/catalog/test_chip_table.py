@@ -57,19 +57,29 @@ chips:
 def test_a_wrong_table_is_refused_with_file_line_and_key(wrong, instead, said):
     assert wrong in CHIP
     with pytest.raises(UsageError, match=said):
-        parse_table(CHIP.replace(wrong, instead, 1), "t.yaml")
+        parse_table({"t.yaml": CHIP.replace(wrong, instead, 1)})
 
 
 def test_a_bandwidth_has_its_own_sources_and_confidence():
     bandwidth = "vendor: V\n    bandwidth_gbps: 1600"
-    table = parse_table(CHIP.replace("vendor: V", bandwidth), "t.yaml")
+    table = parse_table({"t.yaml": CHIP.replace("vendor: V", bandwidth)})
     assert table.chips["my-chip"].bandwidth_text() == "1600 GB/s (me)"
     bandwidth += "\n    bandwidth_sources: [you]\n    bandwidth_confidence: medium"
     text = CHIP.replace("vendor: V", bandwidth).replace("{me", "{you: yours, me")
-    limits = parse_table(text, "t.yaml").chips["my-chip"].limits("bfloat16")
+    limits = parse_table({"t.yaml": text}).chips["my-chip"].limits("bfloat16")
     assert limits.peak_source.endswith("; 1600 GB/s, medium confidence (you)")
+
+
+def test_files_of_a_table_share_sources_and_architectures():
+    sources, chip = CHIP.split("chips:")
+    family = "architectures: {a: {title: A, unit: core, flops_per_cycle: {}, sources: [me]}}"
+    chip = "chips:" + chip.replace("vendor: V", "vendor: V\n    architecture: a")
+    documents = {"chip.yaml": chip, "family.yaml": family, "sources.yaml": sources}
+    assert parse_table(documents).chips["my-chip"].architecture.title == "A"
+    with pytest.raises(UsageError, match=r"c2.yaml:2: chips.my-chip: is already in chip.yaml"):
+        parse_table({**documents, "c2.yaml": chip})
 
 
 def test_a_table_that_is_no_mapping_is_refused():
     with pytest.raises(UsageError, match="expected a mapping"):
-        parse_table("[]", "t.yaml")
+        parse_table({"t.yaml": "[]"})

@@ -187,7 +187,7 @@ def test_an_unknown_architecture_has_none():
 
 
 def test_two_chips_of_one_pattern_are_none():
-    table = parse_table(CHIP.replace("names: {My Chip: here}", "pattern: My .*"), "t.yaml")
+    table = parse_table({"t.yaml": CHIP.replace("names: {My Chip: here}", "pattern: My .*")})
     chip = table.chips["my-chip"]
     assert find_chip("My Chip", [chip]) is chip
     assert find_chip("My Chip", [chip, chip.model_copy(update={"id": "other"})]) is None
@@ -216,7 +216,7 @@ def test_a_package_of_ones_own_brings_its_chips(tmp_path):
     (tmp_path / "chips.yaml").write_text(CHIP.replace("my-chip:", "h100-sxm:"))
     assert "is already in the table of the plug-in 'mine'; give it another id" in run().stderr
     (tmp_path / "my_chips.py").write_text("TABLE = 3\n")
-    assert "expected the path of a YAML file, got 3" in run().stderr
+    assert "expected the path of a YAML file or of a folder of them, got 3" in run().stderr
 
 
 def test_unknown_chip():

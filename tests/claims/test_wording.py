@@ -1,10 +1,10 @@
-"""Texts about findings."""
+"""Texts about judgments."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.claims.judge import Finding
+from bench.claims.judge import Judgment
 from bench.claims.load import load_claims
 from bench.claims.wording import claimed_value, overall_verdict
 
@@ -28,16 +28,16 @@ def claims():
 def test_the_sentence_on_all_readings(claims, verdicts, sentence):
     names = {"r": "refuted", "s": "supported", "m": "mixed", "u": "untestable"}
     some = claims["chips-of-the-new-model"]
-    findings = [
-        Finding(some.model_copy(update={"reading": f"reading {place}"}), names[letter], "")
+    judgments = [
+        Judgment(some.model_copy(update={"reading": f"reading {place}"}), names[letter], "")
         for place, letter in enumerate(verdicts)
     ]
-    assert overall_verdict(findings) == sentence
+    assert overall_verdict(judgments) == sentence
 
 
 def test_a_tolerance_is_shown(claims):
     shown = {
-        name: claimed_value(Finding(claim, "untestable", "")) for name, claim in claims.items()
+        name: claimed_value(Judgment(claim, "untestable", "")) for name, claim in claims.items()
     }
     assert shown["chips-of-the-predecessor"] == "8000 ± 3 %"
     assert shown["cheaper-by-the-rumored-input-price"] == "0.973 ± 0.05 %"

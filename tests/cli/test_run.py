@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -153,9 +154,6 @@ def test_the_table_fits(small, width):
         (["run", "nothing"], "'nothing' is neither a file nor a shipped config"),
         (["run", "smoek"], "did you mean 'smoke'"),
         (["run", "c.yaml", "--backend", "cdua"], "unknown backend 'cdua' (did you mean 'cuda'?)"),
-        (["run", "c.yaml", "--backend", "broken"], "broken cannot be used here: AttributeError"),
-        (["run", "c.yaml", "--backend", "numpy", "--device", "3"], "no device 3; present: 0"),
-        (["run", "c.yaml", "--backend", "numpy", "--device", "x"], "neither an index"),
         (["run", "c.yaml", "--precision", "2"], "--precision"),
         (["run", "c.yaml", "--precision", "nan"], "--precision"),
         (["run", "c.yaml", "--time-budget", "-1"], "not a positive, finite number"),
@@ -165,17 +163,31 @@ def test_the_table_fits(small, width):
         (["run", "c.yaml", "--filter", "dytpe=float32"], "did you mean 'dtype'"),
         (["run", "c.yaml", "--resume"], "name the file"),
         (["run", "c.yaml", "--resume", "--force", "-o", "r.csv"], "give one of them"),
-        (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
-        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a folder"),
-        (["run", "c.yaml", "--backend", "crashing"], "the worker ended with exit code 9"),
-        (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
-        (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
         (["run", "c.yaml", "--threads", "100000"], "this process may use"),
         (["rnu"], "did you mean 'run'"),
         (["run", "c.yaml", "--no-such-option"], "No such option"),
     ],
 )
-def test_mistakes_are_a_message_and_exit_2(small, arguments, message):
+def test_mistakes_are_a_message_and_exit_2(invoke, arguments, message):
+    Path("c.yaml").write_text(CONFIG)
+    assert message in " ".join(invoke(*arguments, status=2).split())
+    assert not list(Path().glob("**/*.csv")), "nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "c.yaml", "--backend", "broken"], "broken cannot be used here: AttributeError"),
+        (["run", "c.yaml", "--backend", "numpy", "--device", "3"], "no device 3; present: 0"),
+        (["run", "c.yaml", "--backend", "numpy", "--device", "x"], "neither an index"),
+        (["run", "c.yaml", "--backend", "numpy", "--resume", "-o", "r.csv"], "does not exist"),
+        (["run", "c.yaml", "--backend", "numpy", "-o", "."], "is a directory"),
+        (["run", "c.yaml", "--backend", "crashing"], "the worker ended with exit code 9"),
+        (["run", "c.yaml", "--backend", "deviceless"], "the driver does not answer"),
+        (["run", "c.yaml", "--implementation", "dto", "--backend", "numpy"], "did you mean 'dot'"),
+    ],
+)
+def test_what_a_backend_lacks_is_a_message_and_exit_2(small, arguments, message):
     done = small(*arguments, status=2)
     assert message in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr

@@ -17,13 +17,13 @@ CONFIG = """
 measurement: {precision: 0.9, time_budget_s: 0.05, rounds: 1}
 kernels: [{kernel: matmul, dtype: float32, m: [16, 17, 18], n: 16, k: 16}]
 """
-RUN = ("run", "c.yaml", "--backend", "cpu", "-o", "r.csv")
+RUN = ("run", "c.yaml", "--backend", "numpy", "-o", "r.csv")
 
 
 @pytest.fixture
-def small(bench):
-    bench.write("c.yaml", CONFIG)
-    return bench
+def small(plugged):
+    plugged.write("c.yaml", CONFIG)
+    return plugged
 
 
 def statuses(bench):

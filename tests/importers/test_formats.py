@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bench.config.cases import Case
 from bench.errors import UsageError
-from bench.importers.formats import COLLECTIVES, import_file
+from bench.importers.formats import COLLECTIVES, READERS, import_file
 from bench.kernels.matmul import Matmul
 from bench.results.published import published_rows
 
@@ -87,6 +88,21 @@ def test_reasons_are_counted():
     assert any("no axis names one format" in reason for reason in skipped), "float32 may be tf32"
 
 
+@pytest.mark.parametrize(
+    ("file", "reasons"),
+    [
+        ("aiconfigurator-nccl.csv", ["operator all_gather of NCCL", "operator all_reduce of NCCL"]),
+        ("aiconfigurator-deepep.csv", ["operator ll of deepep"]),
+        ("aiconfigurator-mla.csv", ["operator mla_generation of flash_attention"]),
+    ],
+)
+def test_tables_without_a_kernel_are_counted(file, reasons):
+    result = imported("aiconfigurator", DATA / file)
+    assert result.rows == []
+    ending = ", which no kernel of bench describes yet"
+    assert sorted(result.skipped) == [reason + ending for reason in reasons]
+
+
 def test_a_mean_is_called_one():
     median, mean = imported("nvbench", DATA / "nvbench.json").rows
     assert median["warnings"] is None
@@ -97,6 +113,20 @@ def test_a_mean_is_called_one():
 def test_collectives_have_no_kernel(form):
     with pytest.raises(UsageError, match="measures collectives"):
         imported(form, DATA / "nvbench.json")
+
+
+@pytest.mark.parametrize("date", ["x", "9999-99-99", "20260101", ""])
+def test_a_date_that_is_none(date):
+    with pytest.raises(UsageError, match="source_date: expected a date like 2026-01-31"):
+        import_file(DATA / "nvbench.json", "nvbench", chip=None, source="a test", date=date)
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_pipes_and_folders_are_no_results(tmp_path, form):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(UsageError, match="is a folder, a pipe or a device, not a file"):
+            imported(form, path)
 
 
 def test_an_unknown_device_needs_a_chip(tmp_path):
@@ -127,6 +157,11 @@ def test_an_unknown_device_needs_a_chip(tmp_path):
             r"no column 'GPU Time \(sec\)'",
         ),
         ("nvbench", "nvbench.csv", ",0.0041", "", "line 2: 13 cells, expected 14"),
+        ("nvbench", "nvbench.csv", ",0.0041", f",{'1' * 200_000}", "not CSV: field larger than"),
+        ("nvbench", "nvbench.json", '"4096"', '"1e300"', "axis m: expected at most 1099511627776"),
+        ("nvbench", "nvbench.json", '"0.000174"', '"1e-320"', "is no time of a kernel"),
+        ("nvbench", "nvbench.json", '"0.000174"', '"1e300"', "is no time of a kernel"),
+        ("nvbench", "nvbench.json", '"0.000174"', "1" * 5000, "a number has too many digits"),
         ("xpu-perf", "xpu-perf.jsonl", "latency(us)", "latency(ms)", r"line 1: no 'latency\(us\)'"),
         ("xpu-perf", "xpu-perf.jsonl", "296.116}}", "296", "line 1: not JSON, or cut off"),
         (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import pyperf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,6 +188,10 @@ def test_twenty_kills_lose_no_row_and_no_samples(plugged):
     run_faulty(plugged, "--resume")
     rows = csv_rows(plugged.folder / "r.csv")
     assert [row["status"] for row in rows] == ["ok"] * 6
-    suite = json.loads((plugged.folder / "r.pyperf.json").read_text())
-    assert len(suite["benchmarks"]) == 6, "each row has its samples"
+    suite = pyperf.BenchmarkSuite.load(str(plugged.folder / "r.pyperf.json"))
+    samples = {
+        bench.get_metadata()["case_id"]: (str(bench.get_nrun()), str(bench.get_nvalue()))
+        for bench in suite.get_benchmarks()
+    }
+    assert samples == {row["case_id"]: (row["rounds"], row["samples"]) for row in rows}
     plugged("validate", "r.csv")

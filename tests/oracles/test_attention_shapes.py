@@ -189,7 +189,7 @@ CASES |= {
         },
     ),
 }
-# Offsets and decay rates, which are matrices in form only.
+# Offsets and decay rates, which are only shaped like matrices.
 VECTORS = ("position_bias", "A_log")
 
 

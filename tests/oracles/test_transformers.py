@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from backends.cpu.moe import Packed
 from backends.torch.moe import transformers as peer
-from backends.torch.moe.grouped import Grouped
-from backends.torch.moe.loop import Loop
+from backends.torch.moe.grouped import GroupedMoe
+from backends.torch.moe.loop import LoopMoe
 from backends.torch.operands import to_device, to_host
 from bench.kernels.base import Operand
 from bench.kernels.inputs import generator
@@ -28,7 +28,7 @@ pytest.importorskip("transformers")
 CPU = torch.device("cpu")
 FAMILIES = ("deepseek_v3", "qwen3_moe", "mixtral", "gpt_oss")
 SCORES_IN_FLOAT32 = 1e-6
-# Everything that a gradient can be asked for; the planted logits and the bias are constants.
+# The operands that have gradients; the planted logits and the bias are constants.
 DIFFERENTIABLE = ("x", "router", "gate", "up", "down", "shared_gate", "shared_up", "shared_down")
 
 
@@ -84,11 +84,15 @@ def check_forward(case, family, inputs, seed):
     tolerance = max(case.tolerance(), SCORES_IN_FLOAT32)
     assert distance(oracle, ours) <= tolerance, "our reference against transformers"
     ran = []
-    for name, implementation in (("loop", Loop()), ("grouped", Grouped()), ("packed", Packed())):
+    for name, implementation in (
+        ("loop", LoopMoe()),
+        ("grouped", GroupedMoe()),
+        ("packed", Packed()),
+    ):
         if implementation.unsupported(case, CPU) is None:
             with torch.inference_mode():
                 y = to_host(implementation.build(case, dict(operands))()["y"]).astype(np.float64)
-            # Both round: each may be off by its own tolerance.
+            # Both sides round: each may be off by its own tolerance.
             assert distance(y, oracle) <= 2 * tolerance, name
             ran.append(name)
     return ran
@@ -110,7 +114,7 @@ def check_gradients(case, family, inputs, seed):
     shape = (case.tokens, case.hidden)
     upstream = torch.from_numpy(generator(0, "oracle/upstream").standard_normal(shape))
     oracle = gradients(lambda leaves: theirs(case, family, leaves), operands, upstream)
-    ours = gradients(lambda leaves: Loop().build(case, leaves)()["y"], operands, upstream)
+    ours = gradients(lambda leaves: LoopMoe().build(case, leaves)()["y"], operands, upstream)
     assert ours.keys() == oracle.keys()
     for name in ours:
         # A router's gradient is a small difference of large terms, so absolutely when it is small.

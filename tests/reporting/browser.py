@@ -14,7 +14,7 @@ import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Nothing that Chromium does on its own account: only the page decides what is asked for.
+# Chromium sends no requests of its own, so every request is the page's.
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -32,7 +32,7 @@ PATIENCE_S = 60
 
 
 class Browser:
-    """One tab. `requests` are the addresses that were asked for, `complaints` what the console said."""
+    """One tab. `requests` are the addresses that it requested, `complaints` the console's errors."""
 
     def __init__(self, profile: Path) -> None:
         self.requests: list[str] = []
@@ -99,7 +99,7 @@ class Browser:
             time.sleep(0.05)
 
     def run(self, expression: str):
-        """Return what an expression is, awaited if it is a promise."""
+        """Evaluate an expression; a promise is awaited."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )

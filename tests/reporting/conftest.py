@@ -17,7 +17,7 @@ from bench.measure.case_work import describe_case
 from bench.measure.protocol import Outcome
 from bench.measure.row import make_row, make_stage_rows
 from bench.measure.run import pyperf_run
-from bench.reporting.rows import prepare
+from bench.reporting.report_rows import prepare
 from bench.results.samples import SamplesFile, samples_path
 from bench.results.sides import Sides, load_sides
 from bench.results.writer import ResultFile
@@ -44,7 +44,7 @@ WIGGLE = (1.0, 0.98, 1.01, 1.0, 0.99, 1.03, 1.0, 1.02, 0.97, 1.0)
 
 @dataclass(frozen=True)
 class Chip:
-    """A device that reaches the same part of its limits in every case."""
+    """A device that reaches the same share of its limits in every case."""
 
     name: str
     tflops: float = 1.0
@@ -115,7 +115,7 @@ OTHER = Chip("chip-b", tflops=3.0, gbps=80.0, device_name=f"GPU {EVIL}", reaches
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory) -> list[Path]:
-    """Two chips: the second has a failed case, whose reason is HTML, and so is its name."""
+    """Two chips: the second has a failed case; its reason and its name contain HTML."""
     folder = tmp_path_factory.mktemp("two-chips")
     extra = Case(Matmul(m=64, n=64, k=64, dtype="float64"))
     return [write(folder, BASE), write(folder, OTHER, failed(OTHER, extra, f"no {EVIL}"))]

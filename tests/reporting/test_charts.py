@@ -1,4 +1,4 @@
-"""The charts: what each shows of the rows that it is given, and what it leaves out."""
+"""The charts: which rows each shows, and which it leaves out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bench.reporting.charts.roofline import roof_lines, rooflines
 from bench.reporting.charts.samples import sample_strips, spread
 from bench.reporting.charts.utilization import heat_maps, shares
 from bench.reporting.figure import Figure, Section, with_distinct_names
-from bench.reporting.rows import as_json, best, measured, prepare
+from bench.reporting.report_rows import as_json, best, measured, prepare
 from bench.results.sides import load_sides, samples_behind
 from tests.reporting.conftest import BASE, CASES, LAYER, OTHER, WIGGLE, Chip, write
 
@@ -40,8 +40,8 @@ def data_of(figure: Figure) -> list[dict]:
 
 def products(rows: pd.DataFrame) -> pd.DataFrame:
     """The cases of the first roofline."""
-    found = measured(rows)
-    return found[found["dtype"] == "bfloat16"]
+    measurements = measured(rows)
+    return measurements[measurements["dtype"] == "bfloat16"]
 
 
 def names(figures: list[Figure]) -> list[str]:
@@ -55,16 +55,16 @@ def test_rows_are_numbered_and_named(rows):
 
 
 def test_too_many_rows_are_refused(sides, monkeypatch):
-    monkeypatch.setattr("bench.reporting.rows.MOST_ROWS", 10)
+    monkeypatch.setattr("bench.reporting.report_rows.MOST_ROWS", 10)
     with pytest.raises(UsageError, match="too many for one page, at most 10: name fewer files"):
         prepare(sides.frames)
 
 
 def test_only_whole_verified_cases_are_drawn(rows):
-    found = measured(rows)
-    assert len(found) == 2 * len(CASES)
-    assert set(found["status"]) == {"ok"}
-    assert found["stage"].isna().all()
+    measurements = measured(rows)
+    assert len(measurements) == 2 * len(CASES)
+    assert set(measurements["status"]) == {"ok"}
+    assert measurements["stage"].isna().all()
 
 
 def test_the_fastest_of_a_case_counts(rows):
@@ -74,13 +74,13 @@ def test_the_fastest_of_a_case_counts(rows):
 
 
 def test_tooltips_have_every_column_that_holds_anything(rows):
-    found = as_json(rows)
-    assert found["columns"][:2] == ["side", "case"]
-    assert {"achieved_tflops", "params", "energy_j", "stage", "error"} <= set(found["columns"])
-    assert "throttle" not in found["columns"], "no row has it"
-    assert len(found["rows"]) == len(rows)
-    place = found["columns"].index("stage")
-    assert found["rows"][0][place] is None
+    content = as_json(rows)
+    assert content["columns"][:2] == ["side", "case"]
+    assert {"achieved_tflops", "params", "energy_j", "stage", "error"} <= set(content["columns"])
+    assert "throttle" not in content["columns"], "no row has it"
+    assert len(content["rows"]) == len(rows)
+    place = content["columns"].index("stage")
+    assert content["rows"][0][place] is None
 
 
 def test_each_dtype_has_a_roofline_with_every_case(rows):
@@ -124,9 +124,9 @@ def test_a_device_without_peaks_has_marks_but_no_roof(rows):
 
 
 def test_shares_of_the_limits(rows):
-    found = shares(rows, "peak").set_index(["what", "side"])["max"]
-    assert found["matmul bf16", "chip-a"] == pytest.approx(BASE.reaches)
-    assert found["memory f32", "chip-b"] == pytest.approx(OTHER.reaches), "of the bandwidth"
+    highest = shares(rows, "peak").set_index(["what", "side"])["max"]
+    assert highest["matmul bf16", "chip-a"] == pytest.approx(BASE.reaches)
+    assert highest["memory f32", "chip-b"] == pytest.approx(OTHER.reaches), "of the bandwidth"
     ceiling = shares(rows, "ceiling").set_index(["what", "side"])["max"]
     assert ceiling["matmul bf16", "chip-a"] == pytest.approx(BASE.reaches / 0.8)
     assert names(heat_maps(rows)) == ["utilization peak", "utilization ceiling"]
@@ -161,19 +161,19 @@ def test_lines_join_only_cases_that_differ_in_tokens_alone(tmp_path):
         for more in ({}, {"routing": "uniform"}, {"routing": "uniform", "cache": "hot"})
     ]
     rows = prepare({"a": load_sides([write(tmp_path, BASE, cases=layers)]).frames["chip-a"]})
-    found = series_names(best(measured(rows)))
-    assert set(found) == {"balanced cold", "uniform cold", "uniform hot"}
-    assert len(found) == 6
+    names = series_names(best(measured(rows)))
+    assert set(names) == {"balanced cold", "uniform cold", "uniform hot"}
+    assert len(names) == 6
 
 
 def test_stages_stand_behind_each_other_with_the_whole_layer(rows):
     (figure,) = stage_profiles(rows)
-    found = rows[rows["stage"].notna()].assign(bar=lambda stages: bars_of(stages))
-    assert found["bar"].nunique() == 8, "four layers of two chips"
-    assert set(found.groupby("bar")["stage"].nunique()) == {5}
-    whole = whole_layers(rows, found)
+    bars = rows[rows["stage"].notna()].assign(bar=lambda stages: bars_of(stages))
+    assert bars["bar"].nunique() == 8, "four layers of two chips"
+    assert set(bars.groupby("bar")["stage"].nunique()) == {5}
+    whole = whole_layers(rows, bars)
     assert len(whole) == 8
-    sums = found.groupby("bar")["time_median_s"].sum()
+    sums = bars.groupby("bar")["time_median_s"].sum()
     for name, time_s in zip(whole["bar"], whole["time_median_s"], strict=True):
         assert sums[name] == pytest.approx(time_s)
     assert {"gate", "experts"} <= {row.get("stage") for row in data_of(figure)}
@@ -189,20 +189,20 @@ def test_profiles_of_two_runs_do_not_add_up(rows):
 def test_energy_of_an_operation(rows):
     (figure,) = energy(rows)
     cases = measured(rows).set_index("row")
-    found = data_of(figure)
-    assert len(found) == 2 * (len(CASES) - 1), "copies have no operations"
-    for datum in found:
+    data = data_of(figure)
+    assert len(data) == 2 * (len(CASES) - 1), "copies have no operations"
+    for datum in data:
         row = cases.loc[datum["row"]]
         assert datum["pj_per_flop"] == pytest.approx(1e12 * row["energy_j"] / row["flops"])
     assert energy(rows.assign(energy_j=math.nan)) == []
 
 
 def test_samples_are_relative_to_the_median_of_their_row(rows, sides):
-    found = spread(rows, samples_behind(sides.frames))
-    assert found["row"].nunique() == 2 * len(CASES)
-    middle = found.groupby("row")["relative"].median()
+    deviations = spread(rows, samples_behind(sides.frames))
+    assert deviations["row"].nunique() == 2 * len(CASES)
+    middle = deviations.groupby("row")["relative"].median()
     assert list(middle) == pytest.approx([1.0] * len(middle))
-    assert found["relative"].max() == pytest.approx(max(WIGGLE))
+    assert deviations["relative"].max() == pytest.approx(max(WIGGLE))
     assert names(sample_strips(rows, samples_behind(sides.frames))) == ["samples"]
     assert sample_strips(rows, {}) == []
 
@@ -213,11 +213,11 @@ def test_samples_of_two_rows_are_nobodys(rows, sides):
 
 
 def test_effectiveness_is_what_compare_says(rows, sides):
-    found = compare(sides.frames)
-    (figure,) = effectiveness_bars(found, rows)
+    comparison = compare(sides.frames)
+    (figure,) = effectiveness_bars(comparison, rows)
     drawn = {row["what"]: row for row in data_of(figure) if "what" in row}
-    assert drawn.keys() == set(found.sets["set"])
-    for row in found.sets.to_dict("records"):
+    assert drawn.keys() == set(comparison.sets["set"])
+    for row in comparison.sets.to_dict("records"):
         assert drawn[row["set"]]["ratio"] == row["ratio"]
         assert drawn[row["set"]]["low"] == row["low"]
     assert figure.title == "Rate in units of chip-a"
@@ -239,11 +239,11 @@ def test_ticks_of_nothing():
 @given(st.lists(st.text(), max_size=8))
 def test_no_two_figures_have_one_name(given_names):
     chart = Figure("x", "x", rooflines.__doc__)
-    found = with_distinct_names(
+    distinct = with_distinct_names(
         Section("s", "s", "", [replace(chart, name=name) for name in part])
         for part in (given_names, given_names)
     )
-    together = [figure.name for section in found for figure in section.figures]
+    together = [figure.name for section in distinct for figure in section.figures]
     assert len(set(together)) == len(together) == 2 * len(given_names)
     for name in together:
         assert name
@@ -251,14 +251,14 @@ def test_no_two_figures_have_one_name(given_names):
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
-def test_sides_keep_their_colour_and_shape_on_every_chart(tmp_path, count):
+def test_sides_keep_their_color_and_shape_on_every_chart(tmp_path, count):
     chips = [Chip(f"chip-{number}") for number in range(count)]
     rows = prepare(load_sides([write(tmp_path, chip, cases=CASES[:1]) for chip in chips]).frames)
-    every = theme.side_colour(rows).to_dict()["scale"]
-    last = theme.side_colour(rows[rows["side"] == chips[-1].name]).to_dict()["scale"]
+    every = theme.side_color(rows).to_dict()["scale"]
+    last = theme.side_color(rows[rows["side"] == chips[-1].name]).to_dict()["scale"]
     assert last["range"] == every["range"][-1:]
     assert last["domain"] == [chips[-1].name]
-    looks = {(c, s) for c, s in zip(theme.colours(range(24)), theme.shapes(range(24)), strict=True)}
+    looks = {(c, s) for c, s in zip(theme.colors(range(24)), theme.shapes(range(24)), strict=True)}
     assert len(looks) == 24
 
 

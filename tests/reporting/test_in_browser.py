@@ -38,21 +38,21 @@ def page(files, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    found = Browser(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def opened(browser, page):
-    """The page, freshly opened on a usual screen."""
+    """The page, freshly opened in a window of a usual size."""
     browser.look(width=1280)
     browser.open(page)
     return browser
 
 
 def table(section: str) -> str:
-    """The last table of a section, as JavaScript finds it."""
+    """The last table of a section, as a JavaScript expression."""
     return f"[...document.querySelectorAll('#{section} .wide-table')].at(-1)"
 
 
@@ -142,10 +142,10 @@ def test_the_table_sorts_by_number_and_by_text(opened):
         .map((row) => row.cells[{headings.index("tokens/s")}].dataset.key ?? null)"""
     for sign in (1, -1):
         opened.run(press(headings.index("tokens/s")))
-        found = opened.run(keys)
-        known = [sign * float(key) for key in found if key is not None]
+        cells = opened.run(keys)
+        known = [sign * float(key) for key in cells if key is not None]
         assert known == sorted(known)
-        assert None not in found[: len(known)], "unknown comes last both ways"
+        assert None not in cells[: len(known)], "unknown comes last both ways"
     opened.run(press(headings.index("case")))
     cases = opened.run(shown(headings.index("case")))
     assert cases[0].startswith("matmul")

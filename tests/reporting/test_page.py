@@ -1,4 +1,4 @@
-"""The page: whole in one file, and no text of a result file is ever anything but text."""
+"""The page: one self-contained file, in which text from result files is only ever text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.compare import compare
-from bench.reporting.figure import Section, Table
+from bench.reporting.figure import ReportTable, Section
 from bench.reporting.page import MARKS, in_script, page, template, vega
 from bench.reporting.sections import sections
-from bench.reporting.summary import Card, Fact, cards
+from bench.reporting.summary import Card, Headline, cards
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.reporting.theme import SHAPES
 from bench.results.sides import samples_behind
@@ -62,12 +62,12 @@ def test_data_within_a_script_stays_data(value):
 
 @given(st.text(st.sampled_from("<>&\"'/= abirsxt"), min_size=1))
 def test_text_is_escaped_wherever_it_stands(words):
-    table = Table((words,), [(words,)], caption=words)
+    table = ReportTable((words,), [(words,)], caption=words)
     card = Card(
-        words, words, "#000", "circle", [Fact(words, words, words, words)], [(words, words)]
+        words, words, "#000", "circle", [Headline(words, words, words, words)], [(words, words)]
     )
-    plain = Table(("x",), [("x",)], caption="x")
-    usual = Card("x", "x", "#000", "circle", [Fact("x", "x", "x", "x")], [("x", "x")])
+    plain = ReportTable(("x",), [("x",)], caption="x")
+    usual = Card("x", "x", "#000", "circle", [Headline("x", "x", "x", "x")], [("x", "x")])
     found, expected = (
         template().render(
             title=text,
@@ -93,7 +93,7 @@ def test_names_from_files_are_no_elements(text):
 
 
 def test_nothing_is_loaded(text):
-    """No attribute names another place; the policy would not let one load anyway."""
+    """No attribute names another address; the policy would block it anyway."""
     elements = Elements(text)
     for tag, attributes in elements.found:
         for name in ("src", "href", "data", "poster", "action"):
@@ -106,7 +106,7 @@ def test_nothing_is_loaded(text):
     assert "default-src 'none'" in policy
 
 
-def test_the_libraries_come_with_their_licences():
+def test_the_libraries_come_with_their_licenses():
     code = str(vega())
     assert code.startswith("/*!")
     for part in ("Vega-Lite, copyright 2015", "BSD 3-Clause", "ISC", "MIT"):
@@ -184,8 +184,8 @@ def test_what_was_not_measured_and_why(rows, comparison):
 
 def test_a_case_without_a_partner_is_listed(sides):
     fewer = sides.frames["chip-b"].iloc[1:]
-    found = compare({"chip-a": sides.frames["chip-a"], "chip-b": fewer})
-    table = not_measured(sides.frames["chip-a"].assign(side="chip-a", case="x"), found)
+    comparison = compare({"chip-a": sides.frames["chip-a"], "chip-b": fewer})
+    table = not_measured(sides.frames["chip-a"].assign(side="chip-a", case="x"), comparison)
     assert (
         "chip-a",
         "matmul bf16 2048×2048×2048",
@@ -198,9 +198,9 @@ def test_sections_without_anything_are_among_what_is_missing(rows):
     bare = rows[rows["kernel"] == "memory"].assign(
         energy_j=float("nan"), ceiling_gbps=float("nan"), ceiling_tflops=float("nan")
     )
-    found = {section.name: section for section in sections(bare, {}, None)}
-    assert list(found) == ["utilization", "rows", "missing"]
-    lacking = dict(found["missing"].tables[0].lines)
+    present = {section.name: section for section in sections(bare, {}, None)}
+    assert list(present) == ["utilization", "rows", "missing"]
+    lacking = dict(present["missing"].tables[0].lines)
     assert "bench run matmul" in lacking["Matrix products"]
     assert "--stages" in lacking["Stages of the layer"]
     assert {"Roofline", "Energy", "Samples", "Ceilings"} <= set(lacking)

@@ -1,4 +1,4 @@
-"""`report`: what it writes, and that it writes nothing where something is wrong."""
+"""`report`: what it writes, and that it writes nothing if something is wrong."""
 
 from __future__ import annotations
 

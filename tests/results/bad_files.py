@@ -1,4 +1,4 @@
-"""Every kind of file that is no good, and every kind that is read all the same, by name."""
+"""Files that are refused, and unusual files that are read all the same, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.results.conftest import make_row
 
 Change = Callable[[bytes], bytes]
 
-# Without the rounds a row is one of a single visit, which is another thing: see test_compare.
+# A row without rounds describes a single visit, which compares differently: see test_compare.
 LATE = [column.name for column in COLUMNS if column.late and column.group != "time"]
 
 
@@ -43,7 +43,7 @@ def title(old: str, new: str) -> Change:
 
 
 def without(*names: str) -> Change:
-    """Return the change that takes columns out, as an older version of the harness had none."""
+    """Return the change that drops columns, as in files from before the harness had them."""
 
     def change(content: bytes) -> bytes:
         kept = [place for place, name in enumerate(NAMES) if name not in names]
@@ -53,7 +53,7 @@ def without(*names: str) -> Change:
 
 
 def spreadsheet(separator: str) -> Change:
-    """Return the change that a spreadsheet makes where commas are decimal."""
+    """Return the change that a spreadsheet with decimal commas makes."""
 
     def decimal(name: str, text: str) -> str:
         number = next(column for column in COLUMNS if column.name == name).type == "number"
@@ -79,7 +79,7 @@ def _records(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode(), newline="")))
 
 
-# What makes a sound file one that is refused, and what is said then.
+# Changes after which a sound file is refused, and the message.
 REFUSED: dict[str, tuple[Change, str]] = {
     "a picture": (lambda _: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not UTF-8|is no text"),
     "a compressed file": (gzip.compress, "not UTF-8|is no text"),
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "two commas": (cell("time_median_s", "1,234,567"), "write decimal points, and nothing"),
 }
 
-# What is read with a warning (or none), and what the warning says.
+# Changes after which a file is still read, and the warning, if any.
 READ: dict[str, tuple[Change, str | None]] = {
     "LF": (lambda content: content.replace(b"\r\n", b"\n"), None),
     "CRLF": (lambda content: content, None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.config.cases import Case, canonical_json
@@ -9,6 +11,7 @@ from bench.kernels.base import Kernel
 from bench.kernels.matmul import Matmul
 from bench.results.columns import BY_NAME, COLUMNS
 from bench.results.soundness import RATIOS
+from bench.results.writer import ResultFile
 
 
 def make_row(case: int | Kernel = 64, /, **changes: object) -> dict[str, object]:
@@ -97,3 +100,15 @@ def ok():
 @pytest.fixture
 def failed():
     return make_failed_row
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "r.csv"
+
+
+def write(path: Path, *rows: dict[str, object]) -> Path:
+    """Write a new result file."""
+    with ResultFile.create(path) as file:
+        file.extend(rows)
+    return path

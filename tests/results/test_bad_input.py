@@ -1,4 +1,4 @@
-"""Files that are no good: each is refused with a sentence that says what and where, or read as told."""
+"""Bad files: each is refused with a message that says what and where, or read as documented."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_it_is_read_like_the_sound_file(file, name):
     change, message = READ[name]
     file.write_bytes(change(file.read_bytes()))
     if message is None:
-        found = load(file)
+        frame = load(file)
     else:
         with pytest.warns(InputWarning, match=message):
-            found = load(file)
-    pd.testing.assert_frame_equal(found, expected, check_categorical=False)
+            frame = load(file)
+    pd.testing.assert_frame_equal(frame, expected, check_categorical=False)
     assert read_rows(file) == rows
 
 
@@ -78,7 +78,7 @@ def test_decimal_commas_at_the_end_of_a_file_with_points(file):
 
 
 def test_a_number_with_a_comma_is_never_taken_for_thousands(file):
-    """1,234 is one and a bit where commas are decimal, and refused where points are."""
+    """1,234 is 1.234 where commas are decimal, and refused where points are."""
     file.write_bytes(spreadsheet(";")(cell("peak_gbps", "1.234")(file.read_bytes())))
     with pytest.warns(InputWarning):
         assert load(file)["peak_gbps"][0] == 1.234
@@ -89,7 +89,7 @@ def test_a_number_with_a_comma_is_never_taken_for_thousands(file):
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_a_formula_is_a_text(file, start):
-    """Other programs write it without our apostrophe; with it, the text is the same."""
+    """Other programs omit our apostrophe; the text is the same."""
     for text in (f"{start}cmd()", f"'{start}cmd()"):
         file.write_bytes(cell("device_name", text)(sound()))
         assert load(file)["device_name"][0] == f"{start}cmd()"

@@ -1,4 +1,4 @@
-"""Ceilings: where they are kept, when they fit, and what they do to limits."""
+"""Ceilings: where they are kept, when they apply, and how they change limits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,13 @@ from bench.results.ceilings import (
     kept_path,
     read_ceilings,
 )
-from bench.results.writer import ResultFile
-from tests.results.conftest import make_failed_row, make_row
+from tests.results.conftest import make_failed_row, make_row, write
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path):
     """An empty data folder."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path
 
 
 @pytest.fixture
@@ -46,11 +38,11 @@ def test_what_is_kept_is_found_on_the_same_device(tmp_path, row):
     path = write(tmp_path / "found.csv", row)
     assert find_kept(place(row)) == (None, None)
     keep(path, place(row))
-    found, note = find_kept(place(row))
-    assert found == read_ceilings(path)
-    assert found.tflops == {row["dtype"]: row["achieved_tflops"]}
+    kept, note = find_kept(place(row))
+    assert kept == read_ceilings(path)
+    assert kept.tflops == {row["dtype"]: row["achieved_tflops"]}
     assert str(kept_path(place(row))) in note
-    assert choose_ceilings(None, {0: place(row)})[0] == {0: found}
+    assert choose_ceilings(None, {0: place(row)})[0] == {0: kept}
     assert choose_ceilings("none", {0: place(row)}) == ({}, [])
 
 
@@ -65,8 +57,8 @@ def test_what_is_kept_is_found_on_the_same_device(tmp_path, row):
 )
 def test_another_state_is_told_and_not_used(tmp_path, row, changes, said):
     keep(write(tmp_path / "found.csv", row), place(row))
-    found, note = find_kept(place(row, **changes))
-    assert found is None
+    kept, note = find_kept(place(row, **changes))
+    assert kept is None
     assert "not used" in note
     assert said in note
 
@@ -74,8 +66,8 @@ def test_another_state_is_told_and_not_used(tmp_path, row, changes, said):
 def test_a_damaged_file_is_told_and_not_used(tmp_path, row):
     keep(write(tmp_path / "found.csv", row), place(row))
     kept_path(place(row)).write_text("nonsense\n1\n")
-    found, note = find_kept(place(row))
-    assert found is None
+    kept, note = find_kept(place(row))
+    assert kept is None
     assert "ceilings not used" in note
 
 

@@ -80,7 +80,7 @@ BYTES = st.lists(
 
 
 def agreed(path):
-    """Return whether a file is sound; all that read it agree about it."""
+    """Return whether a file is sound, about which all readers must agree."""
     outcomes = {}
     for read in (load, read_rows, validate):
         with warnings.catch_warnings():

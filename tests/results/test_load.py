@@ -1,4 +1,4 @@
-"""Frames: the same values as row by row, whichever way they were read, and nothing wrong let through."""
+"""Frames: the same values as row by row, however they were read, and no bad value let through."""
 
 import math
 import re
@@ -14,6 +14,7 @@ from bench.results.columns import COLUMNS, NAMES
 from bench.results.load import load
 from bench.results.reader import read_rows
 from bench.results.writer import ResultFile
+from tests.results.conftest import write
 
 
 @pytest.fixture
@@ -90,13 +91,6 @@ def test_an_integer_is_written_as_one(file):
     file.write_bytes(file.read_bytes().replace(b",64,32,16,", b",6.4E+01,32,16,"))
     with pytest.raises(UsageError, match="line 2: m: expected an integer"):
         load(file)
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path
 
 
 @pytest.fixture

@@ -14,15 +14,9 @@ from bench.results.merge import merge_files, merge_rows
 from bench.results.reader import read_rows
 from bench.results.samples import samples_path
 from bench.results.validate import validate
-from bench.results.writer import ResultFile
+from tests.results.conftest import write
 
 from .conftest import make_row
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        file.extend(rows)
-    return path
 
 
 def write_samples(path, **values):
@@ -126,9 +120,9 @@ def test_files_of_the_same_name_in_different_folders(tmp_path, ok):
         paths.append(write(tmp_path / folder / "a.csv", ok(run_id=folder)))
         write_samples(paths[-1], first=1.0 + len(paths))
     merge_files(paths, tmp_path / "all.csv", force=False)
-    found = names(tmp_path / "all.pyperf.json")
-    assert len(found) == 2
-    assert all(folder in name for folder, name in zip(("/x/", "/y/"), found, strict=True))
+    run_names = names(tmp_path / "all.pyperf.json")
+    assert len(run_names) == 2
+    assert all(folder in name for folder, name in zip(("/x/", "/y/"), run_names, strict=True))
 
 
 def test_the_command(bench, ok):

@@ -1,4 +1,4 @@
-"""The published results: what the facts say, in the columns of our own, and nothing else."""
+"""The published results: what the sources say, in our columns, and nothing else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_two_chips_of_the_podcast_have_cases_in_common(rows):
 
 
 def test_nothing_is_invented(rows):
-    """What only a run of ours can know stays empty, and every row says where it is from."""
+    """Columns that only our own runs can fill stay empty, and every row names its source."""
     never = [
         "run_id",
         "started_at",

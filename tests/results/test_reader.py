@@ -17,10 +17,10 @@ from bench.results.writer import ResultFile, record
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 
-# Older files lack the columns that came late.
+# Older files lack late columns.
 NEEDED = sum(not column.late for column in COLUMNS)
 
-# What a text may hold and read back the same; what else it holds is tested by itself below.
+# Text that reads back unchanged; other characters have tests of their own below.
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029"), min_size=1
 ) | st.text("='\"+-@,;＝ \u00a0x", min_size=1)
@@ -81,9 +81,9 @@ def test_round_trip(scratch, rows):
         row["schema_version"] = 1
     write(scratch, *rows)
     with scratch.open("rb") as stream:
-        found = rows_of(scan(stream, "r.csv", pytest.fail), "r.csv")
-    assert found == rows
-    for row, original in zip(found, rows, strict=True):
+        returned = rows_of(scan(stream, "r.csv", pytest.fail), "r.csv")
+    assert returned == rows
+    for row, original in zip(returned, rows, strict=True):
         for name in NAMES:
             assert type(row[name]) is type(original[name]), name
     lines = scratch.read_bytes().split(b"\r\n")
@@ -186,17 +186,17 @@ def test_cut_off_at_every_byte(scratch):
     ends = [at + 1 for at, byte in enumerate(content) if byte == ord("\n")]
     for cut in range(ends[0], len(content)):
         notices = []
-        found = read(scratch, content[:cut], notices.append)
+        returned = read(scratch, content[:cut], notices.append)
         count = sum(end <= cut for end in ends) - 1
-        assert found[:count] == whole[:count]
+        assert returned[:count] == whole[:count]
         if cut in ends:
             assert not notices
-            assert len(found) == count
+            assert len(returned) == count
         elif notices:
             assert str(notices[0]) == f"line {count + 2}: cut off before its end; left out"
-            assert len(found) == count
+            assert len(returned) == count
         else:
-            assert {**found[count], "warnings": None} == {**whole[count], "warnings": None}
+            assert {**returned[count], "warnings": None} == {**whole[count], "warnings": None}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Resuming: what is whole stays byte for byte, and only the same run goes on."""
+"""Resuming: complete rows stay byte for byte, and only the same run continues."""
 
 from pathlib import Path
 
@@ -9,25 +9,14 @@ from bench.results import writer
 from bench.results.columns import NAMES
 from bench.results.reader import read_rows
 from bench.results.writer import ResultFile, check_same_run, record
+from tests.results.conftest import write
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 HEADER = record(NAMES)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "r.csv"
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path.read_bytes()
-
-
 def test_resume_goes_on_and_leaves_all_else_as_it_is(path, ok, failed):
-    before = write(path, ok(), failed("timeout", 65))
+    before = write(path, ok(), failed("timeout", 65)).read_bytes()
     with ResultFile.resume(path) as file:
         assert file.notes == []
         assert [row["m"] for row in file.rows] == [64, 65]
@@ -39,7 +28,7 @@ def test_resume_goes_on_and_leaves_all_else_as_it_is(path, ok, failed):
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_resume_keeps_a_files_own_line_ends(path, ok, mark):
-    before = mark + write(path, ok()).replace(b"\r\n", b"\n")
+    before = mark + write(path, ok()).read_bytes().replace(b"\r\n", b"\n")
     path.write_bytes(before)
     with ResultFile.resume(path) as file:
         file.append(ok(65))
@@ -50,7 +39,9 @@ def test_resume_keeps_a_files_own_line_ends(path, ok, mark):
 
 def test_cut_off_at_every_byte_all_whole_rows_survive(path, ok, failed):
     last = ok(67, host="zuletzt, mit „Umlaut“ ü")
-    content = write(path, ok(), failed("crashed", 65, error='said "x",\nthen nothing'), last)
+    content = write(
+        path, ok(), failed("crashed", 65, error='said "x",\nthen nothing'), last
+    ).read_bytes()
     ends = [at + 1 for at, byte in enumerate(content) if byte == ord("\n")]
     new = record(writer.format_row(ok(99)))
     for cut in range(len(content) + 1):
@@ -66,7 +57,7 @@ def test_cut_off_at_every_byte_all_whole_rows_survive(path, ok, failed):
 
 
 def test_interrupted_rows_at_the_end_run_again(path, ok, failed):
-    kept = write(path, ok(), failed("interrupted", 65), ok(66))
+    kept = write(path, ok(), failed("interrupted", 65), ok(66)).read_bytes()
     with ResultFile.resume(path) as file:
         file.append(failed("interrupted", 67))
         file.append(failed("interrupted", 68))
@@ -109,7 +100,7 @@ def test_only_interrupted_rows(path, ok, failed):
     ],
 )
 def test_resume_refuses_what_it_cannot_go_on_with(path, ok, change, message):
-    content = change(write(path, ok(), ok(65)))
+    content = change(write(path, ok(), ok(65)).read_bytes())
     path.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         ResultFile.resume(path)

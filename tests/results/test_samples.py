@@ -1,4 +1,4 @@
-"""The samples beside a result file: replaced whole, and nothing that is not ours."""
+"""The samples beside a result file: replaced whole, and foreign files left alone."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_neither_link_nor_pipe_nor_folder_takes_the_place_of_samples(path, plant
 
 @pytest.mark.parametrize("when", ["before", "after"], ids=lambda when: f"planted {when} opening")
 def test_a_link_in_the_place_of_the_half_written_file_is_not_followed(path, when):
-    """Whatever it points to stays as it is, for samples and journal alike."""
+    """The target of a link stays as it is, for samples and journal alike."""
     victim = path.with_name("victim")
     victim.write_text("precious")
     planted = [path.with_suffix(".part"), path.with_name("r.journal.part")]

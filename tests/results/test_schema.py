@@ -86,16 +86,16 @@ def test_reading_and_writing_need_no_heavy_library():
 
 
 def test_json_schema_names_every_column_in_order():
-    found = results_schema()
-    assert list(found["properties"]) == ORDER.split()
-    assert found["additionalProperties"] is False
-    assert found["properties"]["schema_version"]["const"] == 1
-    assert found["properties"]["flops"]["type"] == ["integer", "null"], (
+    schema = results_schema()
+    assert list(schema["properties"]) == ORDER.split()
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["schema_version"]["const"] == 1
+    assert schema["properties"]["flops"]["type"] == ["integer", "null"], (
         "unknown where a case was never described"
     )
-    assert found["properties"]["m"]["type"] == ["integer", "null"]
-    assert found["properties"]["status"]["enum"] == list(STATUSES)
-    published, own = found["then"], found["else"]
+    assert schema["properties"]["m"]["type"] == ["integer", "null"]
+    assert schema["properties"]["status"]["enum"] == list(STATUSES)
+    published, own = schema["then"], schema["else"]
     assert "seed" in own["required"]
     assert "seed" not in published["required"]
     for rows in (published, own):

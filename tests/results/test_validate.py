@@ -24,11 +24,6 @@ from bench.results.writer import ResultFile, record
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "r.csv"
-
-
-@pytest.fixture
 def problems(path):
     def check(*rows):
         with ResultFile.create(path, force=True) as file:
@@ -166,9 +161,11 @@ def test_a_contradiction_is_named(problems, ok, changes, column, message):
             problems(ok(**changes))
         return
     assert problems(ok()) == []
-    found = problems(ok(65), ok(**changes))
-    assert any(line == 3 and where == column and message in text for line, where, text in found)
-    assert not any(line == 2 for line, _, _ in found)
+    complaints = problems(ok(65), ok(**changes))
+    assert any(
+        line == 3 and where == column and message in text for line, where, text in complaints
+    )
+    assert not any(line == 2 for line, _, _ in complaints)
 
 
 def test_two_case_ids_that_were_swapped(problems, ok):
@@ -241,8 +238,8 @@ def test_params_have_one_form(problems, ok):
 def test_rows_that_failed(problems, failed):
     assert problems(failed("timeout"), failed("unsupported", 65)) == []
     for name in ("time_median_s", "achieved_tflops", "utilization", "ci_low_s", "samples"):
-        found = problems(failed("timeout", **{name: 1}))
-        assert (2, name, "expected to be empty in a row with status timeout") in found
+        complaints = problems(failed("timeout", **{name: 1}))
+        assert (2, name, "expected to be empty in a row with status timeout") in complaints
     assert problems(failed("timeout", error=None))[0][1] == "error"
     assert problems(failed("wrong_result"))[0][1] == "verified"
     assert problems(failed("wrong_result", verified=False)) == []
@@ -275,13 +272,13 @@ def test_all_problems_of_a_file_at_once(path, ok):
     text = path.read_bytes().decode()
     text = text.replace(",2.5e-05,", ",soon,", 1).replace(",65,32,", ",x,32,", 1)[:-9]
     path.write_bytes(text.encode())
-    found = validate(path).problems
-    assert [(problem.line, problem.column) for problem in found] == [
+    complaints = validate(path).problems
+    assert [(problem.line, problem.column) for problem in complaints] == [
         (2, "time_median_s"),
         (3, "m"),
         (4, None),
     ]
-    assert found[2] == Problem(4, None, "cut off before its end; left out")
+    assert complaints[2] == Problem(4, None, "cut off before its end; left out")
 
 
 def test_the_command(path, ok, failed):

@@ -10,21 +10,10 @@ from bench.errors import UsageError
 from bench.results.columns import NAMES
 from bench.results.reader import read_rows, rows_of, scan
 from bench.results.writer import ResultFile, record
+from tests.results.conftest import write
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 HEADER = record(NAMES)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "r.csv"
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path.read_bytes()
 
 
 def test_golden_file(path, ok, failed):
@@ -38,7 +27,7 @@ def test_golden_file(path, ok, failed):
 
 
 def test_the_file_as_an_editor_sees_it(path, ok):
-    content = write(path, ok(error="two\nlines\r\nand\u2028more"), ok(65))
+    content = write(path, ok(error="two\nlines\r\nand\u2028more"), ok(65)).read_bytes()
     assert content.startswith(b"schema_version,run_id,case_id,")
     assert content.count(b"\n") == content.count(b"\r\n") == 3
     assert b"two lines and more" in content
@@ -80,14 +69,14 @@ def test_folders_are_made(tmp_path, ok):
 
 
 def test_an_existing_file_is_refused_by_name_of_the_options(path, ok):
-    before = write(path, ok())
+    before = write(path, ok()).read_bytes()
     with pytest.raises(UsageError, match=r"r\.csv exists: --resume .* --force "):
         ResultFile.create(path)
     assert path.read_bytes() == before
 
 
 def test_force_replaces_with_the_first_row_and_not_before(path, ok):
-    before = write(path, ok(), ok(65), ok(66))
+    before = write(path, ok(), ok(65), ok(66)).read_bytes()
     with ResultFile.create(path, force=True) as file:
         assert file.rows == []
         assert path.read_bytes() == before
@@ -136,7 +125,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, where, message, force
 
 @contextlib.contextmanager
 def unprivileged():
-    """Be nobody for a while, because root may write everywhere."""
+    """Run as `nobody` for a while, because root may write everywhere."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Two writers, kills, full disks and files that change meanwhile: rows that were reported are there."""
+"""Two writers, kills, full disks and files that change meanwhile: reported rows survive."""
 
 import contextlib
 import errno
@@ -17,21 +17,10 @@ from bench.errors import BenchError, UsageError
 from bench.results.columns import NAMES
 from bench.results.reader import read_rows
 from bench.results.writer import ResultFile, record
+from tests.results.conftest import write
 
 GOLDEN = Path(__file__).with_name("golden.csv")
 HEADER = record(NAMES)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "r.csv"
-
-
-def write(path, *rows):
-    with ResultFile.create(path) as file:
-        for row in rows:
-            file.append(row)
-    return path.read_bytes()
 
 
 def python(code, *arguments, **more):

@@ -10,10 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.text.document import Column, Continued, Document, Heading, Lines, Sections, Table
+from bench.text.document import Continued, Document, Heading, Lines, Sections, Table, TableColumn
 from bench.text.exporters import EXPORTERS, export
 
-COLUMNS = [Column("case", "left", wraps=True), Column("time", from_width=100), Column("verdict")]
+COLUMNS = [
+    TableColumn("case", "left", wraps=True),
+    TableColumn("time", from_width=100),
+    TableColumn("verdict"),
+]
 ROWS = [["a|b", "1 ms", "same"], ["<c>", "2 ms", "slower"]]
 
 
@@ -63,7 +67,7 @@ def test_markdown_escapes_what_would_be_markup():
 
 def sections():
     rows = [["layer 16", "1 ms"], [Continued("layer 16, gate", "gate"), "2 ms"]]
-    columns = [Column("case", "left", wraps=True), Column("time")]
+    columns = [TableColumn("case", "left", wraps=True), TableColumn("time")]
     return Sections(columns, {"moe_layer bf16": rows, "matmul bf16": [["64×64", "3 ms"]]})
 
 

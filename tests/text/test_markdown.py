@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bench.text.document import Column, Document, Heading, Lines, Table
+from bench.text.document import Document, Heading, Lines, Table, TableColumn
 from bench.text.exporters import export
 from bench.text.format import printable
 from bench.text.markdown import fenced
@@ -68,7 +68,7 @@ def parsed(*blocks):
 
 @given(any_text)
 def test_a_cell(text):
-    columns = [Column(title, "left") for title in ("a", "b", "c")]
+    columns = [TableColumn(title, "left") for title in ("a", "b", "c")]
     tokens = parsed(Table(columns, [[text, "1", text]]))
     assert sum(token.type == "td_open" for token in tokens) == 3
     assert texts_of(tokens)[3:] == [rendered(text), "1", rendered(text)]

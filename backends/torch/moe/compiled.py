@@ -10,11 +10,11 @@ from torch import Tensor
 
 from backends.torch.compiled import compiler_missing
 from backends.torch.implementation import Mark, Tensors
-from backends.torch.moe.grouped import Grouped, GroupedLayer
+from backends.torch.moe.grouped import GroupedLayer, GroupedMoe
 from bench.kernels.moe.layer import MoeLayer
 
 
-class Compiled(Grouped):
+class CompiledMoe(GroupedMoe):
     """`grouped` through torch.compile, forward and backward; compiled once for all input sets."""
 
     compiles: ClassVar[bool] = True

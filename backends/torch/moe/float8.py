@@ -23,7 +23,13 @@ from backends.torch.moe.grouped import group_ends, sum_by_token
 from backends.torch.moe.layer import joined_first, split_first
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, sort_by_expert
-from backends.torch.moe.quantized import Linear, Quantized, QuantizedLayer, Scaled, quantize
+from backends.torch.moe.quantized import (
+    Quantized,
+    QuantizedLayer,
+    QuantizedLinear,
+    Scaled,
+    quantize,
+)
 from backends.torch.rowwise import rowwise_unsupported
 from bench.kernels.moe.layer import MoeLayer
 
@@ -31,7 +37,7 @@ from bench.kernels.moe.layer import MoeLayer
 WIDTH = 16
 
 
-class Float8Linear(Linear):
+class Float8Linear(QuantizedLinear):
     """torch._scaled_mm with per-row scales of both operands."""
 
     dtype: ClassVar[torch.dtype] = torch.float8_e4m3fn
@@ -73,7 +79,7 @@ class Float8(Quantized):
     """The layer by torch's float8 product, expert by expert."""
 
     dtype: ClassVar[str] = "float8_e4m3"
-    linear: ClassVar[type[Linear]] = Float8Linear
+    linear: ClassVar[type[QuantizedLinear]] = Float8Linear
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
         """Say why torch has no float8 products of these widths; None if it has."""
@@ -107,7 +113,7 @@ class Float8Grouped:
 
 
 @dataclass(frozen=True)
-class Dispatched:
+class Float8Tokens:
     """float8 rows in `order` with scales [rows, 1]; experts' ends [experts] int32."""
 
     rows: Tensor
@@ -117,7 +123,7 @@ class Dispatched:
     weight: Tensor  # [rows of the table, slots]
 
 
-class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
+class GroupedFloat8Layer(QuantizedLayer[Float8Tokens]):
     """The layer by two grouped products."""
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
@@ -125,7 +131,7 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
         self._first = joined_first(case, operands), joined_first(case, operands, suffix="_scale")
         self._down = operands["down"], operands["down_scale"]
 
-    def dispatch(self, z: Scaled, arrived: Arrivals) -> Dispatched:
+    def dispatch(self, z: Scaled, arrived: Arrivals) -> Float8Tokens:
         """Sort assignments by expert, and gather their rows and scales."""
         values, scale = z
         order = sort_by_expert(arrived.local, None)
@@ -133,9 +139,9 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
         tokens = arrived.tokens(order.assignments)
         # Rows are moved as bytes: not every operator that moves them knows float8.
         rows = values.view(torch.uint8).index_select(0, tokens).view(values.dtype)
-        return Dispatched(rows, scale.index_select(0, tokens), ends, order, arrived.weight)
+        return Float8Tokens(rows, scale.index_select(0, tokens), ends, order, arrived.weight)
 
-    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+    def experts(self, dispatched: Float8Tokens, mark: Mark) -> Tensor:
         """Launch two grouped products; activate and quantize between them."""
         ends = dispatched.ends
         product = grouped_product(dispatched.rows, dispatched.scales, *self._first, ends)
@@ -146,7 +152,7 @@ class GroupedFloat8Layer(QuantizedLayer[Dispatched]):
         mark("activation")
         return grouped_product(*activated, *self._down, ends)
 
-    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+    def combine(self, rows: Tensor, dispatched: Float8Tokens) -> Tensor:
         """Weigh and add by one batched product."""
         return sum_by_token(rows, dispatched.weight, dispatched.order)
 

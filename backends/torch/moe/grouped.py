@@ -24,7 +24,7 @@ from backends.torch.moe.parts import Order, sort_by_expert
 from bench.kernels.moe.layer import MoeLayer
 
 
-class Grouped:
+class GroupedMoe:
     """Sort rows by expert, two grouped products, and a weighted sum over each token's experts."""
 
     staged: ClassVar[bool] = True
@@ -64,7 +64,7 @@ class Grouped:
 
 
 @dataclass(frozen=True)
-class Dispatched:
+class GroupedTokens:
     """Rows [assignments, width] in `order`, each expert's last + 1 in `ends` [experts] int32."""
 
     rows: Tensor
@@ -73,16 +73,16 @@ class Dispatched:
     weight: Tensor  # [rows of the table, slots]
 
 
-class GroupedLayer(FloatLayer[Dispatched]):
+class GroupedLayer(FloatLayer[GroupedTokens]):
     """The layer with gate and up matrices joined as the operand `first`."""
 
-    def dispatch(self, z: Tensor, arrived: Arrivals) -> Dispatched:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> GroupedTokens:
         """Sort assignments by expert and gather their rows."""
         order = sort_by_expert(arrived.local, None)
         ends = group_ends(self.case, order)
-        return Dispatched(z[arrived.tokens(order.assignments)], ends, order, arrived.weight)
+        return GroupedTokens(z[arrived.tokens(order.assignments)], ends, order, arrived.weight)
 
-    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+    def experts(self, dispatched: GroupedTokens, mark: Mark) -> Tensor:
         """Launch two grouped products and the activation between them."""
         assert grouped_mm is not None
         first, down = self.operands["first"], self.operands["down"]
@@ -93,7 +93,7 @@ class GroupedLayer(FloatLayer[Dispatched]):
         rows: Tensor = grouped_mm(activated, down.transpose(1, 2), offs=dispatched.ends)
         return rows
 
-    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+    def combine(self, rows: Tensor, dispatched: GroupedTokens) -> Tensor:
         """Weigh and add by one batched product."""
         return sum_by_token(rows, dispatched.weight, dispatched.order)
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from backends.torch.matmul import int8_product, int8_unsupported
-from backends.torch.moe.quantized import Linear, Quantized
+from backends.torch.moe.quantized import Quantized, QuantizedLinear
 
 
-class Int8Linear(Linear):
+class Int8Linear(QuantizedLinear):
     """Exact sums in int32, scaled in float32."""
 
     dtype: ClassVar[torch.dtype] = torch.int8
@@ -26,7 +26,7 @@ class Int8(Quantized):
     """The layer by torch's int8 product."""
 
     dtype: ClassVar[str] = "int8"
-    linear: ClassVar[type[Linear]] = Int8Linear
+    linear: ClassVar[type[QuantizedLinear]] = Int8Linear
 
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:
         """Say why torch has no int8 products of these widths; None if it has."""

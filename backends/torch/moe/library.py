@@ -90,10 +90,10 @@ def unchanged_settings() -> Iterator[None]:
 
 
 # What `Experts` takes.
-Dispatched = tuple[Tensor, Tensor, Tensor]
+LibraryTokens = tuple[Tensor, Tensor, Tensor]
 
 
-class LibraryLayer(FloatLayer[Dispatched]):
+class LibraryLayer(FloatLayer[LibraryTokens]):
     """The layer around a call that sorts, multiplies and adds up by itself."""
 
     combines: ClassVar[bool] = False
@@ -102,14 +102,14 @@ class LibraryLayer(FloatLayer[Dispatched]):
         super().__init__(case, operands)
         self._experts = experts
 
-    def dispatch(self, z: Tensor, arrived: Arrivals) -> Dispatched:
+    def dispatch(self, z: Tensor, arrived: Arrivals) -> LibraryTokens:
         """Convert the experts' numbers to int32; the library sorts by itself."""
         return arrived.rows(z), arrived.weight, arrived.local.to(torch.int32)
 
-    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+    def experts(self, dispatched: LibraryTokens, mark: Mark) -> Tensor:
         """Call the library: the tokens' sums [tokens, width]."""
         return self._experts(*dispatched)
 
-    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+    def combine(self, rows: Tensor, dispatched: LibraryTokens) -> Tensor:
         """Return the sums: the library has added up the rows."""
         return rows

@@ -33,7 +33,7 @@ def activate(case: MoeLayer, up: Tensor, gate: Tensor | None) -> Tensor:
     return activated if gate is None else activated * up
 
 
-class Loop:
+class LoopMoe:
     """Expert by expert: gather its rows, three products, weigh, add to the tokens they came from."""
 
     staged: ClassVar[bool] = True

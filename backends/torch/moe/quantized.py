@@ -35,7 +35,7 @@ def quantize(x: Tensor, dtype: torch.dtype) -> Scaled:
     return (scaled if dtype.is_floating_point else scaled.round_()).to(dtype), scale
 
 
-class Linear(ABC):
+class QuantizedLinear(ABC):
     """x · weightᵀ for a weight [out, in] in 8 bits with scales [out, 1]."""
 
     dtype: ClassVar[torch.dtype]
@@ -49,10 +49,10 @@ class Linear(ABC):
         """Multiply x [rows, in] in the same format with scales [rows, 1]: [rows, out]."""
 
 
-class Mlp:
+class QuantizedMlp:
     """One expert, or all shared ones together; the gate and up matrices are one product."""
 
-    def __init__(self, case: MoeLayer, first: Linear, down: Linear) -> None:
+    def __init__(self, case: MoeLayer, first: QuantizedLinear, down: QuantizedLinear) -> None:
         self._case = case
         self._first = first
         self._down = down
@@ -71,7 +71,7 @@ class Mlp:
 class QuantizedLayer(Layer[Scaled, D]):
     """A layer whose latent projections and shared experts are products in 8 bits, too."""
 
-    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[Linear]) -> None:
+    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[QuantizedLinear]) -> None:
         super().__init__(case, operands)
         self._linear = linear
         if case.latent:
@@ -80,7 +80,7 @@ class QuantizedLayer(Layer[Scaled, D]):
                 for name in ("latent_in", "latent_out")
             )
         if case.shared_width:
-            self._shared = Mlp(
+            self._shared = QuantizedMlp(
                 case,
                 linear(
                     joined_first(case, operands, prefix="shared_"),
@@ -112,7 +112,7 @@ class QuantizedLayer(Layer[Scaled, D]):
 
 
 @dataclass(frozen=True)
-class Dispatched:
+class QuantizedTokens:
     """Rows in 8 bits in `order`, with their scales [rows, 1]; `counts` rows per expert."""
 
     rows: Tensor
@@ -122,10 +122,10 @@ class Dispatched:
     arrived: Arrivals
 
 
-class ExpertByExpert(QuantizedLayer[Dispatched]):
+class ExpertByExpert(QuantizedLayer[QuantizedTokens]):
     """The layer by one MLP per expert, whose rows the host counts."""
 
-    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[Linear]) -> None:
+    def __init__(self, case: MoeLayer, operands: Tensors, linear: type[QuantizedLinear]) -> None:
         super().__init__(case, operands, linear)
         matrices = (
             joined_first(case, operands),
@@ -134,21 +134,21 @@ class ExpertByExpert(QuantizedLayer[Dispatched]):
             operands["down_scale"],
         )
         self._experts = [
-            Mlp(case, linear(first, first_scale), linear(down, down_scale))
+            QuantizedMlp(case, linear(first, first_scale), linear(down, down_scale))
             for first, first_scale, down, down_scale in zip(
                 *(matrix.unbind() for matrix in matrices), strict=True
             )
         ]
 
-    def dispatch(self, z: Scaled, arrived: Arrivals) -> Dispatched:
+    def dispatch(self, z: Scaled, arrived: Arrivals) -> QuantizedTokens:
         """Sort assignments by expert, and gather their rows and scales."""
         order = sort_by_expert(arrived.local, self.case.capacity)
         tokens = arrived.tokens(order.assignments)
         counts = torch.bincount(order.owners, minlength=self.case.local_experts).tolist()
         rows, scales = (part.index_select(0, tokens) for part in z)
-        return Dispatched(rows, scales, counts, order, arrived)
+        return QuantizedTokens(rows, scales, counts, order, arrived)
 
-    def experts(self, dispatched: Dispatched, mark: Mark) -> Tensor:
+    def experts(self, dispatched: QuantizedTokens, mark: Mark) -> Tensor:
         """Compute one expert after the other, those without rows left out."""
         rows, scales, x = dispatched.rows, dispatched.scales, self.operands["x"]
         outputs = torch.empty((len(rows), self.case.width), dtype=x.dtype, device=x.device)
@@ -161,7 +161,7 @@ class ExpertByExpert(QuantizedLayer[Dispatched]):
                 mark("experts")
         return outputs
 
-    def combine(self, rows: Tensor, dispatched: Dispatched) -> Tensor:
+    def combine(self, rows: Tensor, dispatched: QuantizedTokens) -> Tensor:
         """Weigh and add in one pass, dropped assignments with a weight of zero."""
         arrived = dispatched.arrived
         weight = kept_weight(arrived.weight, arrived.local, self.case.capacity)
@@ -173,7 +173,7 @@ class Quantized(ABC):
 
     staged: ClassVar[bool] = True
     dtype: ClassVar[str]
-    linear: ClassVar[type[Linear]]
+    linear: ClassVar[type[QuantizedLinear]]
 
     @abstractmethod
     def products_unsupported(self, device: torch.device, *widths: int) -> str | None:

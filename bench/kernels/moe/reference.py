@@ -54,7 +54,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Mlp:
+class ReferenceMlp:
     """One expert: its matrices [out, in] in float64."""
 
     activation: str
@@ -117,7 +117,7 @@ class Served:
         return Terms(np.concatenate(self._vectors), rows, owners, ROUTED, mixing)
 
 
-class Layer:
+class ReferenceLayer:
     """The operands of a case in float64, and the experts of its tokens.
 
     `token` and `expert` [assignments] are those of the assignments that are not dropped.
@@ -138,7 +138,7 @@ class Layer:
         scale = self._inputs.get(f"{name}_scale")
         return array if scale is None else array * np.asarray(scale.array[part][within], np.float64)
 
-    def mlp(self, prefix: str, part: Any = ..., neurons: Any = slice(None)) -> Mlp:
+    def mlp(self, prefix: str, part: Any = ..., neurons: Any = slice(None)) -> ReferenceMlp:
         """Return the routed expert number `part`, or with `shared_` the shared experts as one.
 
         With `neurons`, only these rows of its up and gate matrices and columns of its down matrix.
@@ -146,7 +146,7 @@ class Layer:
         gate = self.operand(f"{prefix}gate", part, neurons) if self.case.gated else None
         up = self.operand(f"{prefix}up", part, neurons)
         down = self.operand(f"{prefix}down", part, (slice(None), neurons))
-        return Mlp(self.case.activation, up, gate, down)
+        return ReferenceMlp(self.case.activation, up, gate, down)
 
     def logits(self, tokens: NDArray[Any]) -> FloatArray:
         """Return [len(tokens), experts]."""
@@ -198,7 +198,7 @@ def forward(
     case: LayerShape, inputs: Mapping[str, Operand], tokens: NDArray[Any], seed: int
 ) -> Expected:
     """Return the outputs y [len(tokens), hidden] of the given tokens."""
-    layer = Layer(case, inputs, seed)
+    layer = ReferenceLayer(case, inputs, seed)
     served = layer.served(tokens)
     mixing = layer.operand("latent_out") if case.latent else None
     y = served.total if mixing is None else served.total @ mixing.T
@@ -224,7 +224,7 @@ def gradients(
     of the router and the latent projections need every token in full, so they are returned only for the
     whole layer.
     """
-    layer = Layer(case, inputs, seed)
+    layer = ReferenceLayer(case, inputs, seed)
     result = {
         f"d_{name}": Expected(stack) for name, stack in _expert_gradients(layer, part).items()
     }
@@ -235,7 +235,7 @@ def gradients(
     return result | _token_gradients(layer, part)
 
 
-def _expert_gradients(layer: Layer, part: Part) -> dict[str, FloatArray]:
+def _expert_gradients(layer: ReferenceLayer, part: Part) -> dict[str, FloatArray]:
     every = np.arange(layer.case.tokens)
     z, weight, d_served = layer.dispatched(every), layer.weight(every), layer.d_served(every)
     stacks: dict[str, list[FloatArray]] = {}
@@ -249,7 +249,7 @@ def _expert_gradients(layer: Layer, part: Part) -> dict[str, FloatArray]:
     return {name: np.stack(stack) for name, stack in stacks.items()}
 
 
-def _token_gradients(layer: Layer, part: Part) -> dict[str, Expected]:
+def _token_gradients(layer: ReferenceLayer, part: Part) -> dict[str, Expected]:
     case, tokens, tokens_in = layer.case, part.tokens, layer.case.token_dtype
     x, dy = layer.operand("x", tokens), layer.operand("dy", tokens)
     z, weight, d_served = layer.dispatched(tokens), layer.weight(tokens), layer.d_served(tokens)
@@ -269,7 +269,7 @@ def _token_gradients(layer: Layer, part: Part) -> dict[str, Expected]:
             np.add.at(products, (rows, slots), np.linalg.norm(product, axis=1))
             d_out = d_served[rows] * weight[rows, slots][:, None]
             d_z.add(expert, rows, mlp.backward(z[rows], d_out)["x"])
-    d_logits, cancelling = gate_backward(
+    d_logits, canceling = gate_backward(
         layer.logits(tokens),
         layer.chosen[tokens],
         d_weight,
@@ -290,7 +290,7 @@ def _token_gradients(layer: Layer, part: Part) -> dict[str, Expected]:
     result = {"d_x": Expected(d_x, tuple(terms))}
     if part.whole:
         # The gradient of the gate is a sum whose terms may cancel, completely for a normalized top-1.
-        scale = float(np.linalg.norm(cancelling.T @ x))
+        scale = float(np.linalg.norm(canceling.T @ x))
         result["d_router"] = Expected(d_logits.T @ x, scale=scale)
         if case.latent:
             result["d_latent_in"] = Expected(d_z.total.T @ x)

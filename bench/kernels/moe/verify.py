@@ -13,7 +13,7 @@ from bench.kernels.base import Operand
 from bench.kernels.dtypes import DTYPES, FloatArray
 from bench.kernels.inputs import generator
 from bench.kernels.moe.gated import PLANTED
-from bench.kernels.moe.reference import Expected, Layer, Part, forward, gradients
+from bench.kernels.moe.reference import Expected, Part, ReferenceLayer, forward, gradients
 from bench.kernels.moe.shape import LayerShape
 from bench.kernels.terms import TermBound, missing_term
 from bench.kernels.verification import SAFETY, Verification, compare, failed, worst_of
@@ -34,7 +34,7 @@ def verify(
     Small layers are compared in full; in large ones random tokens, and the gradients of random neurons.
     """
     tolerance = case.tolerance()
-    part = part_to_compare(case, Layer(case, inputs, seed), seed)
+    part = part_to_compare(case, ReferenceLayer(case, inputs, seed), seed)
     expected = {"y": forward(case, inputs, part.tokens, seed)}
     if case.backward:
         expected |= gradients(case, inputs, part, seed)
@@ -79,7 +79,7 @@ def term_bound(case: LayerShape) -> TermBound:
     )
 
 
-def part_to_compare(case: LayerShape, layer: Layer, seed: int) -> Part:
+def part_to_compare(case: LayerShape, layer: ReferenceLayer, seed: int) -> Part:
     """Return the part of the outputs that is compared."""
     flops, terms = case.work(seed).flops, case.tokens * case.top_k * case.width
     if flops <= WHOLE_FLOPS and terms <= WHOLE_TERMS:

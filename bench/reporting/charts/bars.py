@@ -8,7 +8,7 @@ import pandas as pd
 from bench.analysis.compare import Comparison
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, kernel_names, measured
+from bench.reporting.report_rows import best, kernel_names, measured
 from bench.results.columns import STAGES
 
 
@@ -17,7 +17,7 @@ def effectiveness_bars(comparison: Comparison, rows: pd.DataFrame) -> list[Figur
     if comparison.sets.empty:
         return []
     data = comparison.sets.assign(side=comparison.sets["device"].astype(rows["side"].dtype))
-    # With the name: more devices than colours must not look alike.
+    # With the name: more devices than colors must not look alike.
     named = len(comparison.others) > 1
     data["label"] = [
         f"{ratio:.3g}" + (f" {side}" if named else "")
@@ -25,7 +25,7 @@ def effectiveness_bars(comparison: Comparison, rows: pd.DataFrame) -> list[Figur
     ]
     data["end"] = data[["high", "most", "expected"]].max(axis=1)
     data["what"] = data["set"]
-    colour = theme.side_colour(data)
+    color = theme.side_color(data)
     numbers = ("ratio", "low", "high", "least", "most", "expected", "cases", "end")
     data = theme.plain(data, "what", "side", "meaning", "label", *numbers)
     order = list(dict.fromkeys(data["what"]))
@@ -53,7 +53,7 @@ def effectiveness_bars(comparison: Comparison, rows: pd.DataFrame) -> list[Figur
     labels = chart(data).mark_text(align="left", dx=6)
     layers = [
         bars.encode(
-            x=alt.X("ratio:Q", scale=alt.Scale(zero=True), axis=axis), color=colour, tooltip=tooltip
+            x=alt.X("ratio:Q", scale=alt.Scale(zero=True), axis=axis), color=color, tooltip=tooltip
         ),
         ranges.encode(x="least:Q", x2="most:Q"),
         labels.encode(x="end:Q", text="label:N"),
@@ -92,7 +92,7 @@ def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
             y=y,
             color=alt.Color(
                 "stage:N",
-                scale=alt.Scale(domain=names, range=theme.colours(names)),
+                scale=alt.Scale(domain=names, range=theme.colors(names)),
                 legend=alt.Legend(columns=3),
             ),
             order="place:Q",
@@ -152,7 +152,7 @@ def energy(rows: pd.DataFrame) -> list[Figure]:
             ),
             y=y,
             yOffset=alt.YOffset("side:N", sort=here),
-            color=theme.side_colour(cases),
+            color=theme.side_color(cases),
             shape=theme.side_shape(cases),
             tooltip=theme.ROW,
         )

@@ -8,8 +8,8 @@ import pandas as pd
 from bench.kernels.dtypes import short_dtype
 from bench.reporting import theme
 from bench.reporting.charts.rates import DASHES
-from bench.reporting.figure import Figure, Table
-from bench.reporting.rows import best, measured
+from bench.reporting.figure import Figure, ReportTable
+from bench.reporting.report_rows import best, measured
 from bench.text.format import significant
 
 # A pair whose bandwidth is below this share of the median pair's is marked as slow.
@@ -33,7 +33,7 @@ def bus_bandwidths(rows: pd.DataFrame) -> list[Figure]:
     ]
 
 
-def pair_tables(rows: pd.DataFrame) -> list[Table]:
+def pair_tables(rows: pd.DataFrame) -> list[ReportTable]:
     """Return one table per device, size and dtype: GB/s from each rank to each other one."""
     cases = _collectives(rows)
     cases = cases[cases["sender"].notna()]
@@ -49,7 +49,7 @@ def _collectives(rows: pd.DataFrame) -> pd.DataFrame:
     return cases[(cases["kernel"] == "collective") & cases["busbw_gbps"].notna()]
 
 
-def _pair_table(title: str, pairs: pd.DataFrame) -> Table:
+def _pair_table(title: str, pairs: pd.DataFrame) -> ReportTable:
     rates = pairs.set_index(["sender", "receiver"])["busbw_gbps"].astype(float)
     ranks = sorted({int(rank) for pair in rates.index for rank in pair})
     slow = SLOW_PAIR * float(rates.median())
@@ -61,7 +61,7 @@ def _pair_table(title: str, pairs: pd.DataFrame) -> Table:
         return significant(rate) + (" slow" if rate < slow else "")
 
     lines = [(f"from {sender}", *(cell(sender, other) for other in ranks)) for sender in ranks]
-    return Table((title, *(f"to {rank}" for rank in ranks)), lines)
+    return ReportTable((title, *(f"to {rank}" for rank in ranks)), lines)
 
 
 def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
@@ -88,7 +88,7 @@ def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         legend=legend if len(names) > 1 else None,
     )
     data = alt.Chart(theme.plain(cases, "row", "side", "size", "busbw_gbps", "series"))
-    color = theme.side_colour(cases)
+    color = theme.side_color(cases)
     return alt.layer(
         data.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=color, strokeDash=dash),
         data.mark_point(filled=True, size=60, opacity=0.75).encode(

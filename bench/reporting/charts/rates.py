@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kernels.dtypes import short_dtype
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, layer_names, measured
+from bench.reporting.report_rows import best, layer_names, measured
 
 PHASES = ("decode", "prefill")
 
@@ -91,11 +91,11 @@ def _against_size(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     columns = ("row", "side", "size", "achieved_tflops")
     joined = alt.Chart(theme.plain(cases[cases["joined"]], *columns))
     points = alt.Chart(theme.plain(cases, *columns))
-    colour = theme.side_colour(cases)
+    color = theme.side_color(cases)
     return alt.layer(
-        joined.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=colour),
+        joined.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=color),
         points.mark_point(filled=True, size=60, opacity=0.75).encode(
-            x=x, y=y, color=colour, shape=theme.side_shape(cases), tooltip=theme.ROW
+            x=x, y=y, color=color, shape=theme.side_shape(cases), tooltip=theme.ROW
         ),
     )
 
@@ -119,10 +119,10 @@ def _against_tokens(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         scale=alt.Scale(domain=names, range=dashes),
         legend=legend if len(names) > 1 else None,
     )
-    colour = theme.side_colour(cases)
+    color = theme.side_color(cases)
     return alt.layer(
-        data.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=colour, strokeDash=dash),
+        data.mark_line(strokeWidth=2, opacity=0.7).encode(x=x, y=y, color=color, strokeDash=dash),
         data.mark_point(filled=True, size=60, opacity=0.75).encode(
-            x=x, y=y, color=colour, shape=theme.side_shape(cases), tooltip=theme.ROW
+            x=x, y=y, color=color, shape=theme.side_shape(cases), tooltip=theme.ROW
         ),
     )

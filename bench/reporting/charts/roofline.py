@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import measured
+from bench.reporting.report_rows import measured
 from bench.text.format import significant
 
 # More labels than these would lie upon each other; the lines' tooltips say the same.
@@ -52,8 +52,8 @@ def _roofline(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     )
     layers: list[alt.Chart] = []
     if len(roofs):
-        colour = theme.side_colour(cases)
-        line = alt.Chart(roofs).encode(x=x, y=y, color=colour, detail=["limit:N", "side:N"])
+        color = theme.side_color(cases)
+        line = alt.Chart(roofs).encode(x=x, y=y, color=color, detail=["limit:N", "side:N"])
         dash = alt.StrokeDash(
             "limit:N",
             scale=alt.Scale(domain=["peak", "ceiling"], range=[[1, 0], [5, 4]]),
@@ -72,14 +72,14 @@ def _roofline(cases: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         layers.append(
             alt.Chart(labelled)
             .mark_text(align="right", dy=-7, fontSize=11)
-            .encode(x=x, y=y, color=theme.side_colour(cases), text="label:N")
+            .encode(x=x, y=y, color=theme.side_color(cases), text="label:N")
         )
     mark = alt.Chart(points).mark_point(filled=True, size=60, opacity=0.8)
     layers.append(
         mark.encode(
             x=x,
             y=y,
-            color=theme.side_colour(cases),
+            color=theme.side_color(cases),
             shape=theme.side_shape(cases),
             tooltip=theme.ROW,
         )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.reporting import theme
 from bench.reporting.figure import Figure
-from bench.reporting.rows import measured
+from bench.reporting.report_rows import measured
 from bench.results.sides import Samples
 
 MOST_CASES = 24
@@ -39,7 +39,7 @@ def sample_strips(rows: pd.DataFrame, samples: Mapping[str, Samples]) -> list[Fi
                 ),
             ),
             y=y,
-            color=theme.side_colour(data),
+            color=theme.side_color(data),
             tooltip=theme.ROW,
         )
     )

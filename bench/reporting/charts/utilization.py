@@ -6,9 +6,9 @@ import altair as alt
 import pandas as pd
 
 from bench.reporting.figure import Figure
-from bench.reporting.rows import best, kernel_names, measured
+from bench.reporting.report_rows import best, kernel_names, measured
 
-# On dark and light pages alike, so that a colour always means the same.
+# On dark and light pages alike, so that a color always means the same.
 LIGHTEST, DARKEST, ON_LIGHT, ON_DARK = "#dceaf7", "#08427c", "#0a2540", "#fdfdfe"
 
 LIMITS = {"peak": "Highest share of the peak", "ceiling": "Highest share of the measured ceiling"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from bench.text.document import Block, Column, Continued, Document, Heading, Lines, Sections
+from bench.text.document import Block, Continued, Document, Heading, Lines, Sections, TableColumn
 from bench.text.markdown import escape_line, escape_markdown, fenced, markdown_table
 
 
@@ -46,7 +46,7 @@ def _heading(text: str, level: int = 3) -> str:
     return f"{'#' * level} {escape_markdown(text)}"
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def _table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]) -> str:
     left = [column.align == "left" for column in columns]
     return markdown_table([column.title for column in columns], rows, left)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from bench.text.document import Column, Continued, Document, Heading, Lines, Sections, Table
+from bench.text.document import Continued, Document, Heading, Lines, Sections, Table, TableColumn
 from bench.text.format import printable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _print_sections(block: Sections, console: Console) -> None:
     if not block.sections:
         return
     fitting = _fitting(block.columns, console.width)
-    title_column = [Column("", "left", wraps=True)] if block.title_column else []
+    title_column = [TableColumn("", "left", wraps=True)] if block.title_column else []
     grid = _grid([*title_column, *(block.columns[n] for n in fitting)])
     for title, rows in block.sections.items():
         if not block.title_column:
@@ -100,12 +100,12 @@ def _aligned(cell: str | Continued, block: Sections) -> Text:
     return _text(text, block.styles.get(text, ""))
 
 
-def _fitting(columns: Sequence[Column], width: int) -> list[int]:
+def _fitting(columns: Sequence[TableColumn], width: int) -> list[int]:
     """Return the indices of the columns that a terminal of this width shows."""
     return [place for place, column in enumerate(columns) if width >= column.from_width]
 
 
-def _grid(columns: Sequence[Column], gap: int = 1) -> RichTable:
+def _grid(columns: Sequence[TableColumn], gap: int = 1) -> RichTable:
     """Return an empty table with `gap` spaces between its columns."""
     from rich.table import Table as RichTable
 

@@ -137,7 +137,7 @@ def test_a_pci_address_from_torchs_properties():
 
 @pytest.fixture
 def rocm(monkeypatch):
-    """Return torch's properties of a GPU as a ROCm build tells them; changeable."""
+    """Return torch's properties of a GPU as a ROCm build reports them; changeable."""
     properties = types.SimpleNamespace(
         name="AMD Instinct MI300X",
         gcnArchName="gfx942:sramecc+:xnack-",

@@ -35,18 +35,18 @@ def properties(name="NVIDIA H900 99GB", major=9, minor=0, sms=132, **more):
 
 
 def test_a_listed_gpu_has_its_data_sheets_peak():
-    found = peaks(properties("NVIDIA H100 80GB HBM3"), "bfloat16")
-    assert found.peak_tflops == pytest.approx(989, rel=0.01)
-    assert "computed" not in found.peak_source
+    limits = peaks(properties("NVIDIA H100 80GB HBM3"), "bfloat16")
+    assert limits.peak_tflops == pytest.approx(989, rel=0.01)
+    assert "computed" not in limits.peak_source
 
 
 def test_an_unlisted_gpu_has_a_computed_dense_peak_and_says_so():
-    found = peaks(properties(clock_rate=1_980_000), "bfloat16")
+    limits = peaks(properties(clock_rate=1_980_000), "bfloat16")
     # 132 SMs × 4096 FLOPs a cycle × 1.98 GHz.
-    assert found.peak_tflops == pytest.approx(132 * 4096 * 1.98e9 / 1e12)
-    assert "132 × 4096 × 1980 MHz" in found.peak_source
-    assert "dense" in found.peak_source
-    assert found.peak_gbps is None
+    assert limits.peak_tflops == pytest.approx(132 * 4096 * 1.98e9 / 1e12)
+    assert "132 × 4096 × 1980 MHz" in limits.peak_source
+    assert "dense" in limits.peak_source
+    assert limits.peak_gbps is None
 
 
 def test_an_unknown_architecture_or_clock_has_no_peak():
@@ -65,12 +65,12 @@ result = asdict(peaks(types.SimpleNamespace(
     name="NVIDIA H100 80GB HBM3 MIG 9g", major=9, minor=0, multi_processor_count=16), "float16", {UUID!r}))
 """
     try:
-        found = player.play(H100, snippet)
+        limits = player.play(H100, snippet)
     finally:
         player.close()
-    assert found["peak_tflops"] == pytest.approx(16 * 4096 * 1.98e9 / 1e12)
-    assert found["peak_gbps"] == pytest.approx(3352, abs=1)
-    assert "memory bus × clock × 2" in found["peak_source"]
+    assert limits["peak_tflops"] == pytest.approx(16 * 4096 * 1.98e9 / 1e12)
+    assert limits["peak_gbps"] == pytest.approx(3352, abs=1)
+    assert "memory bus × clock × 2" in limits["peak_source"]
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,16 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
 @pytest.mark.parametrize(
     ("implementation", "dtype", "capability", "reason"),
     [
-        (loop.Loop, "bfloat16", (9, 0), "loop reads back"),
+        (loop.LoopMoe, "bfloat16", (9, 0), "loop reads back"),
         (int8.Int8, "int8", (9, 0), "int8, expert by expert, reads back"),
         (float8.Float8, "float8_e4m3", (9, 0), "float8_e4m3, expert by expert, reads back"),
         (float8.Float8Grouped, "float8_e4m3", (9, 0), None),
         (float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9.0 only"),
         (transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),
-        (grouped.Grouped, "bfloat16", (9, 0), None),
-        (grouped.Grouped, "bfloat16", (10, 0), None),
-        (grouped.Grouped, "bfloat16", (8, 0), "on this GPU reads back"),
-        (grouped.Grouped, "bfloat16", (12, 0), "on this GPU reads back"),
+        (grouped.GroupedMoe, "bfloat16", (9, 0), None),
+        (grouped.GroupedMoe, "bfloat16", (10, 0), None),
+        (grouped.GroupedMoe, "bfloat16", (8, 0), "on this GPU reads back"),
+        (grouped.GroupedMoe, "bfloat16", (12, 0), "on this GPU reads back"),
     ],
 )
 def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, capability, reason):
@@ -175,7 +175,7 @@ def test_layers_that_a_graph_cannot_record(monkeypatch, implementation, dtype, c
     monkeypatch.setattr(float8, "has_kernel", lambda operator, device: True)
     said = implementation().unsupported(MoeLayer(dtype=dtype, graph=True, **LAYER), GPU)
     assert said is reason is None or reason in said
-    if implementation is grouped.Grouped:
+    if implementation is grouped.GroupedMoe:
         assert implementation().unsupported(MoeLayer(dtype=dtype, **LAYER), GPU) is None
 
 
@@ -193,7 +193,7 @@ def test_int8_products_that_cublaslt_does_not_take(monkeypatch, sizes, reason):
     assert said is reason is None or reason in said
 
 
-def test_a_neighbours_fall_is_not_ours(monkeypatch, nvml_library, tmp_path):
+def test_the_loss_of_a_neighboring_gpu_is_not_ours(monkeypatch, nvml_library, tmp_path):
     """GPU 1 is gone; an error on GPU 0 keeps its own meaning, one on GPU 1 does not."""
     player = Player(nvml_library, tmp_path / "scenario")
     two = H100 + H100.replace(UUID, "GPU-gone").replace(" 0 ", " 1 ") + "lost 1 0\n"

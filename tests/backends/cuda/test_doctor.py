@@ -1,4 +1,4 @@
-"""What is told about GPUs, by the real pynvml on top of the stand-in driver."""
+"""What `bench doctor` reports about GPUs, by the real pynvml on top of the stand-in driver."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ result = asdict(sampler.stop())
 INSPECT = f"""
 from backends.cuda import nvml
 with nvml.session():
-    gpu = nvml.Gpu({UUID!r})
+    gpu = nvml.NvidiaGpu({UUID!r})
     result = [gpu.state(), gpu.max_clock_mhz(), gpu.peak_gbps(), gpu.other_processes()]
 """
 

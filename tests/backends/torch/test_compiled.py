@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from backends.cpu.backend import CpuBackend
-from backends.torch.compiled import Compiled
-from backends.torch.moe.compiled import Compiled as CompiledLayer
+from backends.torch.compiled import CompiledMatmul
+from backends.torch.moe.compiled import CompiledMoe
 from backends.torch.triton import TritonMatmul
 from bench.backend import Device
 from bench.kernels.matmul import Matmul
@@ -51,7 +51,7 @@ def test_a_compiled_layer_is_right_and_compiles_once(direction):
 
 TRITON = """
 import torch
-from backends.torch.moe.compiled import Compiled as CompiledLayer
+from backends.torch.moe.compiled import CompiledMoe
 from backends.torch.triton import TritonMatmul
 from backends.torch.operands import to_device
 from bench.kernels.matmul import Matmul
@@ -94,8 +94,8 @@ def test_the_triton_kernel_in_the_interpreter():
 @pytest.mark.parametrize(
     ("implementation", "case", "reason"),
     [
-        (Compiled(), Matmul(dtype="int8", m=8, n=8, k=8), "not int8"),
-        (CompiledLayer(), MoeLayer(dtype="float32", **LAYER), "bfloat16 only"),
+        (CompiledMatmul(), Matmul(dtype="int8", m=8, n=8, k=8), "not int8"),
+        (CompiledMoe(), MoeLayer(dtype="float32", **LAYER), "bfloat16 only"),
         (TritonMatmul(), Matmul(dtype="float16", m=8, n=8, k=8), "GPUs only|not installed"),
     ],
 )
@@ -108,8 +108,8 @@ def test_what_is_not_supported_says_why(monkeypatch, implementation, case, reaso
 @pytest.mark.parametrize(
     ("implementation", "case"),
     [
-        (Compiled(), Matmul(dtype="float32", m=8, n=8, k=8)),
-        (CompiledLayer(), MoeLayer(dtype="bfloat16", **LAYER)),
+        (CompiledMatmul(), Matmul(dtype="float32", m=8, n=8, k=8)),
+        (CompiledMoe(), MoeLayer(dtype="bfloat16", **LAYER)),
     ],
 )
 def test_no_compiler_is_named(monkeypatch, implementation, case):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 import torch
 
@@ -136,9 +138,11 @@ def test_empty_launches_are_timed_without_the_hosts_part(device, monkeypatch):
     from backends.cuda import launches
 
     # A spinning kernel takes its cycles at 2 GHz, and never less than 1.5 µs.
+    properties = types.SimpleNamespace()
     spin = lambda cycles: device.launch(5e-6, max(1.5e-6, cycles / 2e9))  # noqa: E731
     monkeypatch.setattr(torch.cuda, "_sleep", spin)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     for cached in (launches.blocking, launches.launch_seconds, launches.graph_launch_seconds):
         cached.cache_clear()
     assert launches.launch_seconds(GPU) == pytest.approx(1.5e-6)
@@ -147,5 +151,11 @@ def test_empty_launches_are_timed_without_the_hosts_part(device, monkeypatch):
     before = device.free_s
     launches.blocking(GPU)(0.01)
     assert device.free_s - max(before, device.now_s) == pytest.approx(0.01, rel=0.01)
+    # A GPU that is still at half of its clock: blocking is longer than asked, never shorter.
+    properties.clock_rate = 4_000_000
+    launches.blocking.cache_clear()
+    before = device.free_s
+    launches.blocking(GPU)(0.01)
+    assert device.free_s - max(before, device.now_s) == pytest.approx(0.02, rel=0.01)
     for cached in (launches.blocking, launches.launch_seconds, launches.graph_launch_seconds):
         cached.cache_clear()

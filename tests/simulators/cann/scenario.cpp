@@ -26,7 +26,7 @@
 namespace simulator {
 namespace {
 
-// Cube peaks as backends/chips.yaml has them, with their sources.
+// Cube peaks as backends/chips has them, with their sources.
 constexpr Chip CHIPS[] = {
     {"Ascend910B1", 363.7248, 1600, 24, 64},      {"Ascend910B2", 353.8944, 1600, 24, 64},
     {"Ascend910B2C", 353.8944, 1600, 24, 64},     {"Ascend910B3", 294.912, 1600, 20, 64},

@@ -14,21 +14,26 @@ from backends.torch.operands import to_device, to_host
 from bench.kernels.moe.layer import MoeLayer
 from tests.backends.torch.implementations import BACKEND, DEVICE, assert_all_right, run_all
 
+# Layers of every kind; the widths depend on the dtype.
+LAYERS = {
+    "tokens": st.integers(1, 40),
+    "top_k": st.integers(1, 6),
+    "shared_experts": st.integers(0, 1),
+    "gated": st.booleans(),
+    "routing": st.sampled_from(["balanced", "uniform", "power_law"]),
+    "capacity_factor": st.sampled_from([None, 0.5]),
+    "expert_parallel": st.sampled_from([1, 2]),
+    "zero_experts": st.sampled_from([0, 3]),
+    "seed": st.integers(0, 99),
+}
+
 
 @settings(max_examples=30)
 @given(
     hidden=st.integers(33, 120),
     intermediate=st.integers(33, 120),
-    tokens=st.integers(1, 40),
-    top_k=st.integers(1, 6),
     expert_hidden=st.sampled_from([None, 48]),
-    shared_experts=st.integers(0, 1),
-    gated=st.booleans(),
-    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
-    capacity_factor=st.sampled_from([None, 0.5]),
-    expert_parallel=st.sampled_from([1, 2]),
-    zero_experts=st.sampled_from([0, 3]),
-    seed=st.integers(0, 99),
+    **LAYERS,
 )
 def test_layers_in_int8(seed, **parameters):
     assert_all_right(MoeLayer(dtype="int8", experts=6, **parameters), seed)
@@ -38,16 +43,8 @@ def test_layers_in_int8(seed, **parameters):
 @given(
     hidden=st.sampled_from([32, 80, 128]),
     intermediate=st.sampled_from([16, 48, 96]),
-    tokens=st.integers(1, 40),
-    top_k=st.integers(1, 6),
     expert_hidden=st.sampled_from([None, 64]),
-    shared_experts=st.integers(0, 1),
-    gated=st.booleans(),
-    routing=st.sampled_from(["balanced", "uniform", "power_law"]),
-    capacity_factor=st.sampled_from([None, 0.5]),
-    expert_parallel=st.sampled_from([1, 2]),
-    zero_experts=st.sampled_from([0, 3]),
-    seed=st.integers(0, 99),
+    **LAYERS,
 )
 def test_layers_in_float8(seed, **parameters):
     assert_all_right(MoeLayer(dtype="float8_e4m3", experts=6, **parameters), seed)

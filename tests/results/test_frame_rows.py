@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.results import rows as module
+from bench.results import frame_rows as module
+from bench.results.frame_rows import frame_rows
 from bench.results.load import load
 from bench.results.published import published_folder
 from bench.results.reader import read_rows
-from bench.results.rows import frame_rows
 from tests.results.bad_files import sound
 from tests.results.conftest import make_failed_row, make_row
 
@@ -22,10 +22,10 @@ def test_rows_are_those_of_the_reader(tmp_path, monkeypatch, chunk):
             make_row(flops=2**70, warnings="too fast"), make_failed_row("error", 65), make_row(66)
         )
     )
-    found = list(frame_rows(load(path).drop(columns="file")))
+    returned = list(frame_rows(load(path).drop(columns="file")))
     expected = read_rows(path)
-    assert found == expected
-    for row, other in zip(found, expected, strict=True):
+    assert returned == expected
+    for row, other in zip(returned, expected, strict=True):
         assert [type(value) for value in row.values()] == [type(value) for value in other.values()]
 
 
