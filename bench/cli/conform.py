@@ -99,12 +99,12 @@ def results_document(results: Sequence[CheckResult]) -> Document:
 
 
 def _blocks(results: Sequence[CheckResult]) -> Iterator[Block]:
-    from bench.text.document import Column, Heading, Table
+    from bench.text.document import Heading, Table, TableColumn
 
     columns = [
-        Column("verdict", "left"),
-        Column("check", "left", True),
-        Column("seen", "left", True),
+        TableColumn("verdict", "left"),
+        TableColumn("check", "left", True),
+        TableColumn("seen", "left", True),
     ]
     rows = [
         (MARKS[result.verdict], f"{result.check} {result.target}".strip(), _seen(result))

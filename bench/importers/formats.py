@@ -47,15 +47,15 @@ def import_file(
 
     Raises UsageError for a damaged file, another format, or a device that is not known.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path}: no such file")
+    if not path.is_file():
+        raise UsageError(f"{path} is a folder, a pipe or a device, not a file")
     if form in COLLECTIVES:
         raise UsageError(
             f"{path}: {form} measures collectives, and no kernel of bench describes those yet: "
             "nothing is imported"
         )
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is a folder, a pipe or a device, not a file")
     rows: list[Row] = []
     skipped: Counter[str] = Counter()
     for measurement in READERS[form](path):

@@ -57,20 +57,20 @@ class Matmul(Kernel):
         return f"{batch}{self.m}×{self.n}×{self.k}{layout}"
 
     def work(self, seed: int) -> Work:
-        """Return 2·batch·m·n·k FLOPs, and the bytes of both operands and the result.
+        """Return 2·batch·m·n·k FLOPs, and the bytes of both operands and the result."""
+        return Work(
+            flops=2 * self.batch * self.m * self.n * self.k,
+            bytes=self.memory_bytes(),
+        )
+
+    def memory_bytes(self) -> int:
+        """Return the bytes of both operands and the result.
 
         In block formats operands include their scales, of blocks along k.
         """
         dtype = DTYPES[self.dtype]
-        return Work(
-            flops=2 * self.batch * self.m * self.n * self.k,
-            bytes=self.batch
-            * (dtype.stored_bytes(self.m + self.n, self.k) + self.m * self.n * dtype.output_bytes),
-        )
-
-    def memory_bytes(self) -> int:
-        """Return the bytes of both operands and the result."""
-        return self.work(0).bytes
+        operands = dtype.stored_bytes(self.m + self.n, self.k)
+        return self.batch * (operands + self.m * self.n * dtype.output_bytes)
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
         """Return `a` [batch, m, k] and `b` [batch, k, n], each stored as `layout` says."""

@@ -261,7 +261,8 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
     if half_width is None:
         warnings.append("one round of fewer than six samples: no interval")
     elif half_width > TOO_NOISY:
-        warnings.append(f"too noisy: half of the interval is {half_width:.0%} of the median")
+        share = f"{half_width:.0%} of" if half_width < 1 else "more than"
+        warnings.append(f"too noisy: half of the interval is {share} the median")
     if len(summary.rounds_s) == 1 and half_width is not None:
         warnings.append("one round: the interval does not cover what another visit would show")
     if summary.drift is not None and abs(summary.drift) > NOTABLE_DRIFT:
