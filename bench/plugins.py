@@ -187,21 +187,26 @@ def _fatal(point: EntryPoint) -> str | None:
     return f"importing it {how_it_ended(done.returncode)}"
 
 
+_STANDARD_OUTPUT = threading.RLock()
+
+
 @contextmanager
 def _output_to_stderr() -> Iterator[None]:
     """Send what is printed in a block to standard error: standard output may be JSON or CSV."""
     if sys.stdout is None:
         yield
         return
-    sys.stdout.flush()
-    output = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(output, 1)
-        os.close(output)
+    # Files are read in several threads: a second one would take the redirected output for the real one.
+    with _STANDARD_OUTPUT:
+        sys.stdout.flush()
+        output = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            os.dup2(output, 1)
+            os.close(output)
 
 
 @contextmanager
