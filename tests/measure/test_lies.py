@@ -32,7 +32,7 @@ LIES = {
     "one output too many": (77, "error", "returned c, d; matmul has no d"),
     "outputs as strings": (78, "error", "c is of <U32; expected a numpy array of real numbers"),
     "outputs as lists": (79, "error", "c is of list; expected a numpy array of real numbers"),
-    "outputs of another shape": (80, "wrong_result", "of shape (640,) instead of (1, 80, 8)"),
+    "outputs of another shape": (80, "wrong_result", "shape (640,) instead of (1, 80, 8)"),
     "outputs without names": (81, "error", "expected numpy arrays by name"),
     "no outputs": (82, "error", "returned None; expected numpy arrays by name"),
     "outputs as objects": (83, "error", "c is of object; expected a numpy array of real numbers"),
