@@ -184,7 +184,7 @@ def test_workers_of_the_same_run_are_no_others():
         assert str(sibling.pid) in done.stdout.split()
 
 
-numbers = st.none() | st.floats(0, 1e4)
+numbers = st.none() | st.floats(1, 150)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), numbers, numbers, numbers), max_size=8))
