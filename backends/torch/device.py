@@ -15,7 +15,7 @@ import torch
 
 from backends.torch.implementation import Step, find, offered
 from backends.torch.operands import TouchedMemory, input_sets, to_device
-from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds
+from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds, in_groups
 from bench.backend import Device, Limits, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
@@ -32,6 +32,7 @@ class TorchBackend(ABC):
     priority: ClassVar[int]
     _references: ClassVar[dict[torch.device, Step]] = {}
     device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
+    most_graphs: ClassVar[int | None] = None  # that a device holds at a time; None without a limit
 
     @abstractmethod
     def torch_device(self, device: Device) -> torch.device:
@@ -127,16 +128,22 @@ class TorchBackend(ABC):
             clock = StageClock(timer)
             build = partial(chosen.build, mark=clock)  # type: ignore[call-arg]
         with torch.inference_mode(not case.backward), TouchedMemory():
-            steps = [build(case, operands) for operands in copies]
+            # What a step keeps of its operands is its own affair: experts laid out anew replace them.
+            del first
+            steps = [build(case, copies.pop(0)) for _ in range(sets)]
             compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
+            self.examine(case, steps[0])
+            per_step = 1
             if case.graph:
-                steps = self.recorded(steps, device)
+                per_step = -(-len(steps) // (self.most_graphs or len(steps)))
+                steps = self.recorded(in_groups(steps, per_step), device)
         timing = "graph" if case.graph else timer.timing
         return TorchPrepared(
             steps,
             timer,
             timing,
             sets * size if sets > 1 else 0,
+            per_step=per_step,
             clock=clock,
             gradients=case.backward,
             translating=self.translating,
@@ -160,6 +167,9 @@ class TorchBackend(ABC):
         )
         if empty_cache is not None:
             empty_cache()
+
+    def examine(self, case: Kernel, step: Step) -> None:  # noqa: B027  # most have nothing to look for
+        """Look at what a step does before it is recorded or timed. Raises Unsupported."""
 
     def recorded(self, steps: list[Step], device: Device) -> list[Step]:
         """Record each step as one graph and return the replays; outputs stay in place."""

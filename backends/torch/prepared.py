@@ -68,7 +68,10 @@ class StageClock:
 
 
 class TorchPrepared:
-    """A case on a torch device: as many steps as input sets, taken in turn."""
+    """A case on a torch device: steps that together use every input set, taken in turn.
+
+    A step is one execution, or `per_step` of them where each has to be a graph and graphs are few.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class TorchPrepared:
         timing: str,
         flush_bytes: int,
         *,
+        per_step: int = 1,
         clock: StageClock | None = None,
         gradients: bool = False,
         translating: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -84,6 +88,7 @@ class TorchPrepared:
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self._release = release
+        self._per_step = per_step
         self._last: Tensors = {}
         self._steps = steps
         self._clock = clock
@@ -99,9 +104,10 @@ class TorchPrepared:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
         self._last = {}
         with self._translating(), torch.inference_mode(self._inference):
-            steps = list(islice(self._turn, loops))
+            count = -(-loops // self._per_step)
+            steps = list(islice(self._turn, count))
             steps[-1] = partial(self._executed, steps[-1])
-            return self._timer(steps)
+            return self._timer(steps) * loops / (count * self._per_step)
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Execute once on the first input set and return its outputs on the host."""
@@ -137,6 +143,23 @@ class TorchPrepared:
         self._turn = cycle(())
         self._last = {}
         self._release()
+
+
+def in_groups(steps: list[Step], size: int) -> list[Step]:
+    """Join each `size` steps in a row to one that has the last one's outputs; the last group is filled up."""
+    if size == 1:
+        return steps
+
+    def joined(group: list[Step]) -> Step:
+        def run() -> Tensors:
+            for step in group[:-1]:
+                step()
+            return group[-1]()
+
+        return run
+
+    starts = range(0, len(steps), size)
+    return [joined(list(islice(cycle(steps), start, start + size))) for start in starts]
 
 
 def first_seconds(step: Step) -> float:
