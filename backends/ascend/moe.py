@@ -222,7 +222,7 @@ def route(
         quant_mode=quant_mode,
         row_idx_type=0,
     )
-    # Of 128 experts with rows of 2048, op-plugin of some releases takes the older operator, in int32.
+    # With CANN before 8.5, 128 experts with rows of 2048 take an older operator, which counts in int32.
     return Routed(rows, places, number.to(torch.int64), scales, arrived.weight)
 
 

@@ -31,7 +31,10 @@ AI_CPU: Mapping[str, tuple[torch.dtype, ...]] = {
     "bincount": ANY,
 }
 # The host waits for a value: the operator's own result, or the shape of it.
-HOST_READS = ("_local_scalar_dense", "item", "nonzero", "_grouped_mm", "masked_select", "unique2")
+HOST_READS = (
+    *("_local_scalar_dense", "item", "nonzero", "nonzero_numpy", "masked_select", "_unique2"),
+    "_grouped_mm",  # composed of a product per group
+)
 
 FALLBACK_WARNING = re.compile(
     r"[Tt]he operator '([\w:.]+)'.*fall back to run on the CPU", re.DOTALL
@@ -55,7 +58,9 @@ class Placement(TorchDispatchMode):
 
     def __enter__(self) -> Placement:
         """Begin to collect, warnings of torch-npu included."""
-        self._warnings = self._caught.__enter__() or []
+        recorded = self._caught.__enter__()
+        assert recorded is not None  # record=True
+        self._warnings = recorded
         warnings.simplefilter("always")
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -98,7 +103,7 @@ class Placement(TorchDispatchMode):
         """Describe what left the AI cores, None where nothing did."""
         parts = []
         if self.ai_cpu:
-            parts.append(f"on the AI CPU: {', '.join(sorted(self.ai_cpu))}")
+            parts.append(f"{', '.join(sorted(self.ai_cpu))} on the AI CPU")
         if self.host_reads:
-            parts.append(f"the host waits for: {', '.join(sorted(self.host_reads))}")
-        return f"not on the AI cores alone; {'; '.join(parts)}" if parts else None
+            parts.append(f"the host waits for {', '.join(sorted(self.host_reads))}")
+        return f"not on the AI cores alone: {', and '.join(parts)}" if parts else None

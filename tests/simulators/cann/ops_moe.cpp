@@ -1,7 +1,4 @@
 // The operators of a mixture-of-experts layer, after the equivalents in torch-npu's documentation.
-#include <cstdlib>
-
-#include "scenario.h"
 #include "tensors.h"
 
 using namespace simulator;
@@ -64,20 +61,10 @@ static void init_routing(Tensor x, Tensor experts, int64_t expert_num, int64_t c
     out(counts, counts_type == 0 ? at::cumsum(number, 0) : number);
 }
 
-// Older CANN hands layers of 128 experts and rows of 2048 on to the operator before, which then refuses
-// the counts (github.com/vllm-project/vllm-ascend, issue 3338).
-static bool refused_by_older_cann(Tensor x, int64_t expert_num) {
-    double version = std::strtod(scenario().cann_version.c_str(), nullptr);
-    return version < 8.5 && expert_num == 128 && in(x).size(-1) == 2048;
-}
-
 ACLNN(aclnnMoeInitRoutingV3, Tensor x, Tensor experts, Tensor, Tensor, int64_t, int64_t,
       int64_t expert_num, int64_t drop_pad_mode, int64_t counts_type, bool, int64_t quant_mode,
       IntArray range, int64_t row_idx_type, Tensor expanded, Tensor row_idx, Tensor counts,
       Tensor scale) {
-    if (refused_by_older_cann(x, expert_num))
-        return fail(561103, "EZ9999: Inner Error!\nEZ9999[PID: 1] 2025-10-29-03:18:08.948.444 (EZ9999):  "
-                            "The first dim of expertTokensCountOrCumsum should be 128.\nTiling failed");
     COMPUTE(TORCH_CHECK(drop_pad_mode == 0 && counts_type < 2 &&
                             (quant_mode == -1 || quant_mode == 1) && range->values[0] == 0 &&
                             range->values[1] == expert_num,
@@ -86,6 +73,7 @@ ACLNN(aclnnMoeInitRoutingV3, Tensor x, Tensor experts, Tensor, Tensor, int64_t, 
                          row_idx, counts, scale));
 }
 
+// With CANN before 8.5, torch-npu takes this one for 128 experts with rows of 2048; its counts are int32.
 ACLNN(aclnnMoeInitRoutingV2, Tensor x, Tensor experts, int64_t, int64_t, int64_t expert_num,
       int64_t drop_pad_mode, int64_t counts_type, bool, Tensor expanded, Tensor row_idx, Tensor counts,
       Tensor) {
