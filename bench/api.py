@@ -87,8 +87,7 @@ def cost(
     without a price, for rows of simulated devices, and where no row fits.
     """
     _check_counts(SIZE, context=context)
-    if model is not None:
-        get_model(model)
+    shape = None if model is None else get_model(model)
     _checked(rows, "rows", NAMES)
     return price_rows(
         rows_of_frame(rows, "rows"),
@@ -99,7 +98,7 @@ def cost(
         usd_per_kwh=(
             None if energy_price is None else _estimate(energy_price, "energy_price", USD_PER_KWH)
         ),
-        model=model,
+        model=shape,
         context=context,
     )
 
@@ -141,7 +140,7 @@ def project(
         evidence = rows_of_frame(_checked(rows, "rows", NAMES), "rows")
     if prefill is not None or decode is not None:
         serving = InferencePlan(chips, dtype, prefill, decode, context, kv_bytes)
-        return project_inference(model, shape, device, serving, evidence)
+        return project_inference(shape, device, serving, evidence)
     training = TrainingPlan(
         chips=chips,
         dtype=dtype,
@@ -154,7 +153,7 @@ def project(
         causal=causal,
         published=published and (published[0], _estimate(published[1], "published", PUBLISHED)),
     )
-    return project_training(model, shape, device, training, evidence)
+    return project_training(shape, device, training, evidence)
 
 
 def _estimate(value: Quantity, name: str, allowed: Range) -> Estimate:

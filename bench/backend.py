@@ -108,7 +108,10 @@ class TelemetrySampler(Protocol):
 class Prepared(Protocol):
     """A case allocated on a device and ready to be timed.
 
-    If it was compiled or tuned, it may have `compile_s`, the seconds that this took.
+    Optional attributes, each None or absent where unknown: `compile_s`, the seconds that compiling and tuning
+    took; `multiple`, of which the executions of a call are always a multiple, as in a recorded graph of
+    several; `launch_s`, the time of an empty execution launched in the same way, instead of the device's;
+    `host_bound`, whether the device waited for the host's launches in the last calls.
     """
 
     timing: str  # how `run` measures time, one of TIMINGS
@@ -177,7 +180,10 @@ class Backend(Protocol):
         """Return the devices that are present, in the order of their indices."""
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the libraries in use, such as {"torch": "2.13.0"}."""
+        """Return the versions of the libraries in use, such as {"torch": "2.13.0"}.
+
+        All except torch's go to the column `libraries`, also settings that results depend on.
+        """
 
     def implementations(self, kernel: str) -> list[str]:
         """Return the names of a kernel's implementations, best first."""

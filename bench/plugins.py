@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -107,11 +107,27 @@ def load_all(group: str) -> Plugins:
         if name in plugins.broken:
             continue
         try:
-            with _isolated(point), _limited(LOAD_TIMEOUT_S):
-                plugins.loaded[name] = point.load()
+            plugins.loaded[name] = _load(point)
         except (Exception, SystemExit) as error:
             plugins.broken[name] = f"{type(error).__name__}: {error}"
     return plugins
+
+
+@cache
+def load_kernel(name: str) -> type[Kernel] | None:
+    """Return a kernel without importing the others; None if it is not installed, or broken."""
+    point = registered(KERNELS).get(name)
+    try:
+        kernel: type[Kernel] | None = _load(point) if point is not None else None
+    except (Exception, SystemExit):
+        return None
+    return kernel
+
+
+def _load(point: EntryPoint) -> Any:
+    """Import a plug-in, whatever it does. Raises its exceptions, or one that says what it did."""
+    with _isolated(point), _limited(LOAD_TIMEOUT_S), _output_to_stderr():
+        return point.load()
 
 
 def leave_out(group: str, name: str, reason: str) -> None:
@@ -169,6 +185,23 @@ def _fatal(point: EntryPoint) -> str | None:
     if survived.encode() in done.stdout:
         return None
     return f"importing it {how_it_ended(done.returncode)}"
+
+
+@contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """Send what is printed in a block to standard error: standard output may be JSON or CSV."""
+    if sys.stdout is None:
+        yield
+        return
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 @contextmanager

@@ -4,8 +4,10 @@
 #     benchmarks/gpu.sh [FOLDER]              default: results/local/gpu
 #     benchmarks/gpu.sh --dry-run [FOLDER]    the same steps on this processor, with tiny cases
 #
-# BACKEND (cuda) and PYTHON (python3) may be set. A step that fails does not keep the others from
-# running; the exit code says whether one did.
+# BACKEND (cuda), PYTHON (python3) and WHEELS (results/local/wheels) may be set. Where the project is not
+# installed, it is installed from WHEELS (benchmarks/wheels.sh) into an environment of its own, without a network,
+# on top of the torch that PYTHON has. A step that fails does not keep the others from running; the exit code
+# says whether one did.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -20,6 +22,13 @@ fi
 folder=${1:-results/local/gpu}
 mkdir -p "$folder"
 failed=0
+wheels=${WHEELS:-results/local/wheels}
+if [ -d "$wheels" ] && ! (cd / && "$python" -c 'import bench.cli.main, pydantic, pyperf') 2>/dev/null; then
+    "$python" -m venv --system-site-packages "$folder/venv" || exit
+    "$folder/venv/bin/python" -m pip install --quiet --no-index --find-links "$wheels" \
+        accelerator-bench pytest hypothesis || exit
+    python=$(realpath --no-symlinks "$folder/venv/bin/python")
+fi
 step() { echo "# $*" >&2; timeout 400 "$@" || { failed=1; echo "failed: $*" >&2; }; }
 run() { step "$python" -m bench run "$@" --backend "$backend" --force --quiet; }
 

@@ -24,19 +24,19 @@ def lines() -> Iterator[str]:
         yield row(header)
         yield row(["---"] * len(header))
         for name, model in load_models().items():
-            mark = "" if model.status == "published" else " \\*"
-            yield row([f"`{name}`{mark}", *cells(model)])
+            footnote = "" if model.status == "published" else " \\*"
+            yield row([f"`{name}`{footnote}", *cells(model)])
         yield ""
-    yield f"\\* {ASSUMED}. † the published number has too few digits to be nearer."
+    yield f"\\* {ASSUMED}. † The published size has one or two digits."
 
 
 def row(texts: Iterable[str]) -> str:
-    """Return a line of a table."""
+    """Return one line of a table."""
     return f"| {' | '.join(texts)} |"
 
 
 def shape_cells(model: Model) -> list[str]:
-    """Return what a model is made of."""
+    """Return the cells of a model's shape."""
     kept = kept_bytes(model, CONTEXT) / CONTEXT / 1e3
     return [
         layers(model),
@@ -56,9 +56,9 @@ def size_cells(model: Model) -> list[str]:
         (model.active_params_b, active_parameters(model), model.active_counts),
     )
     cells = [vocabulary]
-    for published, found, embeddings in sizes:
-        shown = "–" if published is None else f"{published:g}"
-        cells += [shown, counted(found, published), embeddings.replace("_", " ")]
+    for published, parameters, embeddings in sizes:
+        text = "–" if published is None else f"{published:g}"
+        cells += [text, counted(parameters, published), embeddings.replace("_", " ")]
     return cells
 
 
@@ -74,13 +74,14 @@ def layers(model: Model) -> str:
 
 
 def experts(model: Model) -> str:
-    """Return the experts' number and width, and what is particular about them."""
-    found = f"{model.top_k} of {model.experts} × {model.intermediate}"
+    """Return the number and width of experts, shared and zero experts, and the activation."""
+    zero = f" + {model.zero_experts} zero" if model.zero_experts else ""
+    text = f"{model.top_k} of {model.experts} × {model.intermediate}{zero}"
     if model.shared_experts:
-        found += f", {model.shared_experts} shared ({model.shared_intermediate})"
+        text += f", {model.shared_experts} shared ({model.shared_intermediate})"
     if model.expert_hidden:
-        found += f", latent {model.expert_hidden}"
-    return f"{found}, {'' if model.gated else 'not gated, '}{model.activation}"
+        text += f", latent {model.expert_hidden}"
+    return f"{text}, {'' if model.gated else 'not gated, '}{model.activation}"
 
 
 def gate(model: Model) -> str:
@@ -91,11 +92,11 @@ def gate(model: Model) -> str:
 
 
 def attention(model: Model) -> Iterator[str]:
-    """Yield each kind with the number of its layers."""
-    found: Counter[str] = Counter()
+    """Yield each kind of attention with the number of its layers."""
+    layers_by_kind: Counter[str] = Counter()
     for kind in model.attention:
-        found[described(kind)] += kind.layers
-    yield from (f"{count} {name}" for name, count in found.items())
+        layers_by_kind[described(kind)] += kind.layers
+    yield from (f"{count} {name}" for name, count in layers_by_kind.items())
 
 
 def described(kind: Attention) -> str:
@@ -111,12 +112,12 @@ def described(kind: Attention) -> str:
 
 def counted(parameters: int, published_b: float | None) -> str:
     """Return a counted size, and by how much it differs from the published one."""
-    found = f"{parameters / 1e9:.2f}"
+    text = f"{parameters / 1e9:.2f}"
     if published_b is None:
-        return found
+        return text
     difference = parameters / (published_b * 1e9) - 1
-    mark = " †" if abs(difference) > TOLERANCE else ""
-    return f"{found} ({difference:+.1%}){mark}"
+    footnote = " †" if abs(difference) > TOLERANCE else ""
+    return f"{text} ({difference:+.1%}){footnote}"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ MODELS = (
     *("qwen3-next-80b-a3b", "qwen3.5-397b-a17b", "kimi-k3", "glm-4.5-air", "pangu-pro-moe"),
     *("deepseek-v3", "nemotron-3-super-120b-a12b", "llama-4-maverick-17b-128e", "gpt-oss-120b"),
 )
-HIDDEN, INTERMEDIATE, TOKENS, EXPERTS = 512, 64, 24, 24
+HIDDEN, INTERMEDIATE, TOKENS, EXPERTS = 1024, 32, 24, 24
 
 # Products that are compared element by element, and by sums of them.
 PRODUCTS = ({"m": 96, "n": 128, "k": 512}, {"m": 512, "n": 2048, "k": 1056})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -14,6 +15,8 @@ from bench import plugins
 from bench.backend import Device, Limits, Telemetry
 from bench.errors import InputWarning
 from bench.measure.border import WrongValue, checked
+from tests.results.bad_files import sound
+from tests.results.conftest import make_row
 
 CONFIG = """
 measurement: {precision: 0.9, time_budget_s: 0.05, rounds: 1}
@@ -129,6 +132,25 @@ def test_a_plugin_that_crashes_when_it_is_imported_is_listed_with_its_signal(ben
     plug(bench, "crashes", plugins.KERNELS, code, "crashes = crashes:X")
     listed = " ".join(bench("list", "kernels").stdout.split())
     assert "importing it died of SIGSEGV" in listed
+
+
+def test_what_a_plugin_prints_is_no_output(bench):
+    code = "import os\nprint('hello', flush=True)\nos.write(1, b'hello\\n')\n"
+    code += "from bench.kernels.matmul import Matmul\nclass X(Matmul): pass"
+    plug(bench, "chatty", plugins.KERNELS, code, "chatty = chatty:X")
+    done = bench("list", "kernels", "--format", "json")
+    assert "chatty" in [item["kernel"] for item in json.loads(done.stdout)]
+    assert done.stderr == "hello\nhello\n"
+
+
+def test_a_kernel_that_exits_when_it_is_imported_leaves_results_readable(bench):
+    plug(bench, "quits", plugins.KERNELS, "import os\nos._exit(0)", "own = quits:X")
+    (bench.folder / "a.csv").write_bytes(
+        sound(make_row(kernel="own", case_id="own-bf16-0123456789"))
+    )
+    done = bench("validate", "a.csv")
+    assert done.stdout == "a.csv: sound, 1 row\n"
+    assert "the plug-in own (bench.kernels) is left out" in done.stderr
 
 
 def test_a_kernel_whose_work_ends_the_worker_costs_its_own_rows(bench, plugin_packages):

@@ -51,8 +51,6 @@ class AscendBackend(TorchBackend):
     name: ClassVar[str] = "ascend"
     priority: ClassVar[int] = 110
     device_type: ClassVar[str] = "npu"
-    # A graph takes a stream, of which a chip has 2048; vllm-ascend stays below 1800 graphs.
-    most_graphs: ClassVar[int | None] = 1024
     _remark: str | None = None  # on where the operators of the prepared case run
 
     def unavailable(self) -> str | None:
@@ -159,7 +157,7 @@ class AscendBackend(TorchBackend):
             raise Unsupported(f"{names} makes the host wait, which a graph cannot record")
         self._remark = placement.remark()
 
-    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
+    def recorded(self, steps: list[Step], device: Device) -> Step:
         """Record the steps as NPUGraphs and return their replays."""
         if not hasattr(npu(), "NPUGraph"):
             raise Unsupported("this torch-npu has no graphs; install a newer one")

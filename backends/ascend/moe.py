@@ -21,7 +21,8 @@ from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.gate import choose
 from backends.torch.moe.layer import FloatLayer, joined_first, split_first
 from backends.torch.moe.loop import activate
-from bench.kernels.moe.base import GatedKernel, RoutedKernel
+from bench.kernels.moe.base import RoutedKernel
+from bench.kernels.moe.gated import GatedKernel
 from bench.kernels.moe.layer import MoeLayer
 
 SPLIT_ROWS = {"split_item": 2, "group_type": 0}  # one x, one y

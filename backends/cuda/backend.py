@@ -13,9 +13,10 @@ import torch
 from backends.cuda import amdsmi_sampler, doctor, nvml
 from backends.cuda.amdsmi_sampler import AmdSampler
 from backends.cuda.errors import explained, why_no_gpu
+from backends.cuda.launches import blocking, graph_launch_seconds, launch_seconds
 from backends.cuda.nvml_sampler import NvmlSampler
 from backends.torch.device import TorchBackend
-from backends.torch.events import EventTimer, launch_seconds
+from backends.torch.events import EventTimer
 from backends.torch.graphs import recorded
 from backends.torch.implementation import Step
 from bench.backend import Device, Finding, Limits, Prepared, Telemetry, TelemetrySampler
@@ -64,6 +65,19 @@ class CudaBackend(TorchBackend):
                 forbidden=device_files_forbidden(),
             )
         return None if torch.cuda.device_count() else "no GPU is visible to CUDA"
+
+    def versions(self) -> dict[str, str]:
+        """List versions, and whether half-precision products may add up in their own precision.
+
+        That is torch's default, and stays as it is: users get it.
+        """
+        matmul = torch.backends.cuda.matmul
+        allowed = {
+            "float16": matmul.allow_fp16_reduced_precision_reduction,
+            "bfloat16": matmul.allow_bf16_reduced_precision_reduction,
+        }
+        names = " and ".join(name for name, value in allowed.items() if value)
+        return {**super().versions(), "reduced-precision reductions": names or "off"}
 
     def diagnose(self) -> list[Finding]:
         """Examine the GPUs for `bench doctor`."""
@@ -120,20 +134,22 @@ class CudaBackend(TorchBackend):
         """Allocate the case with float32 products as the dtype asks: in full, or as tf32."""
         torch.cuda.set_device(device.index)
         use_tf32(case.dtype == "tf32")
-        # Sums of half-precision products stay in float32: no reductions in lower precision.
-        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.index)
         return super().prepare(case, implementation, device, inputs)
 
-    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Record the steps as CUDA graphs and return their replays."""
+    def recorded(self, steps: list[Step], device: Device) -> Step:
+        """Record the steps as one CUDA graph and return its replay."""
         return recorded(steps, self.torch_device(device), torch.cuda.CUDAGraph)
 
     def timer(self, device: Device) -> EventTimer:
-        """Time with a pair of events on a dedicated stream."""
-        return EventTimer(self.torch_device(device))
+        """Time with events on a dedicated stream, launched while a kernel keeps the GPU waiting."""
+        target = self.torch_device(device)
+        return EventTimer(target, blocking(target))
+
+    def graph_launch_seconds(self, device: Device, executions: int) -> float | None:
+        """Measure the time of an empty kernel in a graph of so many."""
+        return graph_launch_seconds(self.torch_device(device), executions)
 
     def translated(self, error: Exception) -> Exception:
         """Translate an error of CUDA; a GPU that NVML reports as gone is lost, whatever CUDA says."""
@@ -147,8 +163,10 @@ class CudaBackend(TorchBackend):
 
     def limits(self, device: Device, dtype: str) -> Limits:
         """Look up or compute the peak rates, and measure the time of an empty launch."""
-        known = peaks(torch.cuda.get_device_properties(device.index), dtype, _uuid(device.index))
-        return replace(known, launch_s=launch_seconds(self.torch_device(device)))
+        with self.translating():
+            properties = torch.cuda.get_device_properties(device.index)
+            known = peaks(properties, dtype, _uuid(device.index))
+            return replace(known, launch_s=launch_seconds(self.torch_device(device)))
 
     def telemetry(self, device: Device) -> CudaTelemetry:
         """Sample NVML or amdsmi, and torch's own count of memory."""
@@ -271,5 +289,5 @@ class CudaTelemetry:
 
     def stop(self) -> Telemetry:
         """Summarize what was sampled since `start`."""
-        peak = torch.cuda.max_memory_allocated(self._index)
-        return replace(self._sensors.stop(), memory_peak_bytes=peak)
+        telemetry = self._sensors.stop()  # first: it knows whether the GPU is gone
+        return replace(telemetry, memory_peak_bytes=torch.cuda.max_memory_allocated(self._index))

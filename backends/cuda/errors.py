@@ -48,6 +48,11 @@ NO_GPU = (
 DURING_A_CASE: tuple[tuple[str, Callable[[str], Exception], str], ...] = (
     (r"out of memory|CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory, "the GPU's memory is full"),
     (
+        r"CUBLAS_STATUS_NOT_SUPPORTED",
+        Unsupported,
+        "cuBLAS has no such product on this GPU, as of some layouts of int8 and float8",
+    ),
+    (
         r"no kernel image is available|not compiled with|PTX was compiled with an unsupported",
         Unsupported,
         "this torch has no code for this GPU's architecture; install one that was built for it",

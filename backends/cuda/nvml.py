@@ -74,6 +74,8 @@ def ask(function: str, *arguments: Any) -> Any:
 
     Raises DeviceLost where NVML reports that the GPU is gone.
     """
+    if None in arguments:  # a device that NVML has no handle for
+        return None
     try:
         call: Callable[..., Any] = getattr(pynvml, function)
         return call(*arguments)
@@ -112,9 +114,31 @@ class Gpu:
         return None if millijoules is None else millijoules * 1e-3
 
     def power_w(self) -> float | None:
-        """Read the power: averaged over the last second, instantaneous on some GPUs."""
-        milliwatts = None if self.is_slice else ask("nvmlDeviceGetPowerUsage", self.board)
+        """Read the power: that of the moment where the driver has it (`power_is_instant`)."""
+        instant_w = self._instant_power_w()
+        if instant_w is not None or self.is_slice:
+            return instant_w
+        milliwatts = ask("nvmlDeviceGetPowerUsage", self.board)
         return None if milliwatts is None else milliwatts * 1e-3
+
+    def power_is_instant(self) -> bool:
+        """Whether `power_w` is that of the moment, rather than an average of the last second.
+
+        nvmlDeviceGetPowerUsage averages over a second on all GPUs from Ampere on except the A100 (NVML API
+        reference). Drivers from 530 on have a field with the power of the moment for most of them.
+        """
+        if self._instant_power_w() is not None:
+            return True
+        capability = ask("nvmlDeviceGetCudaComputeCapability", self.board)
+        return capability is not None and tuple(capability) <= (8, 0)
+
+    def _instant_power_w(self) -> float | None:
+        if self.is_slice:
+            return None  # the power includes the other slices
+        values = ask("nvmlDeviceGetFieldValues", self.board, [pynvml.NVML_FI_DEV_POWER_INSTANT])
+        if values is None or values[0].nvmlReturn != pynvml.NVML_SUCCESS:
+            return None
+        return float(values[0].value.uiVal) * 1e-3
 
     def uncorrected_errors(self) -> int | None:
         """Count the memory errors since the driver was loaded that ECC could not repair."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,12 @@ THROTTLE_REASONS = {
     0x0000000000000080: "power brake",
     0x0000000000000100: "display clocks",
 }
+
+
+# An average of the last second holds the load only after a second of it, and the energy counter moves every
+# 0.1 s or so, which is 5 % of this.
+LEAST_WINDOW_S = 2.0
+AVERAGED_S = 1.0
 
 
 def read(gpu: Gpu) -> Reading:
@@ -53,6 +60,39 @@ def reasons(bits: int) -> list[str]:
     return [name for bit, name in THROTTLE_REASONS.items() if bits & bit]
 
 
+def window_s(readings: Sequence[Reading]) -> float:
+    """Compute the time between the first and the last reading."""
+    return readings[-1].at_s - readings[0].at_s
+
+
+def supported(
+    counted: Telemetry, readings: Sequence[Reading], *, instant: bool, counter: bool
+) -> Telemetry:
+    """Keep of power and energy what the time of the readings supports, and say why the rest is missing.
+
+    `counted` has the energy of the counter where there is one (`counter`). A short window has the integral of
+    `instant` power instead, and one of averages has neither.
+    """
+    long_enough = window_s(readings) >= LEAST_WINDOW_S
+    integrated = summarize(readings)
+    if instant:
+        use_counter = counter and long_enough
+        return counted if use_counter else replace(counted, energy_j=integrated.energy_j)
+    if counted.power_w is None:
+        return counted
+    if not long_enough:
+        remark = (
+            f"no power: this driver averages it over a second, and the samples took "
+            f"{window_s(readings):.1f} s; {LEAST_WINDOW_S:g} s are needed (--time-budget)"
+        )
+        return replace(counted, power_w=None, energy_j=None, remark=remark)
+    if counter and counted.energy_j is not None:
+        return replace(counted, power_w=counted.energy_j / window_s(readings))
+    settled = summarize([r for r in readings if r.at_s >= readings[0].at_s + AVERAGED_S])
+    assert settled.power_w is not None
+    return replace(counted, power_w=settled.power_w, energy_j=settled.power_w * window_s(readings))
+
+
 class NvmlSampler:
     """Reads the sensors of one GPU or MIG slice in a thread of its own, from `start` to `stop`."""
 
@@ -73,6 +113,7 @@ class NvmlSampler:
         try:
             gpu = Gpu(self._uuid)
             self._state, self._before = gpu.state(), Counters.of(gpu)
+            self._instant = gpu.power_is_instant()
             self._watch = Watch(partial(read, gpu))
         except BaseException as error:
             pynvml.nvmlShutdown()
@@ -82,15 +123,14 @@ class NvmlSampler:
         self._gpu = gpu
 
     def stop(self) -> Telemetry:
-        """End sampling; summarize what was read since `start`. Raises DeviceLost if the GPU is gone.
-
-        Joules are the difference of the GPU's own counter, where it has one.
-        """
+        """End sampling; summarize what was read since `start`. Raises DeviceLost if the GPU is gone."""
         if self._gpu is None or self._watch is None:
             return Telemetry(remark=self._missing)
         try:
-            telemetry = summarize(self._watch.end())
-            telemetry = with_counters(telemetry, self._before, Counters.of(self._gpu))
+            readings = self._watch.end()
+            counted = with_counters(summarize(readings), self._before, Counters.of(self._gpu))
+            counter = self._before.energy_j is not None
+            telemetry = supported(counted, readings, instant=self._instant, counter=counter)
             return replace(telemetry, device_state=self._state)
         finally:
             self._gpu = None

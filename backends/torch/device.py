@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
 import torch
 
 from backends.torch.implementation import Step, find, offered
 from backends.torch.operands import TouchedMemory, input_sets, to_device
-from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds, in_groups
+from backends.torch.prepared import StageClock, Timer, TorchPrepared, first_seconds
 from bench.backend import Device, Limits, Prepared, TelemetrySampler
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.base import Kernel, Operand
@@ -23,6 +24,12 @@ from bench.kernels.base import Kernel, Operand
 # The reference product takes a quarter of a millisecond on two cores; several of them are timed at once.
 REFERENCE_SIZE = 384
 REFERENCE_LOOPS = 6
+
+# What computes besides torch, by the names of the packages; cuBLAS comes with torch's wheels.
+LIBRARIES = (
+    *("nvidia-cublas", "nvidia-cublas-cu12", "triton", "pytorch-triton-rocm"),
+    *("transformers", "flashinfer-python", "vllm"),
+)
 
 
 class TorchBackend(ABC):
@@ -32,7 +39,6 @@ class TorchBackend(ABC):
     priority: ClassVar[int]
     _references: ClassVar[dict[torch.device, Step]] = {}
     device_type: ClassVar[str]  # as torch calls it: cpu, cuda, npu
-    most_graphs: ClassVar[int | None] = None  # that a device holds at a time; None without a limit
 
     @abstractmethod
     def torch_device(self, device: Device) -> torch.device:
@@ -67,8 +73,12 @@ class TorchBackend(ABC):
         """Make a sampler of the device's sensors."""
 
     def versions(self) -> dict[str, str]:
-        """List the versions of libraries: torch's."""
-        return {"torch": torch.__version__}
+        """List the versions of the libraries that compute, as far as they are installed."""
+        versions = {"torch": str(torch.__version__)}
+        for name in LIBRARIES:
+            with suppress(PackageNotFoundError):
+                versions[name] = version(name)
+        return versions
 
     def implementations(self, kernel: str) -> list[str]:
         """List the torch implementations of a kernel, preferred first."""
@@ -133,21 +143,22 @@ class TorchBackend(ABC):
             steps = [build(case, copies.pop(0)) for _ in range(sets)]
             compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
             self.examine(case, steps[0])
-            per_step = 1
+            launch_s = None
             if case.graph:
-                per_step = -(-len(steps) // (self.most_graphs or len(steps)))
-                steps = self.recorded(in_groups(steps, per_step), device)
+                steps = [self.recorded(steps, device)]
+                launch_s = self.graph_launch_seconds(device, sets)
         timing = "graph" if case.graph else timer.timing
         return TorchPrepared(
             steps,
             timer,
             timing,
             sets * size if sets > 1 else 0,
-            per_step=per_step,
             clock=clock,
             gradients=case.backward,
             translating=self.translating,
             compile_s=compile_s,
+            launch_s=launch_s,
+            multiple=sets if case.graph else 1,
             release=partial(self.release, device),
         )
 
@@ -171,9 +182,13 @@ class TorchBackend(ABC):
     def examine(self, case: Kernel, step: Step) -> None:  # noqa: B027  # most have nothing to look for
         """Look at what a step does before it is recorded or timed. Raises Unsupported."""
 
-    def recorded(self, steps: list[Step], device: Device) -> list[Step]:
-        """Record each step as one graph and return the replays; outputs stay in place."""
+    def recorded(self, steps: list[Step], device: Device) -> Step:
+        """Record all steps as one graph and return its replay; outputs stay in place."""
         raise Unsupported(f"{self.name} devices have no graphs; set graph: false")
+
+    def graph_launch_seconds(self, device: Device, executions: int) -> float | None:
+        """Measure the least time of an execution in a graph of so many, None where unknown."""
+        return None
 
 
 def _reference_step(target: torch.device) -> Step:

@@ -19,6 +19,10 @@ grouped_mm = getattr(F, "grouped_mm", None) or getattr(torch, "_grouped_mm", Non
 # The major compute capabilities for which torch has such kernels.
 GROUPED_CAPABILITIES = (9, 10)
 
+# One thread of one block prepares each group there: TORCH_CHECK(group_count < 1024) in GroupMM.cu and
+# ScaledGroupMM.cu of torch 2.8 to 2.13.
+MOST_GROUPS = 1023
+
 
 def launched_at_once(device: torch.device) -> bool:
     """Whether a device has a kernel for grouped products; elsewhere the host reads their ends."""
@@ -30,7 +34,16 @@ def launched_at_once(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device)[0] in GROUPED_CAPABILITIES
 
 
-def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> str | None:
+def too_many_groups(device: torch.device, groups: int) -> str | None:
+    """Say why a device's kernel cannot take so many groups; None if it can."""
+    if launched_at_once(device) and groups > MOST_GROUPS:
+        return f"torch groups up to {MOST_GROUPS} products on this GPU, not {groups}"
+    return None
+
+
+def grouped_mm_unsupported(
+    case: Kernel, device: torch.device, groups: int, *widths: int
+) -> str | None:
     """Say why torch cannot group a case's products of rows of these widths; None if it can."""
     if grouped_mm is None:
         return f"torch {torch.__version__} has no grouped product; 2.8 is the first that has"
@@ -46,7 +59,7 @@ def grouped_mm_unsupported(case: Kernel, device: torch.device, *widths: int) -> 
         return "torch's grouped product takes bfloat16 only"
     if any(width % 8 for width in widths):
         return "torch's grouped product needs widths that are multiples of 8 (16 bytes)"
-    return None
+    return too_many_groups(device, groups)
 
 
 class Loop:
@@ -90,7 +103,7 @@ class Grouped:
 
     def unsupported(self, case: GroupedMatmul, device: torch.device) -> str | None:
         """Refuse what torch cannot group."""
-        return grouped_mm_unsupported(case, device, case.k, case.n)
+        return grouped_mm_unsupported(case, device, case.experts, case.k, case.n)
 
     def build(self, case: GroupedMatmul, operands: Tensors) -> Step:
         """Multiply in one launch; torch allocates the result."""

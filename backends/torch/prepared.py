@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from backends.torch.implementation import Step, Tensors
 from backends.torch.operands import spoil, to_host
+
+# Whether a case is host-bound shows in its last calls: those before were calibration and warm-up.
+LAST_CALLS = 32
 
 
 class Timer(Protocol):
@@ -29,6 +33,8 @@ class Timer(Protocol):
 
     def between(self, start: Any, end: Any) -> float:
         """Compute the seconds between two timestamps of completed steps."""
+
+    # A timer may have `host_bound`: whether the device waited for the host in the last call.
 
 
 class StageClock:
@@ -68,10 +74,7 @@ class StageClock:
 
 
 class TorchPrepared:
-    """A case on a torch device: steps that together use every input set, taken in turn.
-
-    A step is one execution, or `per_step` of them where each has to be a graph and graphs are few.
-    """
+    """A case on a torch device: steps taken in turn, each one execution, or `multiple` of them."""
 
     def __init__(
         self,
@@ -80,15 +83,15 @@ class TorchPrepared:
         timing: str,
         flush_bytes: int,
         *,
-        per_step: int = 1,
         clock: StageClock | None = None,
         gradients: bool = False,
         translating: Callable[[], AbstractContextManager[None]] = nullcontext,
         compile_s: float | None = None,
+        launch_s: float | None = None,
+        multiple: int = 1,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self._release = release
-        self._per_step = per_step
         self._last: Tensors = {}
         self._steps = steps
         self._clock = clock
@@ -99,18 +102,30 @@ class TorchPrepared:
         self.flush_bytes = flush_bytes
         self._translating = translating
         self.compile_s = compile_s
+        self.launch_s = launch_s
+        self.multiple = multiple
+        self._host_bound: deque[bool] = deque(maxlen=LAST_CALLS)
+
+    @property
+    def host_bound(self) -> bool | None:
+        """Whether the device waited for the host in most of the last calls of `run`; None if unknown."""
+        calls = self._host_bound
+        return 2 * sum(calls) > len(calls) if calls else None
 
     def run(self, loops: int) -> float:
         """Execute `loops` times, each time on the next input set; return the device's seconds."""
         self._last = {}
         with self._translating(), torch.inference_mode(self._inference):
-            count = -(-loops // self._per_step)
-            steps = list(islice(self._turn, count))
+            steps = list(islice(self._turn, loops // self.multiple))
             steps[-1] = partial(self._executed, steps[-1])
-            return self._timer(steps) * loops / (count * self._per_step)
+            seconds = self._timer(steps)
+        host_bound = getattr(self._timer, "host_bound", None)
+        if host_bound is not None:
+            self._host_bound.append(host_bound)
+        return seconds
 
     def outputs(self) -> dict[str, NDArray[Any]]:
-        """Execute once on the first input set and return its outputs on the host."""
+        """Execute once, or `multiple` times, and return the outputs on the host."""
         self._last = {}
         with self._translating(), torch.inference_mode(self._inference):
             outputs = self._executed(self._steps[0])
@@ -143,23 +158,6 @@ class TorchPrepared:
         self._turn = cycle(())
         self._last = {}
         self._release()
-
-
-def in_groups(steps: list[Step], size: int) -> list[Step]:
-    """Join each `size` steps in a row to one that has the last one's outputs; the last group is filled up."""
-    if size == 1:
-        return steps
-
-    def joined(group: list[Step]) -> Step:
-        def run() -> Tensors:
-            for step in group[:-1]:
-                step()
-            return group[-1]()
-
-        return run
-
-    starts = range(0, len(steps), size)
-    return [joined(list(islice(cycle(steps), start, start + size))) for start in starts]
 
 
 def first_seconds(step: Step) -> float:

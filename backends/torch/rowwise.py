@@ -17,6 +17,31 @@ from bench.kernels.matmul import Matmul
 EXPONENTS = 4
 
 
+def rowwise_unsupported(device: torch.device) -> str | None:
+    """Say why a GPU's float8 products cannot have scales per row and column; None if they can.
+
+    On compute capability 8.9, torch before 2.12 launches the kernel on the default stream, whatever stream
+    is current (pytorch issue 177651): it races with what it depends on, or hangs. On 12.x, torch 2.10 asks
+    cuBLAS, which has no such product there (pytorch issue 192707).
+    """
+    if device.type != "cuda" or torch.version.hip is not None:
+        return None
+    capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 9):
+        return "rowwise scales need compute capability 8.9, this GPU has {}.{}".format(*capability)
+    if capability == (8, 9) and torch.__version__ < "2.12":
+        return (
+            f"torch {torch.__version__} ignores the current stream in row-wise float8 products on "
+            "compute capability 8.9; install 2.12 or newer"
+        )
+    if capability[0] == 12 and "2.10" <= torch.__version__ < "2.11":
+        return (
+            f"torch {torch.__version__} has no row-wise float8 product for compute capability 12; "
+            "install 2.11 or newer"
+        )
+    return None
+
+
 class Rowwise:
     """torch._scaled_mm with scales [m, 1] and [1, n]."""
 
@@ -30,13 +55,7 @@ class Rowwise:
             return "torch._scaled_mm takes layout nt, and n and k that are multiples of 16 only"
         if not hasattr(torch, "_scaled_mm"):
             return f"torch {torch.__version__} has no float8 product (torch._scaled_mm)"
-        if device.type == "cuda" and torch.version.hip is None:
-            capability = torch.cuda.get_device_capability(device)
-            if capability < (8, 9):
-                return "rowwise scales need compute capability 8.9, this GPU has {}.{}".format(
-                    *capability
-                )
-        return None
+        return rowwise_unsupported(device)
 
     def build(self, case: Matmul, operands: Tensors) -> Step:
         """Scale the operands beforehand; write into a preallocated result [1, m, n]."""

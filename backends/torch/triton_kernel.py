@@ -9,26 +9,18 @@ from typing import Any
 import triton
 import triton.language as tl
 
-# Rows, columns and depth of a tile, warps, and stages of the pipeline.
-TILES = [
-    (128, 256, 64, 8, 3),
-    (128, 128, 64, 8, 4),
-    (128, 128, 64, 4, 4),
-    (64, 128, 64, 4, 4),
-    (64, 64, 64, 4, 5),
-    (16, 64, 128, 4, 5),
-]
+from backends.torch.triton_tiles import TILES
+
 GROUP = 8
 
 # Triton's interpreter, which tests use, has no clock for tuning.
-if os.environ.get("TRITON_INTERPRET") == "1":
-    TILES = [(16, 32, 16, 4, 1)]
+TUNED = [(16, 32, 16, 4, 1)] if os.environ.get("TRITON_INTERPRET") == "1" else TILES
 
 
 @triton.autotune(  # type: ignore[untyped-decorator, unused-ignore]
     configs=[
         triton.Config({"BM": bm, "BN": bn, "BK": bk}, num_warps=warps, num_stages=stages)
-        for bm, bn, bk, warps, stages in TILES
+        for bm, bn, bk, warps, stages in TUNED
     ],
     key=["m", "n", "k", "a_row", "b_row"],  # the operands' layout decides which tiles are best
 )
@@ -59,7 +51,7 @@ def _tiles(  # type: ignore[no-untyped-def]
         inside = tile % (GROUP_ROWS * columns)
         i = ((first + inside % height) * BM + tl.arange(0, BM)).to(tl.int64)
         j = ((inside // height) * BN + tl.arange(0, BN)).to(tl.int64)
-        p = tl.arange(0, BK)
+        p = tl.arange(0, BK).to(tl.int64)  # offsets along k exceed 32 bits in large operands
         total = tl.zeros((BM, BN), dtype=tl.float32)
         for start in range(0, k, BK):
             # Rows and columns beyond the edge read the first ones again and are not written.

@@ -31,8 +31,8 @@ def _layers(rows: pd.DataFrame, phase: str) -> pd.Series:
 
 
 CASE_SETS: dict[str, CaseSet] = {
-    found.name: found
-    for found in (
+    case_set.name: case_set
+    for case_set in (
         CaseSet(
             "large-bf16-matmul",
             f"bfloat16 products with m, n and k of {LARGE} and more",

@@ -3,7 +3,8 @@
 A ratio is the other device's rate over the base's on the same case: above one, the other is faster.
 Its interval is one of the logarithm, because ratios are. Four verdicts follow from the interval and a
 threshold t below which differences do not matter: faster (wholly above 1 + t), slower (wholly below
-1 / (1 + t)), same (wholly between), undecided (anything else, or no interval).
+1 / (1 + t)), same (wholly between), undecided (anything else). A ratio without an interval has only a
+direction: `slower, no interval`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import pandas as pd
 from bench.analysis.case_sets import CASE_SETS
 from bench.analysis.pairing import DESCRIBING, RUN_SCATTER, Side, half_width, make_side, pair
 from bench.analysis.rounds import log_ratios, round_logs, shared_log_ratio
+from bench.analysis.verdicts import DIRECTIONS, VERDICTS, directions, verdicts
 from bench.errors import UsageError
+from bench.kernels.dtypes import short_dtype
 
-VERDICTS = ("faster", "slower", "same", "undecided")
 DEFAULT_THRESHOLD = 0.02
 
 # Columns of pairs while a comparison is made: both sides' rounds, as arrays of logarithms.
@@ -29,17 +31,17 @@ ROUNDS = ("rounds_base", "rounds_other")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of holding devices against a base.
+    """The result of comparing devices with a base.
 
-    `pairs`: a row a device and case that both have: what describes the case, `device`,
+    `pairs`: one row per device and shared case: what describes the case, `device`,
     `implementation_base`, `implementation_other`, `ratio`, `low`, `high`, `verdict`, `interval_from`
     (rounds, rows or nothing), `utilization_ratio`, `energy_ratio` (joules of the other over the
     base's), `expected` and `expected_by` (what the data sheets predict), `time_base_s`, `time_other_s`,
     `machine_shift` (how much slower the machine was under the base, as a logarithm; the interval takes
     it in).
-    `groups`: geometric means by device, kernel, dtype and phase. `sets`: by device and named set.
-    `unpaired`: cases without a partner, with the side that has them and the reason. `left_out`: rows
-    that are no measurement, by side and reason.
+    `groups`: geometric means by device, kernel, dtype and phase. `sets`: by device and named set, where
+    `mixed` lists the dtypes of a set of several. `unpaired`: cases without a partner, with the side that
+    has them and the reason. `left_out`: rows that are no measurement, by side and reason.
     """
 
     base: str
@@ -78,8 +80,8 @@ def compare(
     others = tuple(label for label in labels if label != base)
     pairs, unpaired = [], []
     for label in others:
-        found, alone = pair(sides[base], sides[label], same_implementation=same_implementation)
-        measured = _measure(found, same_implementation, threshold)
+        joined, alone = pair(sides[base], sides[label], same_implementation=same_implementation)
+        measured = _measure(joined, same_implementation, threshold)
         pairs.append(measured.assign(device=label))
         unpaired.append(alone.assign(device=label))
     all_pairs = pd.concat(pairs, ignore_index=True)
@@ -95,14 +97,6 @@ def compare(
     )
 
 
-def verdicts(low: np.ndarray, high: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the verdict on each interval of a ratio."""
-    upper, lower = 1.0 + threshold, 1.0 / (1.0 + threshold)
-    with np.errstate(invalid="ignore"):
-        conditions = [low > upper, high < lower, (low >= lower) & (high <= upper)]
-    return np.select(conditions, VERDICTS[:3], VERDICTS[3])
-
-
 def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) -> pd.DataFrame:
     """Return the pairs with ratio, interval, verdict and explanation."""
     rounds = {name: _rounds(joined, name.removeprefix("rounds_")) for name in ROUNDS}
@@ -113,7 +107,11 @@ def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) 
         for side in ("base", "other")
     }
     noisy = (joined["noisy_base"] | joined["noisy_other"]).to_numpy(bool)
-    verdict = verdicts(np.exp(low), np.exp(high), threshold)
+    verdict = np.where(
+        origin == "nothing",
+        directions(np.exp(logs), threshold),
+        verdicts(np.exp(low), np.exp(high), threshold),
+    )
     expected, by = _expected(joined)
     return pd.DataFrame(
         {
@@ -268,7 +266,7 @@ def _summary(pairs: pd.DataFrame) -> dict[str, Any]:
         "least": np.exp(logs.min()),
         "most": np.exp(logs.max()),
         "expected": np.exp(expected.mean()) if np.isfinite(expected).all() else np.nan,
-        **{verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS},
+        **{verdict: int(counts.get(verdict, 0)) for verdict in (*VERDICTS, *DIRECTIONS)},
     }
 
 
@@ -286,22 +284,33 @@ def _groups(pairs: pd.DataFrame) -> pd.DataFrame:
 def _sets(pairs: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
     rows = []
     for device in devices:
-        mine = pairs[pairs["device"] == device]
-        for found in CASE_SETS.values():
-            inside = mine[found.contains(mine).to_numpy(bool)] if len(mine) else mine
+        of_device = pairs[pairs["device"] == device]
+        for case_set in CASE_SETS.values():
+            inside = (
+                of_device[case_set.contains(of_device).to_numpy(bool)]
+                if len(of_device)
+                else of_device
+            )
             if len(inside):
                 rows.append(
                     {
                         "device": device,
-                        "set": found.name,
-                        "meaning": found.meaning,
+                        "set": case_set.name,
+                        "meaning": case_set.meaning,
+                        "mixed": _mixed(inside["dtype"]),
                         **_summary(inside),
                     }
                 )
-    return pd.DataFrame(rows, columns=["device", "set", "meaning", *SUMMARY])
+    return pd.DataFrame(rows, columns=["device", "set", "meaning", "mixed", *SUMMARY])
 
 
-SUMMARY = ("cases", "ratio", "low", "high", "least", "most", "expected", *VERDICTS)
+def _mixed(dtypes: pd.Series) -> str:
+    """Return the dtypes of a set that mixes them, such as `bf16, f32`; empty for a set of one dtype."""
+    names = sorted({short_dtype(str(name)) for name in dtypes})
+    return ", ".join(names) if len(names) > 1 else ""
+
+
+SUMMARY = ("cases", "ratio", "low", "high", "least", "most", "expected", *VERDICTS, *DIRECTIONS)
 
 
 def _left_out(sides: Any) -> pd.DataFrame:
@@ -313,4 +322,4 @@ def _left_out(sides: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "reason", "rows"])
 
 
-__all__ = ["Comparison", "Side", "compare", "verdicts"]
+__all__ = ["Comparison", "Side", "compare"]

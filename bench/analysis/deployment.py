@@ -61,7 +61,6 @@ class ChipMemory:
 class Deployment:
     """A model in a number format on chips of one kind; `chips` is None where any number will do."""
 
-    model_id: str
     model: Model
     dtype: str
     chip: str
@@ -106,7 +105,7 @@ class Deployment:
 
     def __str__(self) -> str:
         several = "" if self.chips is None else f"{self.chips} × "
-        return f"{self.model_id} on {several}{self.chip} in {self.dtype}"
+        return f"{self.model.id} on {several}{self.chip} in {self.dtype}"
 
 
 def why_none_fits(
@@ -152,7 +151,7 @@ def measure_text(
     size = f"m: {PRODUCT}, n: {PRODUCT}, k: {PRODUCT}"
     config = (
         f"kernels: [{{kernel: matmul, dtype: {deployment.dtype}, {size}}}, "
-        f"{{kernel: moe_layer, model: {deployment.model_id}, dtype: {deployment.dtype}, "
+        f"{{kernel: moe_layer, model: {deployment.model.id}, dtype: {deployment.dtype}, "
         f"expert_parallel: {expert_parallel}, pass: {passes}, "
         f"tokens: [{', '.join(map(str, sorted(set(tokens))))}]}}]"
     )

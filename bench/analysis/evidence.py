@@ -1,4 +1,4 @@
-"""The rows that conclusions are drawn from: of result files or frames, and none that is no evidence."""
+"""The rows that conclusions are drawn from, without those of simulated devices."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def given_rows(paths: Iterable[str | Path], *, simulated: bool = False) -> list[
     """
     rows: list[Row] = []
     for file in result_files(list(paths)):
-        found = read_rows(file)
+        file_rows = read_rows(file)
         if not simulated:
-            refuse_simulated(found, str(file))
-        rows += [{**row, "file": str(file)} for row in found]
+            refuse_simulated(file_rows, str(file))
+        rows += [{**row, "file": str(file)} for row in file_rows]
     return rows
 
 

@@ -82,7 +82,7 @@ class InferenceProjection:
 
 
 def project_inference(
-    model_id: str, model: Model, chip: Chip, plan: InferencePlan, rows: Sequence[Row]
+    model: Model, chip: Chip, plan: InferencePlan, rows: Sequence[Row]
 ) -> InferenceProjection:
     """Return the projection from the measured layers in `rows`.
 
@@ -90,7 +90,7 @@ def project_inference(
     """
     if plan.kv_bytes is not None and plan.context is None:
         raise UsageError("--kv-bytes: needs --context")
-    deployment = Deployment(model_id, model, plan.dtype, chip.id, chip.memory_gb, plan.chips)
+    deployment = Deployment(model, plan.dtype, chip.id, chip.memory_gb, plan.chips)
     sequence_bytes = _sequence_bytes(model, plan)
     deployment.check_memory(_sequences(plan), sequence_bytes)
     cache_bytes = _sequences(plan) * sequence_bytes
@@ -99,7 +99,7 @@ def project_inference(
     phases = [_project_phase(layers, model, plan, phase) for phase in _tokens(plan)]
     sources = sorted({str(row["source"] or row["file"]) for row in layers.rows.values()})
     return InferenceProjection(
-        model=model_id,
+        model=model.id,
         chip=chip.id,
         plan=plan,
         phases=tuple(phases),
@@ -143,7 +143,7 @@ def _layers(
 ) -> Layers:
     """Return the preferred layers that are of the deployment and cover the plan's tokens."""
     tokens = _tokens(plan).values()
-    layers = measured_layers(rows, deployment.model_id, deployment.chip, plan.dtype)
+    layers = measured_layers(rows, deployment.model, deployment.chip, plan.dtype)
     fitting = [each for each in layers if deployment.fits(each.kind.expert_parallel, cache_bytes)]
     covering = [each for each in fitting if all(each.covers(count) for count in tokens)]
     if covering:

@@ -13,12 +13,23 @@ from dataclasses import dataclass
 
 from bench.analysis.estimate import Estimate
 from bench.analysis.row_estimates import number, row_estimate
+from bench.catalog.models import LAYER_FIELDS, Model
 from bench.errors import UsageError
+from bench.kernels.moe.layer import MoeLayer
 
 Row = Mapping[str, object]
 
 # In order of preference. A `moe_layer` has router and shared experts, `moe_experts` the routed experts only.
 LAYER_KERNELS = ("moe_layer", "moe_experts")
+# The fields that a layer's time depends on; shared experts are one MLP, however many they are called.
+WHOLE_FIELDS = tuple(name for name in LAYER_FIELDS if name != "shared_experts")
+# Those of them that routed experts alone depend on.
+EXPERT_FIELDS = (
+    *("hidden", "intermediate", "experts", "top_k", "zero_experts"),
+    *("expert_hidden", "activation", "gated"),
+)
+# A parameter that a row or a model does not have is at its default.
+DEFAULTS = {name: field.default for name, field in MoeLayer.model_fields.items()}
 ROUTINGS = ("balanced", "uniform", "trace", "power_law")
 # The hottest device sets the time of a step; without a name a row is of a device with the mean load.
 DEVICES = ("hottest", None, "median", "mean")
@@ -102,9 +113,9 @@ class Layers:
 
 
 def measured_layers(
-    rows: Iterable[Row], model: str, chip: str, dtype: str, passes: str = "forward"
+    rows: Iterable[Row], model: Model, chip: str, dtype: str, passes: str = "forward"
 ) -> list[Layers]:
-    """Return the sets of measured layers, the preferred one first; none if there are no rows.
+    """Return the sets of measured layers of a model, the preferred one first; none if there are no rows.
 
     Whole layers go before experts alone, even routing before skewed, the hottest device before others,
     and then the largest number of devices that share the experts. Of equal cases the fastest row counts.
@@ -114,7 +125,7 @@ def measured_layers(
         for row in rows
         if (row["chip"], row["dtype"], row["status"]) == (chip, dtype, "ok") and not row["stage"]
     ]
-    of_model = [row for row in same if row["kernel"] in LAYER_KERNELS and row["model"] == model]
+    of_model = [row for row in same if is_layer_of(row, model)]
     sets: dict[str, dict[int, Row]] = {}
     for row in of_model:
         if row["pass"] == passes:
@@ -127,10 +138,24 @@ def measured_layers(
     matmul_tflops = _best(same, "achieved_tflops", "peak_tflops")
     memory_gbps = _best(of_model, "achieved_gbps", "peak_gbps")
     layers = [
-        Layers(chip, model, dtype, _kind(by_tokens), by_tokens, matmul_tflops, memory_gbps)
+        Layers(chip, model.id, dtype, _kind(by_tokens), by_tokens, matmul_tflops, memory_gbps)
         for by_tokens in sets.values()
     ]
     return sorted(layers, key=_preference)
+
+
+def is_layer_of(row: Row, model: Model) -> bool:
+    """Whether a row is of the layer of a model: measured under its name, or with the same parameters."""
+    if row["kernel"] not in LAYER_KERNELS:
+        return False
+    if row["model"] == model.id:
+        return True
+    if row.get("experts") != model.experts:  # most other layers, without reading their parameters
+        return False
+    given = DEFAULTS | dict(_parameters(row))
+    shape = DEFAULTS | model.moe_layer()
+    fields = WHOLE_FIELDS if row["kernel"] == "moe_layer" else EXPERT_FIELDS
+    return all(given[name] == shape[name] for name in fields)
 
 
 def _kind(by_tokens: Mapping[int, Row]) -> LayerKind:

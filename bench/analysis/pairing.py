@@ -6,7 +6,7 @@ that their spread is part of what is known about the device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ KEY = ("case_id", "routing_sha256")
 # Standard normal 97.5 % point: what half of an interval is in standard errors.
 Z = 1.959964
 
-# Two runs of the same differ by more than their rounds show, which lie within minutes of each other: 95 %
+# Two runs of one case differ by more than their rounds show, which lie within minutes of each other: 95 %
 # of runs are off by this much at most, as a logarithm (benchmarks/repeatability.py).
 RUN_SCATTER = 0.013
 
@@ -77,12 +77,14 @@ class Side:
     the repeats' medians), `se` (the standard error of its logarithm, NaN where unknown), `freedom`
     (degrees of freedom of that, infinite where the rows' own intervals decide), `repeats`, `noisy`
     (an interval too wide for a verdict), `reference_log` (of the reference product's seconds), and what
-    describes the case and the device. `left_out` maps a reason to a number of rows.
+    describes the case and the device. `left_out` maps a reason to a number of rows, and `refused` the
+    case_id of rows that are faster than the peak allows to the utilization that was reported.
     """
 
     label: str
     cases: pd.DataFrame
     left_out: dict[str, int]
+    refused: dict[str, float] = field(default_factory=dict)
 
 
 def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -104,7 +106,7 @@ def usable(frame: pd.DataFrame, *, simulated: bool) -> tuple[pd.DataFrame, dict[
 
 
 def pool(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a case and implementation; repeats are pooled on the scale of logarithms.
+    """Return one row per case and implementation; repeats are pooled on the scale of logarithms.
 
     A single row has the standard error of its own interval, widened by what runs, or single visits, are
     known to differ beyond it; published rows are taken at their word. Of several, the variance of the mean is
@@ -135,9 +137,9 @@ def pool(frame: pd.DataFrame) -> pd.DataFrame:
     between = np.maximum(spread - np.nan_to_num(within), 0.0)
     variance = np.where(count > 1, (between + np.nan_to_num(within)) / count, within)
     first = table["group"].drop_duplicates().index.to_numpy()
-    found = frame.iloc[first].reset_index(drop=True)
+    cases = frame.iloc[first].reset_index(drop=True)
     energy = frame["energy_j"].to_numpy(float)
-    return found.assign(
+    return cases.assign(
         time_s=np.exp(mean),
         se=np.sqrt(variance),
         freedom=np.where((count > 1) & (between > 0), count - 1.0, np.inf),
@@ -157,7 +159,7 @@ def _reference_log(frame: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
 
 
 def _single_visit(frame: pd.DataFrame) -> np.ndarray:
-    """Tell which rows come from one visit to the case, as all did before there were rounds."""
+    """Return which rows come from one visit to the case, as all did before there were rounds."""
     return np.asarray(frame["rounds"].fillna(1).to_numpy(float) == 1)
 
 
@@ -168,7 +170,12 @@ def _codes(values: pd.Series) -> np.ndarray:
 def make_side(label: str, frame: pd.DataFrame, *, simulated: bool = False) -> Side:
     """Return what is known of one device's cases."""
     rows, left_out = usable(frame, simulated=simulated)
-    return Side(label, pool(rows), left_out)
+    beyond = frame[(frame["status"] == "ok") & (frame["utilization"] > TOLERATED_EXCESS)]
+    refused = {
+        str(case): float(share)
+        for case, share in beyond.groupby("case_id")["utilization"].max().items()
+    }
+    return Side(label, pool(rows), left_out, refused)
 
 
 def best(cases: pd.DataFrame) -> pd.DataFrame:
@@ -198,7 +205,7 @@ def pair(
         {
             "case_id": alone["case_id"],
             "side": np.where(in_base, base.label, other.label),
-            "reason": _reasons(alone, in_base, left, right, base.label, other.label),
+            "reason": _reasons(alone, in_base, left, right, base, other),
             **{name: _either(alone, name) for name in DESCRIBING},
         }
     )
@@ -236,25 +243,33 @@ def _reasons(
     in_base: np.ndarray,
     left: pd.DataFrame,
     right: pd.DataFrame,
-    base: str,
-    other: str,
+    base: Side,
+    other: Side,
 ) -> list[str]:
-    """Say of each case without a partner why it has none."""
+    """Return why each case without a partner has none."""
     theirs = {True: set(right["case_id"]), False: set(left["case_id"])}
-    names = {True: other, False: base}
+    refused = {True: other.refused, False: base.refused}
+    names = {True: other.label, False: base.label}
     routed = {
         side: set(zip(frame["case_id"], frame["routing_sha256"], strict=True))
         for side, frame in ((True, right), (False, left))
     }
-    found = []
-    for case, routing, mine in zip(alone["case_id"], alone["routing_sha256"], in_base, strict=True):
-        if case not in theirs[bool(mine)]:
-            found.append(f"{names[bool(mine)]} has no such case")
-        elif (case, routing) not in routed[bool(mine)]:
-            found.append(f"{names[bool(mine)]} has it with another routing (another seed?)")
+    reasons = []
+    for case, routing, of_base in zip(
+        alone["case_id"], alone["routing_sha256"], in_base, strict=True
+    ):
+        if case not in theirs[bool(of_base)] and case in refused[bool(of_base)]:
+            share = refused[bool(of_base)][case]
+            reasons.append(
+                f"{names[bool(of_base)]} has it at {100 * share:.0f} % of its peak: left out"
+            )
+        elif case not in theirs[bool(of_base)]:
+            reasons.append(f"{names[bool(of_base)]} has no such case")
+        elif (case, routing) not in routed[bool(of_base)]:
+            reasons.append(f"{names[bool(of_base)]} has it with another routing (another seed?)")
         else:
-            found.append(f"{names[bool(mine)]} has it by other implementations only")
-    return found
+            reasons.append(f"{names[bool(of_base)]} has it by other implementations only")
+    return reasons
 
 
 def half_width(se: np.ndarray, freedom: np.ndarray) -> np.ndarray:

@@ -21,12 +21,12 @@ from bench.analysis.cost import (
 from bench.analysis.deployment import Deployment, measure_text, no_room, why_none_fits
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.inference import Phase, prompts_of
-from bench.analysis.layers import LAYER_KERNELS, LayerKind, Layers, measured_layers
+from bench.analysis.layers import LAYER_KERNELS, LayerKind, Layers, is_layer_of, measured_layers
 from bench.analysis.projection import step
 from bench.analysis.rents import market_rent
 from bench.analysis.row_estimates import row_estimate
 from bench.catalog.chips import load_chips
-from bench.catalog.models import Model, assumed_shapes, get_model, load_models
+from bench.catalog.models import Model, assumed_shapes, load_models
 from bench.catalog.prices import rent_sources
 from bench.errors import UsageError
 from bench.kernels.moe.base import MOST_DECODE_TOKENS
@@ -115,7 +115,7 @@ def price_rows(
     given: Mapping[str, Estimate],
     *,
     usd_per_kwh: Estimate | None = None,
-    model: str | None = None,
+    model: Model | None = None,
     context: int | None = None,
 ) -> Costs:
     """Return the costs of rows, with the prices of an hour by chip in `given`, or else published rents.
@@ -157,11 +157,11 @@ class Prices:
         return with_energy(price, power, self.usd_per_kwh)
 
 
-def _not_measured(model: str, chip: str) -> str:
+def _not_measured(model: Model, chip: str) -> str:
     """Return that a model has no rows, and how to measure some on a chip."""
-    deployment = Deployment(model, get_model(model), "bfloat16", chip, _memory_gb(chip))
+    deployment = Deployment(model, "bfloat16", chip, _memory_gb(chip))
     remedy = measure_text(deployment, SUGGESTED_TOKENS, deployment.smallest_sharing())
-    return f"no row of a layer of {model}; {remedy}"
+    return f"no row of a layer of {model.id}; {remedy}"
 
 
 def _memory_gb(chip: str) -> float | None:
@@ -202,16 +202,16 @@ def _products(rows: Iterable[Row], prices: Prices) -> list[ProductCost]:
 
 
 def _tokens(
-    rows: Sequence[Row], prices: Prices, model: str | None, context: int | None
+    rows: Sequence[Row], prices: Prices, model: Model | None, context: int | None
 ) -> tuple[list[TokenCost], list[NotPriced]]:
     """Return the costs of tokens: of one model at every number of tokens, or the cheapest of each."""
     costs: list[TokenCost] = []
     not_priced: list[NotPriced] = []
-    for chip, name, dtype in _layer_groups(rows):
+    for chip, name, dtype in _layer_groups(rows, model):
         shape = load_models().get(name)
-        if (model and name != model) or shape is None:
+        if shape is None:
             continue
-        deployment = Deployment(name, shape, dtype, chip, _memory_gb(chip))
+        deployment = Deployment(shape, dtype, chip, _memory_gb(chip))
         try:
             every, problems = _costs_of_model(rows, deployment, prices, context)
         except UsageError as error:  # the rows lack a rate that the rest of the model needs
@@ -229,8 +229,8 @@ def _costs_of_model(
     rows: Sequence[Row], deployment: Deployment, prices: Prices, context: int | None
 ) -> tuple[list[TokenCost], list[NotPriced]]:
     """Return the costs at each number of tokens whose deployment fits, and what does not fit."""
-    name, chip, dtype = deployment.model_id, deployment.chip, deployment.dtype
-    layers = measured_layers(rows, name, chip, dtype)
+    name, chip, dtype = deployment.model.id, deployment.chip, deployment.dtype
+    layers = measured_layers(rows, deployment.model, chip, dtype)
     fitting = [each for each in layers if deployment.fits(each.kind.expert_parallel)]
     if not fitting:
         reason, sharing = why_none_fits(layers, deployment), deployment.smallest_sharing()
@@ -271,7 +271,7 @@ def _without_room(
     if enough:
         possible = [tokens for tokens in too_many if shared[tokens] is not None]
         remedy = measure_text(deployment, possible, max(enough))
-    return [NotPriced(deployment.model_id, deployment.chip, deployment.dtype, reason, remedy)]
+    return [NotPriced(deployment.model.id, deployment.chip, deployment.dtype, reason, remedy)]
 
 
 def _cache_bytes(model: Model, tokens: int, context: int | None) -> float:
@@ -282,19 +282,19 @@ def _cache_bytes(model: Model, tokens: int, context: int | None) -> float:
     return sequences * kept_bytes(model, context)
 
 
-def _layer_groups(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
-    """Return chip, model and dtype of each group of measured layers."""
-    return sorted(
-        {
-            (str(row["chip"]), str(row["model"]), str(row["dtype"]))
-            for row in rows
-            if row["status"] == "ok"
-            and row["kernel"] in LAYER_KERNELS
-            and row["model"]
-            and row["pass"] == "forward"
-            and not row["stage"]
-        }
-    )
+def _layer_groups(rows: Iterable[Row], model: Model | None) -> list[tuple[str, str, str]]:
+    """Return chip, model and dtype of each group of measured layers: of one model, or of every named one."""
+    forward = [
+        row
+        for row in rows
+        if row["status"] == "ok" and row["pass"] == "forward" and not row["stage"]
+    ]
+    if model:
+        named = [(model.id, row) for row in forward if is_layer_of(row, model)]
+    else:
+        layers = [row for row in forward if row["kernel"] in LAYER_KERNELS and row["model"]]
+        named = [(str(row["model"]), row) for row in layers]
+    return sorted({(str(row["chip"]), name, str(row["dtype"])) for name, row in named})
 
 
 def _attention(model: Model, tokens: int, context: int | None) -> AttentionWork:

@@ -106,10 +106,13 @@ def rest_parameters(layers: Layers, model: Model) -> float:
     Rows of `moe_layer` have the router, shared experts and projections of latent experts, those of
     `moe_experts` only the routed experts.
     """
-    one = model.top_k * expert_parameters(model)
+    one = model.computing_experts * expert_parameters(model)
     if layers.kind.kernel == "moe_layer":
         matrices = 3 if model.gated else 2
-        one += model.hidden * model.experts + matrices * model.hidden * model.shared_intermediate
+        one += (
+            model.hidden * model.scored_experts
+            + matrices * model.hidden * model.shared_intermediate
+        )
         one += 2 * model.hidden * (model.expert_hidden or 0)
     return max(0.0, active_size(model) - model.moe_layers * one)
 

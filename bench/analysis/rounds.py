@@ -14,7 +14,7 @@ Intervals = tuple[Floats, Floats, Floats]  # estimate, low, high
 
 
 def round_logs(texts: pd.Series) -> NDArray[np.object_]:
-    """Return the logarithms of each row's round medians; None where a row tells none.
+    """Return the logarithms of each row's round medians; None where a row has none.
 
     `texts` is the column `round_medians_s`: numbers separated by spaces.
     """
@@ -32,19 +32,19 @@ def round_logs(texts: pd.Series) -> NDArray[np.object_]:
 def log_ratios(base: NDArray[np.object_], other: NDArray[np.object_]) -> Intervals:
     """Return log(base time / other time) of each pair with its 95 % interval, from both sides' rounds.
 
-    NaN where a side tells no rounds, or too few for an interval.
+    NaN where a side has no rounds, or too few for an interval.
     """
     shapes: dict[tuple[int, int], list[int]] = {}
     for index, (first, second) in enumerate(zip(base, other, strict=True)):
         if first is not None and second is not None and shift_rank(len(first), len(second)):
             shapes.setdefault((len(first), len(second)), []).append(index)
     nothing = np.full(len(base), np.nan)
-    found = (nothing, nothing.copy(), nothing.copy())
+    intervals = (nothing, nothing.copy(), nothing.copy())
     for indices in shapes.values():
         parts = shifts(np.stack(list(base[indices])), np.stack(list(other[indices])))
-        for whole, part in zip(found, parts, strict=True):
+        for whole, part in zip(intervals, parts, strict=True):
             whole[indices] = part
-    return found
+    return intervals
 
 
 def shared_log_ratio(

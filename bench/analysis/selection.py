@@ -21,7 +21,7 @@ def select(frame: pd.DataFrame, chosen: Filter) -> pd.DataFrame:
     unknown.
     """
     parameters = _parameters(frame)
-    known = [*map(str, frame.columns), *(key for found in parameters for key in found)]
+    known = [*map(str, frame.columns), *(key for names in parameters for key in names)]
     for key in chosen.wanted:
         if key not in known:
             raise UsageError(
@@ -101,14 +101,14 @@ def _parameters(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _parameter(frame: pd.DataFrame, parameters: list[dict[str, Any]], key: str) -> pd.Series[Any]:
     """Return a column of what the rows' cases have for a parameter."""
-    texts = [None if found.get(key) is None else _text(found[key]) for found in parameters]
+    texts = [None if names.get(key) is None else _text(names[key]) for names in parameters]
     values = np.array([*texts, None], dtype=object)
     return pd.Series(values[frame["params"].cat.codes.to_numpy()], index=frame.index, dtype=object)

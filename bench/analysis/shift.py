@@ -102,11 +102,11 @@ def _ranked(a: Floats, b: Floats, ranks: list[int]) -> list[float]:
     By bisection: how many differences are at most x takes O(n log m) for sorted values.
     """
     a, b = np.sort(a), np.sort(b)
-    found = []
+    values = []
     for rank in ranks:
         low, high = a[0] - b[-1], a[-1] - b[0]
         while low < (middle := low + (high - low) / 2) < high:
             at_most = len(a) * len(b) - int(np.searchsorted(b, a - middle, side="left").sum())
             low, high = (low, middle) if at_most >= rank else (middle, high)
-        found.append(float(high))
-    return found
+        values.append(float(high))
+    return values

@@ -93,7 +93,7 @@ class TrainingProjection:
 
 
 def project_training(
-    model_id: str, model: Model, chip: Chip, plan: TrainingPlan, rows: Sequence[Row]
+    model: Model, chip: Chip, plan: TrainingPlan, rows: Sequence[Row]
 ) -> TrainingProjection:
     """Return the projection; `rows` are needed where the plan has no utilization. Raises UsageError."""
     limits = chip.limits(plan.dtype)
@@ -103,11 +103,11 @@ def project_training(
         raise UsageError("--attention-width: needs --sequence")
     if plan.deadline_days is not None:
         check_range(plan.deadline_days, "--days", DAYS)
-    weights_gb = _weights_gb(model_id, model, chip, plan)
+    weights_gb = _weights_gb(model, chip, plan)
     flops = training_flops_per_token(active_size(model), _attention_flops(model, plan))
     utilization, measured = plan.utilization, None
     if utilization is None:
-        deployment = Deployment(model_id, model, plan.dtype, chip.id, chip.memory_gb, plan.chips)
+        deployment = Deployment(model, plan.dtype, chip.id, chip.memory_gb, plan.chips)
         utilization, measured = _measured_utilization(deployment, rows)
     run = train(
         flops,
@@ -124,7 +124,7 @@ def project_training(
             raise UsageError("--days: needs --tokens")
     quantities = dict(zip(QUANTITIES, (run.tokens_per_s, run.days, run.chip_hours), strict=True))
     return TrainingProjection(
-        model=model_id,
+        model=model.id,
         chip=chip.id,
         plan=plan,
         tokens_per_s=run.tokens_per_s,
@@ -154,13 +154,13 @@ def _attention_flops(model: Model, plan: TrainingPlan) -> float:
     )
 
 
-def _weights_gb(model_id: str, model: Model, chip: Chip, plan: TrainingPlan) -> float:
+def _weights_gb(model: Model, chip: Chip, plan: TrainingPlan) -> float:
     """Return the weights of each chip. Raises UsageError if all chips together do not hold them."""
     weights_gb = total_size(model) * bytes_each(plan.dtype) / 1e9
     if chip.memory_gb is not None and weights_gb > plan.chips * chip.memory_gb:
         raise UsageError(
             f"--chips: {plan.chips} × {chip.id} with {chip.memory_gb:g} GB do not hold the "
-            f"{weights_gb:.4g} GB of weights of {model_id} in {plan.dtype}; expected at least "
+            f"{weights_gb:.4g} GB of weights of {model.id} in {plan.dtype}; expected at least "
             f"{math.ceil(weights_gb / chip.memory_gb)}"
         )
     return weights_gb / plan.chips
@@ -175,9 +175,7 @@ def _measured_utilization(
     """
     every: list[Layers] = []
     for passes in PASSES:
-        layers = measured_layers(
-            rows, deployment.model_id, deployment.chip, deployment.dtype, passes
-        )
+        layers = measured_layers(rows, deployment.model, deployment.chip, deployment.dtype, passes)
         every += layers
         for each in layers:
             used = {n: row for n, row in each.rows.items() if row["utilization"]}

@@ -1,7 +1,7 @@
 """The kinds of attention in models, and the layers that replace attention.
 
-Each describes some `layers` of a model. Norms, biases and the offsets of convolutions are left out, as
-they are below 0.1 % of a model.
+Each describes some `layers` of a model. Norms, biases, decays and the offsets of convolutions are left
+out, as they are below 0.1 % of a model.
 """
 
 from __future__ import annotations
@@ -259,8 +259,34 @@ class Mamba2(Recurrent):
         return self.heads * self.head_dim * self.state_dim
 
 
+class Mamba(Recurrent):
+    """A Mamba layer (arXiv 2312.00752) in place of attention (Jamba, arXiv 2403.19887).
+
+    Each of `inner` channels has a state of `state_dim`. The size of a step is projected through
+    `step_rank`.
+    """
+
+    kind: Literal["mamba"]
+    inner: PositiveInt
+    state_dim: PositiveInt
+    step_rank: PositiveInt
+    convolution: NonNegativeInt = 4
+
+    def parameters(self, hidden: int) -> int:
+        """Count the projections in, of steps and states, and out, and the convolution."""
+        steps = _factored(self.inner, self.step_rank, self.inner)
+        states = 2 * self.inner * self.state_dim  # into the state, and out of it
+        return 3 * hidden * self.inner + self.convolution * self.inner + steps + states
+
+    @property
+    def state(self) -> int:
+        """Channels × state_dim."""
+        return self.inner * self.state_dim
+
+
 AnyAttention = Annotated[
-    GroupedQuery | Latent | Compressed | LinearAttention | Mamba2, Field(discriminator="kind")
+    GroupedQuery | Latent | Compressed | LinearAttention | Mamba2 | Mamba,
+    Field(discriminator="kind"),
 ]
 
 

@@ -194,6 +194,46 @@ def mamba_and_grouped_query(config: Config) -> list[Kind]:
     )
 
 
+def granite(config: Config) -> list[Kind]:
+    """Granite 4.0: `layer_types` names mamba and attention; every layer has experts, too."""
+    counts = Counter(config.required("layer_types"))
+    heads = config.integer("mamba_n_heads")
+    inner = config.integer("mamba_expand", default=2) * config.integer("hidden_size")
+    whole = config.get("mamba_d_head") in (None, "auto")
+    mamba = {
+        "kind": "mamba2",
+        "heads": heads,
+        "head_dim": inner // max(heads, 1) if whole else config.integer("mamba_d_head"),
+        "state_dim": config.integer("mamba_d_state"),
+        "groups": config.integer("mamba_n_groups", default=1),
+        "convolution": config.integer("mamba_d_conv", default=4),
+    }
+    return _some(
+        (counts.pop("mamba", 0) + counts.pop("linear_attention", 0), mamba),
+        (counts.pop("attention", 0) + counts.pop("full_attention", 0), _gqa(config)),
+        unknown=counts,
+        config=config,
+    )
+
+
+def jamba(config: Config) -> list[Kind]:
+    """Jamba: attention in the layer `attn_layer_offset` of every `attn_layer_period`, else Mamba."""
+    layers = config.integer("num_hidden_layers")
+    period = max(config.integer("attn_layer_period", default=8), 1)
+    offset = config.integer("attn_layer_offset", default=4)
+    full = sum(1 for layer in range(layers) if layer % period == offset)
+    hidden = config.integer("hidden_size")
+    rank = config.get("mamba_dt_rank")
+    mamba = {
+        "kind": "mamba",
+        "inner": config.integer("mamba_expand", default=2) * hidden,
+        "state_dim": config.integer("mamba_d_state", default=16),
+        "step_rank": -(-hidden // 16) if rank == "auto" else config.integer("mamba_dt_rank"),
+        "convolution": config.integer("mamba_d_conv", default=4),
+    }
+    return _some((layers - full, mamba), (full, _gqa(config)), config=config)
+
+
 def compressed(config: Config) -> list[Kind]:
     """DeepSeek-V4: `compress_ratios` has 0 for a window alone; layers of ratio 4 have the indexer."""
     layers = config.integer("num_hidden_layers")
@@ -241,7 +281,10 @@ def _gqa(config: Config) -> Kind:
         "kind": "gqa",
         "heads": heads,
         "kv_heads": config.integer("num_key_value_heads", "num_attention_groups", default=heads),
-        "head_dim": config.integer("head_dim", default=config.integer("hidden_size") // heads),
+        "head_dim": config.integer(
+            *("head_dim", "attention_head_dim"),
+            default=config.integer("hidden_size") // max(heads, 1),
+        ),
     }
 
 

@@ -24,14 +24,17 @@ class Config:
         return next((self._fields[name] for name in names if name in self), None)
 
     def integer(self, *names: str, default: int | None = None) -> int:
-        """Return the first of the fields that is set."""
-        value = self.get(*names)
-        if value is None:
+        """Return the first of the fields that is set; of a list per layer, the value that all layers have."""
+        name = next((each for each in names if each in self), None)
+        if name is None:
             if default is None:
                 raise self.error(f"{' or '.join(names)} is missing")
             return default
+        value = self.get(name)
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            value = value[0]
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.error(f"{' or '.join(names)}: expected a whole number, got {value!r:.60}")
+            raise self.error(f"{name}: expected a whole number, got {value!r:.60}")
         return value
 
     def names(self, name: str) -> list[Any]:

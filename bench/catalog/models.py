@@ -52,6 +52,7 @@ LAYER_FIELDS = (
     "normalize",
     "scaling",
     "correction_bias",
+    "zero_experts",
 )
 
 
@@ -61,11 +62,12 @@ class Model(BaseModel):
     `id` is its name in configs and result files, `aliases` are other releases with the same shape.
     `layers` counts blocks of attention and experts or, if each layer is only one of the two (Nemotron),
     the layers of either kind. `dense_layers` have one MLP of `dense_intermediate` in place of experts;
-    they are the first ones, `interleaved` with the others, or `beside` the experts of the same layers.
+    they are the first ones, `interleaved` with the others, or run `beside` the experts.
     `expert_hidden` is the input and output width of routed experts if it differs from `hidden` (latent
-    experts). Experts that are not `gated` have two matrices. `total_params_b` and `active_params_b` are
-    the published sizes in billions, with the published digits; `total_counts` and `active_counts` say
-    which embeddings they include. `notes` says how a case of this shape differs from the model, and what
+    experts). Experts that are not `gated` have two matrices. `zero_experts` more experts return their
+    token unchanged and are among its `top_k`. `total_params_b` and `active_params_b` are the published
+    sizes in billions, with the published digits; `total_counts` and `active_counts` say which
+    embeddings they include. `notes` says how a case of this shape differs from the model, and what
     else the published sizes include. docs/models.md describes every field.
     """
 
@@ -96,6 +98,7 @@ class Model(BaseModel):
     normalize: bool
     scaling: float
     correction_bias: bool
+    zero_experts: NonNegativeInt = 0
     vocabulary: PositiveInt
     tied: bool = False
     attention: tuple[AnyAttention, ...] = Field(min_length=1)
@@ -108,14 +111,16 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:
-        if self.top_k > self.experts:
-            raise ValueError(f"top_k: {self.top_k} is more than experts ({self.experts})")
+        if self.top_k > self.scored_experts:
+            raise ValueError(f"top_k: {self.top_k} is more than experts ({self.scored_experts})")
         if bool(self.dense_layers) != bool(self.dense_intermediate):
             raise ValueError("dense_layers: give it together with dense_intermediate")
         if bool(self.shared_experts) != bool(self.shared_intermediate):
             raise ValueError("shared_experts: give it together with shared_intermediate")
         mixers = sum(kind.layers for kind in self.attention)
-        blocks = self.moe_layers + (0 if self.dense_place == "beside" else self.dense_layers)
+        blocks = self.moe_layers + self.dense_layers
+        if self.dense_place == "beside":
+            blocks = max(self.moe_layers, self.dense_layers)
         if self.layers not in (mixers + blocks, mixers if mixers == blocks else None):
             raise ValueError(
                 f"layers: {self.layers} is neither the {mixers} layers of attention, each with one of "
@@ -127,6 +132,16 @@ class Model(BaseModel):
     def name(self) -> str:
         """The title, with a note if the shape is an assumption."""
         return self.title if self.status == "published" else f"{self.title} ({ASSUMED})"
+
+    @property
+    def scored_experts(self) -> int:
+        """All experts that the gate chooses from."""
+        return self.experts + self.zero_experts
+
+    @property
+    def computing_experts(self) -> float:
+        """The mean number of experts per token that compute something, with even routing."""
+        return self.top_k * self.experts / self.scored_experts
 
     def moe_layer(self) -> dict[str, Any]:
         """Return the parameters of the kernel moe_layer that this model determines."""

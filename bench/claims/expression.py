@@ -1,4 +1,4 @@
-"""A small language for the formulas of claims: arithmetic on names, and nothing that can do harm.
+"""A small language for the formulas of claims: arithmetic on names, and nothing else.
 
     achieved_tflops[npu] / achieved_tflops[gpu]
     1 - rumored_output_price / gpt4o_output_price

@@ -1,4 +1,4 @@
-"""Tests claims against rows: a value per case, whether it is as claimed, and a verdict.
+"""Tests claims against rows: one value per case, whether it is as claimed, and a verdict.
 
 supported   the value of every case, with its interval, is within what the claim allows
 refuted     the value of every case is outside
@@ -133,7 +133,7 @@ def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict
     }
     if not needed:
         return {"": {}}
-    sets = {name: _select(claim.rows[name], rows, columns[name]) for name in needed}
+    sets = {name: _select(claim, name, rows, columns[name]) for name in needed}
     common = [key for key in sets[needed[0]] if all(key in sets[name] for name in needed)]
     return {
         dtype_and_size(sets[needed[0]][key]): {name: sets[name][key] for name in needed}
@@ -141,26 +141,30 @@ def _cases(claim: Claim, formula: Expression, rows: list[Row]) -> dict[str, dict
     }
 
 
-def _select(filters: Mapping[str, object], rows: list[Row], columns: list[str]) -> dict[str, Row]:
-    """Return the matching rows by case, the fastest one if there are several."""
+def _select(
+    claim: Claim, name: str, rows: list[Row], columns: list[str]
+) -> dict[tuple[object, ...], Row]:
+    """Return the rows of a set by case, the fastest one if there are several."""
+    filters = claim.rows[name]
     if "prices" in filters:
         prices = {str(item): _price_row(str(item)) for item in _listed(filters["prices"])}
-        return {item: row for item, row in prices.items() if all(row[name] for name in columns)}
-    selected: dict[str, Row] = {}
+        return {(item,): row for item, row in prices.items() if all(row[name] for name in columns)}
+    selected: dict[tuple[object, ...], Row] = {}
     for row in rows:
         if any(row[column] is None for column in columns):
             continue
         if all(row[column] in _listed(value) for column, value in filters.items()):
-            known = selected.get(str(row["case_id"]))
+            case = tuple(row[column] for column in claim.match)
+            known = selected.get(case)
             if known is None or _time(row) < _time(known):
-                selected[str(row["case_id"])] = row
+                selected[case] = row
     return selected
 
 
 def _missing(claim: Claim, rows: list[Row]) -> str:
     """Return which set has no rows, or that the sets share no case."""
     for name, filters in claim.rows.items():
-        if not _select(filters, rows, []):
+        if not _select(claim, name, rows, []):
             wanted = ", ".join(
                 f"{key}={'|'.join(map(str, _listed(value)))}" for key, value in filters.items()
             )

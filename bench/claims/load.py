@@ -39,8 +39,9 @@ class Claim(BaseModel):
     """One reading of a published sentence: a formula, and the value that it should have.
 
     `rows` names sets of result rows by the values of their columns, or of list prices by `prices`. The
-    formula is evaluated for each case that all sets share. `relation` is the required relation of its
-    value to `expected`, within the fraction `tolerance`.
+    formula is evaluated for each case that all sets share; rows are of one case if the columns of `match`
+    are equal, by default `case_id`. `relation` is the required relation of its value to `expected`,
+    within the fraction `tolerance`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -52,6 +53,7 @@ class Claim(BaseModel):
     reading: str
     formula: str | None = None
     rows: dict[str, dict[str, Any]] = {}
+    match: Annotated[tuple[str, ...], Field(min_length=1)] = ("case_id",)
     expected: Positive | None = None
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     relation: Relation = "about"
@@ -178,6 +180,10 @@ class _Reader:
             return None
         for name, filters in claim.rows.items():
             self._filters((*path, "rows", name), filters)
+        for place, column in enumerate(claim.match):
+            if column not in BY_NAME:
+                text = f"unknown column {column!r}{one_of(column, BY_NAME)}"
+                self._complain((*path, "match", place), text)
         return claim, self._formula(path, claim)
 
     def _formula(self, path: KeyPath, claim: Claim) -> Expression | None:

@@ -1,17 +1,21 @@
-"""The words for findings that the command line and the report share: values, bounds, evidence."""
+"""Texts about findings that the command line and the report share: values, bounds, evidence."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.claims.judge import CaseFinding, Finding, allowed
 from bench.text.format import UNKNOWN, significant
 
+# A verdict names the readings that support a claim if there are no more than these.
+MOST_NAMED = 2
+
 
 def by_sentence(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
-    """Return the findings in order, under the sentence that each reads."""
+    """Group the findings by sentence, in order."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.claim.sentence, []).append(finding)
@@ -27,12 +31,31 @@ def value_range(finding: Finding) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def overall_verdict(findings: Sequence[Finding]) -> str:
+    """Return one sentence on all readings of a claim; it names the readings that support it."""
+    counts = Counter(finding.verdict for finding in findings)
+    total = len(findings)
+    if total == 1:
+        return f"{findings[0].verdict.capitalize()}."
+    if len(counts) == 1:
+        every = "both" if total == 2 else f"all {total}"
+        return f"{findings[0].verdict.capitalize()} in {every} readings."
+    parts = [f"{verdict} in {count}" for verdict, count in counts.most_common()]
+    supported = [finding for finding in findings if finding.verdict == "supported"]
+    named = "; ".join(finding.claim.reading for finding in supported)
+    few = 0 < len(supported) <= MOST_NAMED and len(supported) < total / 2
+    sentence = f"Of {total} readings, {', '.join(parts)}."
+    return f"{sentence} It holds only as: {named}." if few else sentence
+
+
 def claimed_value(finding: Finding) -> str:
-    """Return the value that was claimed."""
-    if finding.claim.expected is None:
+    """Return the value that was claimed, with the tolerance within which it is taken as true."""
+    claim = finding.claim
+    if claim.expected is None:
         return ""
-    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[finding.claim.relation]
-    return f"{relation}{finding.claim.expected:g}"
+    relation = {"about": "", "at_least": "≥ ", "at_most": "≤ "}[claim.relation]
+    tolerance = f" ± {100 * claim.tolerance:g} %" if claim.tolerance else ""
+    return f"{relation}{claim.expected:g}{tolerance}"
 
 
 def accepted_values(finding: Finding) -> str:

@@ -14,6 +14,7 @@ from bench.claims.wording import (
     claimed_value,
     commands_to_measure,
     evidence,
+    overall_verdict,
     value_range,
 )
 from bench.results.columns import Row
@@ -50,10 +51,12 @@ def claims_document(claims: Claims, findings: Sequence[Finding], *, details: boo
 def _verdicts(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
     """Yield one line per claim under each sentence, and how to measure what is untestable."""
     yield Heading(claims.title, level=2)
+    groups = {f"“{text}”": group for text, group in by_sentence(findings)}
     yield Sections(
         COLUMNS,
-        {f"“{text}”": [*map(_line, group)] for text, group in by_sentence(findings)},
+        {title: [*map(_line, group)] for title, group in groups.items()},
         styles=STYLES,
+        leads={title: overall_verdict(group) for title, group in groups.items()},
     )
     commands = commands_to_measure(findings)
     if commands:
@@ -67,7 +70,8 @@ def _detailed(claims: Claims, findings: Sequence[Finding]) -> Iterator[Block]:
     for text, group in by_sentence(findings):
         claim = group[0].claim
         yield Heading(f"“{text}”")
-        yield Lines([f"{claim.by[:1].upper()}{claim.by[1:]}, {claim.on}."], role="lead")
+        origin = f"{claim.by[:1].upper()}{claim.by[1:]}, {claim.on}."
+        yield Lines([overall_verdict(group), origin], role="lead")
         yield Table(COLUMNS, [_line(finding) for finding in group], styles=STYLES)
         for finding in group:
             yield from _details(finding)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from bench.analysis.compare import VERDICTS, Comparison
+from bench.analysis.compare import Comparison
+from bench.analysis.verdicts import NO_INTERVAL, counts_text
+from bench.catalog.chips import load_chips
 from bench.text.document import Block, Column, Document, Heading, Lines, Table
 from bench.text.format import UNKNOWN, seconds, significant
 from bench.text.naming import case_name
@@ -14,7 +16,14 @@ from bench.text.naming import case_name
 if TYPE_CHECKING:
     import pandas as pd
 
-STYLES = {"faster": "green", "slower": "bold red", "same": "cyan", "undecided": "yellow"}
+STYLES = {
+    "faster": "green",
+    "slower": "bold red",
+    "same": "cyan",
+    "undecided": "yellow",
+    f"faster, {NO_INTERVAL}": "green",
+    f"slower, {NO_INTERVAL}": "red",
+}
 
 # Only the largest differences in both directions are listed; `--all` lists every one.
 MOST_PAIRS = 20
@@ -23,7 +32,8 @@ MOST_UNPAIRED = 8
 # An interval whose ends differ by this factor is shown as too noisy.
 NO_NUMBER = 4.0
 
-NARROWEST_NAME = 24
+NARROWEST_NAME = 20
+NARROWEST_COUNTS = 14
 
 # Narrower terminals do not show times and the ratios of utilization and energy.
 WIDE = 100
@@ -50,13 +60,11 @@ def _blocks(comparison: Comparison, everything: bool) -> Iterator[Block]:
     """Yield means over sets, means by kernel, the cases, and notes on what is missing."""
     for device in comparison.others:
         yield Heading(headline(comparison, device))
+        yield Lines([answer(comparison, device)], role="lead")
         sets, groups = _of(comparison.sets, device), _of(comparison.groups, device)
-        names = [f"{row['set']}: {row['meaning']}" for _, row in sets.iterrows()]
+        names = [_set_name(row) for _, row in sets.iterrows()]
         yield _means("named sets of cases (geometric means)", "set", names, sets)
-        names = [
-            " ".join(filter(None, (row["kernel"], row["dtype"], row["phase"])))
-            for _, row in groups.iterrows()
-        ]
+        names = [_group_name(row) for _, row in groups.iterrows()]
         yield _means("by kernel, dtype and phase", "kernel", names, groups)
         yield _cases(comparison, device, everything)
     yield Lines(notes(comparison, everything=everything), role="notes")
@@ -74,9 +82,44 @@ def headline(comparison: Comparison, device: str) -> str:
     """Return the sentence that names both devices and the number of cases."""
     count = len(_of(comparison.pairs, device))
     return (
-        f"{device} against {comparison.base}: {count} shared case{'s' * (count != 1)}; "
+        f"{device} against {comparison.base}: {_counted(count, 'shared case')}; "
         f"a ratio above 1 means that {device} is faster"
     )
+
+
+def answer(comparison: Comparison, device: str) -> str:
+    """Return one sentence on how fast the device is, over cases of one dtype.
+
+    It is about the first named set of one dtype, or else about the kernel and dtype with most cases.
+    """
+    sets, groups = _of(comparison.sets, device), _of(comparison.groups, device)
+    alike = sets[((sets["mixed"] == "") & (sets["set"] != "all")).to_numpy(bool)]
+    if len(alike):
+        row = alike.iloc[0]
+        cases = row["meaning"]
+    else:
+        row = groups.sort_values("cases", kind="stable").iloc[-1]
+        cases = _group_name(row)
+    ratio = significant(float(row["ratio"]), 2)
+    times = f"{ratio} of" if row["ratio"] < 1 else f"{ratio} times"
+    spread = f"{significant(row['least'], 2)} to {significant(row['most'], 2)}"
+    bounds = f"{spread} in {row['cases']} cases" if row["cases"] > 1 else "one case"
+    expected = row["expected"]
+    predicted = (
+        ""
+        if math.isnan(expected)
+        else f"; {significant(float(expected), 2)} is expected from the data sheets"
+    )
+    return (
+        f"{_title(device)} reaches {times} the rate of {_title(comparison.base)} on {cases} "
+        f"({bounds}){predicted}."
+    )
+
+
+def _title(label: str) -> str:
+    """Return the title of a chip by which a side is named; other labels as they are."""
+    chip = load_chips().get(label)
+    return chip.title if chip else label
 
 
 def nothing_in_common(comparison: Comparison) -> list[str]:
@@ -92,7 +135,8 @@ def failures(comparison: Comparison, below: float | None, verdicts: Sequence[str
     lines = []
     for row in _records(comparison.pairs):
         slow = below is not None and row["ratio"] < below and not row["high"] >= 1
-        if slow or row["verdict"] in verdicts:
+        undecided = "undecided" in verdicts and str(row["verdict"]).endswith(NO_INTERVAL)
+        if slow or undecided or row["verdict"] in verdicts:
             text = f"{case_name(row)}: {row['verdict']}, {_ratio(row)} of {comparison.base}"
             lines.append(f"{row['device']}: {text}")
     return lines
@@ -102,9 +146,9 @@ def notes(comparison: Comparison, *, everything: bool) -> list[str]:
     """Return what was not compared and why, and where intervals come from."""
     lines = []
     for _, row in comparison.left_out.iterrows():
-        lines.append(f"{row['label']}: {row['rows']} rows left out: {row['reason']}")
+        lines.append(f"{row['label']}: {_counted(row['rows'], 'row')} left out: {row['reason']}")
     for (side, reason), part in comparison.unpaired.groupby(["side", "reason"], sort=False):
-        lines.append(f"{side}: {len(part)} cases without a partner: {reason}")
+        lines.append(f"{side}: {_counted(len(part), 'case')} without a partner: {reason}")
         names = [case_name(row) for row in _records(part)] if everything else []
         lines += [f"  {name}" for name in names]
         if not everything and len(part) <= MOST_UNPAIRED:
@@ -116,7 +160,7 @@ def notes(comparison: Comparison, *, everything: bool) -> list[str]:
         if name in origin
     ]
     if "nothing" in origin:
-        sources.append(f"{origin['nothing']} unknown, so these cases are undecided")
+        sources.append(f"{origin['nothing']} unknown, so these ratios have a direction only")
     if sources:
         lines.append(f"95 % intervals: {', '.join(sources)}")
         lines.append(f"differences below {comparison.threshold:.3g} count as equal (--threshold)")
@@ -151,14 +195,15 @@ def _means(title: str, first: str, names: Sequence[str], means: pd.DataFrame) ->
             str(row["cases"]),
             significant(row["ratio"]),
             _interval(row),
-            f"{significant(row['least'])}–{significant(row['most'])}",
+            f"{significant(row['least'])}–{significant(row['most'])}" if row["cases"] > 1 else "",
             _known(row["expected"]),
-            _counts(row),
+            counts_text(row),
         ]
         for name, (_, row) in zip(names, means.iterrows(), strict=True)
     ]
-    titles = ("cases", "ratio", "95 %", "range", "expected", "verdicts")
-    return Table([_name_column(first), *map(Column, titles)], rows, title, STYLES)
+    titles = ("cases", "ratio", "95 %", "range", "expected")
+    verdicts = Column("verdicts", "left", wraps=True, min_width=NARROWEST_COUNTS)
+    return Table([_name_column(first), *map(Column, titles), verdicts], rows, title, STYLES)
 
 
 def _cases(comparison: Comparison, device: str, everything: bool) -> Table:
@@ -233,5 +278,14 @@ def _ratio(row: Any) -> str:
     return significant(row["ratio"]) + ("" if interval == UNKNOWN else f" [{interval}]")
 
 
-def _counts(row: Any) -> str:
-    return ", ".join(f"{row[name]} {name}" for name in VERDICTS if row[name])
+def _set_name(row: Any) -> str:
+    mixed = f" ({row['mixed']} mixed)" if row["mixed"] else ""
+    return f"{row['set']}: {row['meaning']}{mixed}"
+
+
+def _group_name(row: Any) -> str:
+    return " ".join(filter(None, (row["kernel"], row["dtype"], row["phase"])))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

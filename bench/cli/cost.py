@@ -71,8 +71,7 @@ def command(
 
     if not results:
         raise click.UsageError("name a result file, such as results/published/nvidia-h100.csv")
-    if model is not None:
-        get_model(model)
+    shape = None if model is None else get_model(model)
     rows = given_rows(results)
     if not any(row["status"] == "ok" for row in rows):
         raise UsageError(f"{', '.join(map(str, results))}: no row with a measurement")
@@ -81,5 +80,5 @@ def command(
     energy = None
     if energy_price is not None:
         energy = parse_estimate(energy_price, "--energy-price", USD_PER_KWH)
-    costs = price_rows(rows, usd_per_hour, usd_per_kwh=energy, model=model, context=context)
+    costs = price_rows(rows, usd_per_hour, usd_per_kwh=energy, model=shape, context=context)
     export(cost_document(costs), form, sys.stdout)

@@ -50,6 +50,7 @@ COMMANDS = {
     "project": "Project a model's training or inference from results.",
     "doctor": "Report what is installed, what is missing, and what will distort a measurement.",
     "merge": "Combine result files, such as those of the ranks of a cluster.",
+    "import": "Convert results of other benchmarks: nvbench, xpu-perf, aiconfigurator.",
     "list": "List backends, kernels, implementations, configs, chips, models or devices.",
     "models": "Add a model from its Hugging Face config.json.",
     "validate": "Check that result files are sound.",

@@ -116,9 +116,9 @@ def command(model: str, chip: str, results: tuple[str, ...], form: str, **option
     rows = given_rows(results) if results else published_rows({device.id})
     projection: TrainingProjection | InferenceProjection
     if isinstance(plan, InferencePlan):
-        projection = project_inference(model, shape, device, plan, rows)
+        projection = project_inference(shape, device, plan, rows)
     else:
-        projection = project_training(model, shape, device, plan, rows)
+        projection = project_training(shape, device, plan, rows)
     export(projection_document(projection), form, sys.stdout)
 
 

@@ -48,6 +48,15 @@ class LastingDescriptor(io.RawIOBase):
         return os.isatty(self._descriptor)
 
 
+class LastingText(io.TextIOWrapper):
+    """A text stream that hides the bytes beneath it.
+
+    Where a stream is ASCII, click would write UTF-8 to these bytes instead of replacing characters.
+    """
+
+    buffer = None  # type: ignore[assignment]
+
+
 def open_standard_streams() -> LastingDescriptor:
     """Replace the standard streams by ones that do not fail; return the descriptor of standard output.
 
@@ -79,8 +88,8 @@ def _closed() -> Iterator[int]:
 
 def _text(
     descriptor: LastingDescriptor, encoding: str | None, *, flush: bool = False
-) -> io.TextIOWrapper:
-    return io.TextIOWrapper(
+) -> LastingText:
+    return LastingText(
         io.BufferedWriter(descriptor),
         encoding=encoding or "utf-8",
         errors="replace",

@@ -16,7 +16,7 @@ from bench.config.cases import Case
 from bench.errors import one_of
 from bench.kernels.base import Kernel
 from bench.kernels.moe.base import PHASES
-from bench.yaml_files.source import KeyPath, Source
+from bench.yaml_files.source import KeyPath, Source, brief
 from bench.yaml_files.validation_text import sentence
 
 # Keys of a block that are not parameters of its kernel.
@@ -24,6 +24,11 @@ BLOCK_KEYS = ("kernel", "model", "phase", "zip")
 
 # If every case of a block is wrong, only this many problems are reported.
 MOST_PROBLEMS = 50
+
+EMPTY = "the list is empty; expected at least one value"
+
+# No device has this much memory; a typing error may ask for it.
+MOST_BYTES = 1 << 46
 
 Assignment = dict[str, Any]
 
@@ -53,7 +58,7 @@ class Block:
         known = plugins.kernels()
         name = block["kernel"]
         if not isinstance(name, str) or name not in known:
-            text = f"unknown kernel {name!r}{one_of(str(name), known)}"
+            text = f"unknown kernel {brief(name)}{one_of(str(name), known)}"
             problems.append(source.complain((*path, "kernel"), text))
             return
         self._kernel = known[name]
@@ -70,6 +75,8 @@ class Block:
             return
         if key == "zip":
             groups = value if isinstance(value, list) else [value]
+            if not groups:
+                problems.append(self._source.complain(path, EMPTY))
             for number, group in enumerate(groups):
                 where = (*path, number) if isinstance(value, list) else path
                 self._add_zip(group, where, problems)
@@ -78,9 +85,7 @@ class Block:
             return
         values = value if isinstance(value, list) else [value]
         if not values:
-            problems.append(
-                self._source.complain(path, "the list is empty; expected at least one value")
-            )
+            problems.append(self._source.complain(path, EMPTY))
         if key == "phase":
             self._add_phases(values, path, problems)
             return
@@ -92,7 +97,7 @@ class Block:
         unknown = [value for value in values if not isinstance(value, str) or value not in PHASES]
         for value in unknown:
             named = isinstance(value, str)
-            text = f"unknown phase {value!r}{one_of(value if named else '', PHASES)}"
+            text = f"unknown phase {brief(value)}{one_of(value if named else '', PHASES)}"
             problems.append(self._source.complain(path, text))
         if not unknown and self._known("tokens", path, problems):
             tokens = (count for value in values for count in PHASES[value])
@@ -146,10 +151,10 @@ class Block:
         known = models_by_name()
         for value in values:
             if not isinstance(value, str):
-                text = f"expected the name of a model, got {value!r}"
+                text = f"expected the name of a model, got {brief(value)}"
                 problems.append(self._source.complain(path, text))
             elif value not in known:
-                text = f"unknown model {value!r}{one_of(value, known)}"
+                text = f"unknown model {brief(value)}{one_of(value, known)}"
                 problems.append(self._source.complain(path, text))
 
     def cases(self, problems: list[str]) -> Iterator[Case]:
@@ -173,14 +178,25 @@ class Block:
             else:
                 reasons = case.kernel.idle_parameters()
                 idle &= reasons.keys()
+                if (size := case.kernel.memory_bytes()) > MOST_BYTES:
+                    problems.append(self._too_large(size, given))
+                    if len(problems) > MOST_PROBLEMS:
+                        return
                 yield case
         if not problems:
             for key in sorted(idle):
                 text = f"has no effect in any case here: {reasons[key]}"
                 problems.append(self._source.complain(self._locate(key), text))
 
+    def _too_large(self, size: int, given: Assignment) -> str:
+        """Describe a case that no device can hold, at the line of its largest parameter."""
+        sizes = {key: value for key, value in given.items() if isinstance(value, int)}
+        key = max(sizes, key=sizes.__getitem__, default=None)
+        text = f"the case takes {size / 2**40:.3g} TiB of memory; at most {MOST_BYTES >> 40} are allowed"
+        return self._source.complain(self._locate(key), text)
+
     def _shape(self, model: str | None) -> Assignment:
-        """Return the parameters of this kernel that a model sets."""
+        """Look up the parameters of this kernel that a model sets."""
         if model is None:
             return {}
         assert self._kernel is not None
@@ -188,7 +204,7 @@ class Block:
         return {key: value for key, value in shape.items() if key in self._kernel.parameter_names()}
 
     def _locate(self, key: str | None) -> KeyPath:
-        """Return the path at which a parameter is set, which may be inside a zip group."""
+        """Find the path at which a parameter is set, which may be inside a zip group."""
         if key is None:
             return self._path
         for axis in self._axes:

@@ -18,12 +18,12 @@ from bench.kernels.dtypes import DTYPES, short_dtype
 
 
 def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys and no spaces: equal values give equal text."""
+    """Format `value` as JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def case_id(kernel: str, dtype: str, parameters: Mapping[str, Any]) -> str:
-    """Return the identifier of a case: a readable prefix and 10 hexadecimal digits of a SHA-256.
+    """Compute the identifier of a case: a readable prefix and 10 hexadecimal digits of a SHA-256.
 
     `parameters` are those that differ from their defaults, so that adding a parameter to a kernel does
     not change the identifiers of existing cases.

@@ -17,7 +17,7 @@ class Filter:
     wanted: Mapping[str, frozenset[str]]
 
     def select(self, cases: Sequence[Case]) -> tuple[Case, ...]:
-        """Return the matching cases. Raises UsageError if there are none, or a key is unknown."""
+        """Select the matching cases. Raises UsageError if there are none, or a key is unknown."""
         known = {key for case in cases for key in filterable(case)}
         for key in self.wanted:
             if key not in known:
@@ -31,7 +31,7 @@ class Filter:
     def nothing_selected(
         self, what: str, where: str, present: Mapping[str, Iterable[str]]
     ) -> UsageError:
-        """Return the error for a filter without a match; `present` has the existing values by key."""
+        """Build the error for a filter without a match; `present` has the existing values by key."""
         values = "; ".join(f"{key} is {', '.join(sorted(present[key])[:12])}" for key in present)
         return UsageError(f"--filter: {self.text!r} selects no {what}; in {where} {values}")
 
@@ -40,7 +40,7 @@ class Filter:
 
 
 def filterable(case: Case) -> dict[str, object]:
-    """Return the properties that a filter can test: kernel, model, case_id and all parameters."""
+    """List the properties that a filter can test: kernel, model, case_id and all parameters."""
     return {
         "kernel": case.kernel.name,
         "model": case.model,

@@ -56,7 +56,7 @@ class Config:
 
 
 def shipped_folder() -> Traversable:
-    """Return the folder of the shipped configs: in the package, or next to it in a source tree."""
+    """Locate the folder of the shipped configs: in the package, or next to it in a source tree."""
     try:
         return resources.files("bench.config.shipped")
     except ModuleNotFoundError:
@@ -65,7 +65,7 @@ def shipped_folder() -> Traversable:
 
 @cache
 def shipped_configs() -> dict[str, str]:
-    """Return the descriptions of the shipped configs by name."""
+    """Read the descriptions of the shipped configs, by name."""
     descriptions = {}
     for file in sorted(shipped_folder().iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
@@ -76,7 +76,7 @@ def shipped_configs() -> dict[str, str]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file of a config given by its path or, if it is shipped, by its name."""
+    """Find the file of a config given by its path or, if it is shipped, by its name."""
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
@@ -161,7 +161,7 @@ def _measurement(source: Source, problems: list[str]) -> Measurement:
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the JSON schema of configs for editors; each parameter may be a value or a list."""
+    """Build the JSON schema of configs for editors; each parameter may be a value or a list."""
     kernels = plugins.kernels()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -182,7 +182,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _block_schema(kernel: type[Kernel]) -> dict[str, Any]:
-    """Return the schema of one entry of `kernels:`."""
+    """Build the schema of one entry of `kernels:`."""
     axes = {
         name: {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
         for name, schema in kernel.model_json_schema()["properties"].items()

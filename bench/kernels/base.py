@@ -87,15 +87,15 @@ class Kernel(BaseModel, ABC):
 
     @abstractmethod
     def work(self, seed: int) -> Work:
-        """Return FLOPs and bytes; the seed matters only where routing decides which weights are read."""
+        """Count FLOPs and bytes; the seed matters only where routing decides which weights are read."""
 
     def stage_work(self, seed: int) -> dict[str, Work]:
-        """Return the work of each stage that a profile can time, in order; none by default."""
+        """Count the work of each stage that a profile can time, in order; none by default."""
         return {}
 
     @abstractmethod
     def memory_bytes(self) -> int:
-        """Return the device memory of one set of inputs and outputs."""
+        """Estimate the device memory of one set of inputs and outputs."""
 
     def input_bytes(self) -> int:
         """Return the host memory of the inputs, which are made in float32."""
@@ -107,11 +107,11 @@ class Kernel(BaseModel, ABC):
 
     @abstractmethod
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return the inputs by name."""
+        """Make the inputs by name."""
 
     @abstractmethod
     def tolerance(self) -> float:
-        """Return the largest relative error that rounding explains; 0 where results must be exact.
+        """Bound the relative error that rounding explains; 0 where results must be exact.
 
         Outputs that pass are within it of the float64 reference (bench.kernels.verification.compare).
         """
@@ -123,21 +123,21 @@ class Kernel(BaseModel, ABC):
         """Compare a device's outputs with the reference, computed in float64 on the host."""
 
     def parameters(self) -> dict[str, Any]:
-        """Return all parameters as plain JSON values."""
+        """List all parameters as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
     def identity(self) -> dict[str, Any]:
-        """Return the parameters that identify the case: those with an effect, and not at their defaults."""
+        """List the parameters that identify the case: with an effect, and different from the default."""
         exclude = {*self.known_by_content, *self.idle_parameters()}
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=exclude)
 
     def idle_parameters(self) -> dict[str, str]:
-        """Return the parameters that have no effect on this case, and why not; none by default."""
+        """List the parameters that have no effect on this case, with the reason; none by default."""
         return {}
 
     @classmethod
     def parameter_names(cls) -> list[str]:
-        """Return the names of all parameters as they are written in a config."""
+        """List the names of all parameters as they are written in a config."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     def shape(self, model: str | None = None) -> str:
@@ -148,6 +148,6 @@ class Kernel(BaseModel, ABC):
         return " ".join(f"{key}={getattr(self, key)}" for key in self.headline)
 
     def label(self) -> str:
-        """Return a readable name that is unique in practice: kernel, dtype, shape, cache."""
+        """Name the case readably, and uniquely in practice: kernel, dtype, shape, cache."""
         graph = " graph" if self.graph else ""
         return f"{self.name} {DTYPES[self.dtype].short} {self.shape()} {self.cache}{graph}"

@@ -15,7 +15,13 @@ from pydantic import Field, model_validator
 from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES, FloatArray
 from bench.kernels.inputs import generator, tensor
-from bench.kernels.routing import choose_experts, drawing_bytes, expert_load, routing_sha256
+from bench.kernels.routing import (
+    check_sizes,
+    choose_experts,
+    drawing_bytes,
+    expert_load,
+    routing_sha256,
+)
 from bench.kernels.signed_sums import COLUMNS_PER_SUM, product, signed_sums, signs
 from bench.kernels.verification import (
     RANDOM_WALK,
@@ -56,6 +62,7 @@ class GroupedMatmul(Kernel):
     def _plausible(self) -> GroupedMatmul:
         if self.dtype in ("tf32", "hf32", "float8_e4m3", "float4_e2m1"):
             raise ValueError(f"dtype: grouped_matmul has no {self.dtype} form")
+        check_sizes(tokens=self.m, experts=self.experts, top_k=1, name="m")
         return self
 
     def idle_parameters(self) -> dict[str, str]:

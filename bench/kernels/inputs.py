@@ -28,7 +28,7 @@ INT8_SCALE = 32.0
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-    """Return a random stream that depends only on the seed and the stream's name."""
+    """Start a random stream that depends only on the seed and the stream's name."""
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence([seed, int.from_bytes(digest[:8], "little")]))
@@ -44,7 +44,7 @@ def tensor(
     scale: float = 1.0,
     distribution: Distribution = "normal",
 ) -> NDArray[np.float32]:
-    """Return an array of `shape` with values exact in `dtype`, as float32 on the host.
+    """Draw an array of `shape` with values exact in `dtype`, as float32 on the host.
 
     `normal` draws from N(0, scale²), `constant` is `scale` everywhere, `zeros` is zero.
     """

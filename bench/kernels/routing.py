@@ -25,7 +25,27 @@ DRAWINGS_KEPT = 4
 # Tokens are drawn in blocks of about this many scores, which fit into a core's cache.
 BLOCK_SCORES = 1 << 18
 
+# No layer of a published model comes near these; a typing error may.
+MOST_EXPERTS = 1 << 20
+MOST_ASSIGNMENTS = 1 << 27
+MOST_SCORES = 1 << 32
+
 Routing = Literal["balanced", "uniform", "power_law", "trace"]
+
+
+def check_sizes(*, tokens: int, experts: int, top_k: int, name: str) -> None:
+    """Raise ValueError for routing that is too large to draw; `name` is the parameter of the tokens."""
+    if experts > MOST_EXPERTS:
+        raise ValueError(f"experts: expected at most {MOST_EXPERTS}, got {experts}")
+    if tokens * top_k > MOST_ASSIGNMENTS:
+        raise ValueError(
+            f"{name}: {tokens} in all, times top_k ({top_k}), is more than {MOST_ASSIGNMENTS} "
+            "assignments to experts"
+        )
+    if tokens * experts > MOST_SCORES:
+        raise ValueError(
+            f"{name}: {tokens} in all, times {experts} experts, is more than {MOST_SCORES} scores"
+        )
 
 
 @lru_cache(maxsize=DRAWINGS_KEPT)
@@ -41,7 +61,7 @@ def choose_experts(
     seed: int,
     zero_experts: int = 0,
 ) -> NDArray[np.int32]:
-    """Return the experts of each token, [tokens, top_k] int32: distinct, ascending, read-only.
+    """Draw the experts of each token, [tokens, top_k] int32: distinct, ascending, read-only.
 
     The last `zero_experts` of `experts` compute nothing.
 
@@ -87,7 +107,7 @@ def choose_experts(
 
 
 def _spread(experts: int, zero_experts: int) -> NDArray[np.int64]:
-    """Return the order in which experts are dealt if the last `zero_experts` compute nothing."""
+    """Order the experts for dealing when the last `zero_experts` compute nothing."""
     counts = experts - zero_experts, zero_experts
     place = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
     return np.argsort(place, kind="stable")
@@ -110,14 +130,14 @@ def drawing_bytes(tokens: int, experts: int, top_k: int, routing: Routing) -> in
 
 
 def _sorted(chosen: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return a drawing in its final form: ascending within a token, and read-only, as it is shared."""
+    """Finish a drawing: ascending within a token, and read-only because it is shared."""
     drawing = np.sort(chosen, axis=1).astype(np.int32)
     drawing.flags.writeable = False
     return drawing
 
 
 def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
-    """Return the largest number of groups that a token's experts span under balanced routing."""
+    """Count the groups that a token's experts span at most under balanced routing."""
     size = experts // groups
     if experts % top_k == 0 and (size % top_k == 0 or top_k % size == 0):
         return max(1, top_k // size)
@@ -125,7 +145,7 @@ def groups_touched_when_balanced(experts: int, top_k: int, groups: int) -> int:
 
 
 def routing_sha256(chosen: NDArray[np.int32]) -> str:
-    """Return the SHA-256 of a routing, which is the same on every machine for the same experts."""
+    """Hash a routing (SHA-256): the same experts give the same hash on every machine."""
     return hashlib.sha256(np.ascontiguousarray(chosen, dtype="<i4").tobytes()).hexdigest()
 
 
@@ -167,7 +187,7 @@ def expert_load(
 
 
 def places_within_experts(experts: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return for each assignment, given its expert, the number of earlier ones to the same expert."""
+    """Count, for each assignment given by its expert, the earlier ones to the same expert."""
     order = np.argsort(experts, kind="stable")
     ordered = experts[order]
     places = np.empty(experts.size, np.int64)

@@ -86,9 +86,13 @@ def checked_prepared(prepared: Prepared, what: str) -> Prepared:
         raise WrongValue(
             f"{what}: flush_bytes is {prepared.flush_bytes!r:.40}; expected bytes, as an int"
         )
-    compile_s = getattr(prepared, "compile_s", None)
-    if compile_s is not None and not (_fits(compile_s, float) and compile_s >= 0):
-        raise WrongValue(f"{what}: compile_s is {compile_s!r:.40}; expected seconds or None")
+    for name in ("compile_s", "launch_s"):
+        seconds = getattr(prepared, name, None)
+        if seconds is not None and not (_fits(seconds, float) and seconds >= 0):
+            raise WrongValue(f"{what}: {name} is {seconds!r:.40}; expected seconds or None")
+    multiple = getattr(prepared, "multiple", 1)
+    if not _fits(multiple, int) or multiple < 1:
+        raise WrongValue(f"{what}: multiple is {multiple!r:.40}; expected an int of 1 or more")
     return prepared
 
 

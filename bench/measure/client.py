@@ -35,6 +35,10 @@ from bench.python_process import (
 # Importing torch from a cold network file system has been seen to take minutes.
 START_TIMEOUT_S = 600.0
 LOG_TAIL_BYTES = 4096
+# A process that waits in a driver (state D) does not die before the driver returns, if it ever does.
+KILL_TIMEOUT_S = 10.0
+# A worker whose pipe is closed is about to end.
+DEATH_TIMEOUT_S = 5.0
 # The processors are counted before anything can load torch.
 START = "import bench.processors; from bench.measure.worker import main; main()"
 
@@ -170,10 +174,11 @@ class WorkerProcess:
 
     def _died(self) -> WorkerDied:
         try:
-            code = self._process.wait(timeout=5)
+            self._process.wait(DEATH_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            code = self._process.wait()
+        if (code := self._process.poll()) is None:
+            return WorkerDied("the worker hangs in a driver and cannot be killed", self._importing)
         text = f"the worker {how_it_ended(code)}{self._where()}{last_words(self.output())}"
         return WorkerDied(text, self._importing)
 
@@ -201,10 +206,11 @@ class WorkerProcess:
         self._release()
 
     def kill(self) -> None:
-        """End the worker and whatever it started, now."""
+        """End the worker and whatever it started, now; leave one that a driver keeps from dying."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_TIMEOUT_S)
 
     def discard(self) -> None:
         """Kill the worker and forget it."""

@@ -106,8 +106,10 @@ def choose_devices(text: str, present: Sequence[Device]) -> list[Device]:
     """Return the devices that `--device` asks for: an index, a list such as 0,2, or `all`."""
     if text == "all":
         return list(present)
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise UsageError(f"--device: {text!r} is neither an index, a list such as 0,2, nor `all`")
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+        raise UsageError(
+            f"--device: {text!r:.80} is neither an index, a list such as 0,2, nor `all`"
+        )
     by_index = {device.index: device for device in present}
     wanted = list(dict.fromkeys(int(index) for index in text.split(",")))
     missing = [index for index in wanted if index not in by_index]

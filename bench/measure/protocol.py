@@ -101,6 +101,7 @@ class Outcome:
     flush_bytes: int | None = None
     compile_s: float | None = None
     stop_reason: str | None = None
+    host_bound: bool | None = None
     limits: Limits = field(default_factory=Limits)
     telemetry: Telemetry = field(default_factory=Telemetry)
     phases_s: dict[str, float] = field(default_factory=dict)

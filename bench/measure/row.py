@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 from bench.analysis.roofline import Rates, rates
 from bench.analysis.statistics import TOO_NOISY, Summary, summarize
@@ -13,13 +12,15 @@ from bench.config.cases import Case, canonical_json
 from bench.kernels.base import Work
 from bench.kernels.routing import Load
 from bench.measure.protocol import CaseWork, Outcome
-from bench.results.columns import COLUMNS, Row
+from bench.results.columns import BY_NAME, COLUMNS, Row
 
 # Parameters that have a column of their own besides `params`.
 REPEATED = tuple(column.name for column in COLUMNS if column.parameter)
 
 # Sensor readings describe whole executions, not stages.
-SENSORS = tuple(column.name for column in COLUMNS if column.group == "telemetry")
+SENSORS = tuple(column for column in COLUMNS if column.group == "telemetry")
+
+HOST_BOUND = "the device waited for the host's launches: the time is the host's (see graph: true)"
 
 # A case that becomes slower or faster by more than this gets a warning.
 NOTABLE_DRIFT = 0.05
@@ -132,6 +133,7 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
     )
     processes = {outcome.process for outcome in outcomes}
     readings = [outcome.telemetry for outcome in outcomes]
+    host_bound = _mostly([outcome.host_bound for outcome in outcomes])
     return {
         **_time_columns(summary),
         **_rate_columns(achieved),
@@ -140,25 +142,19 @@ def _measured_columns(device: Device, work: CaseWork, outcomes: Sequence[Outcome
         "rounds": len(outcomes),
         "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
         "processes": len(processes),
+        "host_bound": host_bound,
         "reference_s": _median([outcome.reference_s for outcome in outcomes]),
         "warmups": sum(len(outcome.warm_ups) for outcome in outcomes),
-        "power_w": _mean([reading.power_w for reading in readings]),
-        "energy_j": _mean([reading.energy_j for reading in readings]),
-        "clock_mhz": _mean([reading.clock_mhz for reading in readings]),
-        "memory_clock_mhz": _mean([reading.memory_clock_mhz for reading in readings]),
-        "temperature_c": _largest([reading.temperature_c for reading in readings]),
-        "busy": _mean([reading.busy for reading in readings]),
-        "memory_busy": _mean([reading.memory_busy for reading in readings]),
-        "throttle": _joined([reading.throttle for reading in readings]),
-        "memory_peak_bytes": _largest([reading.memory_peak_bytes for reading in readings]),
-        "ecc_errors": _sum([reading.ecc_errors for reading in readings]),
-        "other_processes": _largest([reading.other_processes for reading in readings]),
-        "device_state": _joined([reading.device_state for reading in readings]),
+        **{
+            sensor.name: sensor.combined(getattr(reading, sensor.name) for reading in readings)
+            for sensor in SENSORS
+        },
         "warnings": "; ".join(
             dict.fromkeys(
                 [
                     *_warnings(achieved, summary),
                     *_disturbances(readings),
+                    *([HOST_BOUND] if host_bound else []),
                     *(text for outcome in outcomes for text in outcome.remarks),
                 ]
             )
@@ -200,7 +196,7 @@ def make_stage_rows(
                 "round_medians_s": " ".join(f"{value:.9g}" for value in summary.rounds_s),
                 "warmups": 0,
                 "stop_reason": "stages",
-                **dict.fromkeys(SENSORS),
+                **{sensor.name: None for sensor in SENSORS},
                 "warnings": "; ".join(_warnings(achieved, summary)) or None,
             }
         )
@@ -257,8 +253,8 @@ def _warnings(achieved: Rates, summary: Summary) -> list[str]:
 
 def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     """Return warnings about other processes, memory errors, and sensors that cannot be read."""
-    others = _largest([reading.other_processes for reading in readings])
-    errors = _sum([reading.ecc_errors for reading in readings])
+    others = BY_NAME["other_processes"].combined(reading.other_processes for reading in readings)
+    errors = BY_NAME["ecc_errors"].combined(reading.ecc_errors for reading in readings)
     disturbances = list(dict.fromkeys(reading.remark for reading in readings if reading.remark))
     if others:
         disturbances.append(f"{others} other process{'es' * (others > 1)} used the device")
@@ -267,30 +263,12 @@ def _disturbances(readings: Sequence[Telemetry]) -> list[str]:
     return disturbances
 
 
-def _joined(texts: Sequence[str | None]) -> str | None:
-    """Join the parts of all texts, each once."""
-    parts = (part for text in texts if text for part in text.split("; "))
-    return "; ".join(dict.fromkeys(parts)) or None
-
-
-def _sum(values: Sequence[int | None]) -> int | None:
-    known = _known(values)
-    return sum(known) if known else None
-
-
-def _known(values: Sequence[Any]) -> list[Any]:
-    return [value for value in values if value is not None]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = _known(values)
-    return sum(known) / len(known) if known else None
+def _mostly(values: Sequence[bool | None]) -> bool | None:
+    """Return whether most of the known values are true, None where there are none."""
+    known = [value for value in values if value is not None]
+    return 2 * sum(known) > len(known) if known else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    known = _known(values)
+    known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _largest(values: Sequence[Any]) -> Any:
-    return max(_known(values), default=None)

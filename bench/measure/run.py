@@ -274,6 +274,10 @@ def run_columns(description: BackendDescription, config: str, config_sha256: str
         "config_sha256": config_sha256,
         "backend": description.name,
         "torch": description.versions.get("torch"),
+        "libraries": "; ".join(
+            f"{name} {version}" for name, version in description.versions.items() if name != "torch"
+        )
+        or None,
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -104,6 +103,7 @@ class Sampler:
         calibrate_s = 0.0
         warm_ups: list[tuple[int, float]] = []
         first_visit = loops is None
+        loops = None if loops is None else run.whole(loops)
         for _ in range(MOST_CALIBRATIONS):
             if loops is None:
                 progress("calibrate", [])
@@ -166,12 +166,12 @@ class Sampler:
 def calibrate(run: CheckedRun, warm_ups: list[tuple[int, float]]) -> int:
     """Return the number of executions that make a sample just long enough, found by doubling."""
     began = time.monotonic()
-    loops = 1
+    loops = run.whole(1)
     while True:
         seconds = run(loops)
         warm_ups.append((loops, seconds / loops))
         if seconds >= MIN_SAMPLE_S:
-            return math.ceil(loops * MIN_SAMPLE_S / seconds)
+            return run.whole(loops * MIN_SAMPLE_S / seconds)
         if seconds > 0 and time.monotonic() - began >= MOST_CALIBRATION_S:
             return loops
         run.check_growth()

@@ -32,7 +32,7 @@ DOUBLINGS_WITHOUT_GROWTH = 10
 
 # Twice the executions have to take this much longer, in the best of several attempts.
 LEAST_GROWTH = 1.5
-GROWTH_ATTEMPTS = 6
+GROWTH_ATTEMPTS = 16
 
 # A host that takes this many times the device's seconds is worth a remark.
 NOTABLE_WALL = 3.0
@@ -64,11 +64,18 @@ class CheckedRun:
     device's clock is made up, and may be ahead of the host's.
     """
 
-    def __init__(self, run: Run, timing: str, *, simulated: bool = False) -> None:
+    def __init__(
+        self, run: Run, timing: str, *, simulated: bool = False, multiple: int = 1
+    ) -> None:
         self._run = run
+        self._multiple = multiple
         self._timing = timing
         self._simulated = simulated
         self.calls: list[TimedCall] = []
+
+    def whole(self, loops: float) -> int:
+        """Return the least number of executions that a call can make and that is no smaller than `loops`."""
+        return math.ceil(loops / self._multiple) * self._multiple
 
     def __call__(self, loops: int) -> float:
         """Execute `loops` times and return the seconds, if they can be true."""

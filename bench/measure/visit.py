@@ -31,7 +31,7 @@ from bench.measure.border import (
 from bench.measure.case_work import describe_case, host_bytes, memory_shortage
 from bench.measure.outputs import Outputs, SeenOutputs, disagreement, fingerprint
 from bench.measure.protocol import CaseWork, Measure, Outcome
-from bench.measure.sampling import MOST_PROPORTION_S, Goal, Progress, Sampler, Samples
+from bench.measure.sampling import MIN_SAMPLE_S, Goal, Progress, Sampler, Samples
 from bench.measure.timing import LATE_S, CheckedRun, WrongTiming, check_finished
 
 # This many samples of a layer's stages show where its time goes.
@@ -85,6 +85,9 @@ class Visit:
                 prepared.close()
             raise
         prepared.close()
+        launch_s = getattr(prepared, "launch_s", None)
+        if limits is not None and launch_s is not None:
+            limits = replace(limits, launch_s=launch_s)
         return replace(
             outcome,
             implementation=implementation,
@@ -118,9 +121,15 @@ class Visit:
         )
         if not check.passed:
             return replace(outcome, status="wrong_result", error=check.explanation)
-        run = CheckedRun(prepared.run, prepared.timing, simulated=device.simulated)
+        run = CheckedRun(
+            prepared.run,
+            prepared.timing,
+            simulated=device.simulated,
+            multiple=getattr(prepared, "multiple", 1),
+        )
         try:
             samples, reading = self._sample(run, prepared, device)
+            host_bound = getattr(prepared, "host_bound", None)
             clock.done("sample")
             reference_s = self._reference_s(device)
             left, remark = self._check(prepared, verified, bits, check.tolerance, samples)
@@ -140,6 +149,7 @@ class Visit:
             metadata={**samples.run.get_metadata(), "round": request.round},
             loops=samples.loops,
             stop_reason=samples.stop_reason,
+            host_bound=host_bound,
             stages=stages,
             telemetry=reading,
             remarks=[text for text in (run.remark(), remark) if text],
@@ -254,8 +264,9 @@ class Visit:
         left = self._outputs_left(prepared)
         took_s = time.perf_counter() - began
         last_s = samples.run.values[-1] * samples.loops
-        first = self.request.verified is None and last_s <= MOST_PROPORTION_S
-        if first or took_s > LATE_S + last_s / 2:
+        # After a short sample the rest of the work may be done by the time that outputs are asked for.
+        short = self.request.verified is None and last_s <= 2 * MIN_SAMPLE_S
+        if short or took_s > LATE_S + last_s / 2:
             check_finished(prepared, samples.loops, last_s)
         if fingerprint(left) == bits:
             return None, None

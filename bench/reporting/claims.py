@@ -11,6 +11,7 @@ from bench.claims.wording import (
     claimed_value,
     commands_to_measure,
     evidence,
+    overall_verdict,
     value_range,
 )
 from bench.reporting.figure import Section, Table
@@ -22,10 +23,13 @@ HEADER = ("verdict", "read as", "found", "claimed", "rests on")
 
 
 def claims_section(claims: Claims, findings: Iterable[Finding]) -> Section:
-    """Return a table a sentence, with a line for each way to read it."""
+    """Return one table per sentence, with one line for each way to read it."""
     tables = [
         Table(
-            HEADER, [_line(each) for each in group], numeric=frozenset({2, 3}), caption=f"“{said}”"
+            HEADER,
+            [_line(each) for each in group],
+            numeric=frozenset({2, 3}),
+            caption=f"“{said}” {overall_verdict(group)}",
         )
         for said, group in by_sentence(findings)
     ]

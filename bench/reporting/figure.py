@@ -92,13 +92,13 @@ def _without_key_of_sides(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     # What a result file says is data, and stays as it is.
-    found = {
+    encoding = {
         key: value if key == "datasets" else _without_key_of_sides(value)
         for key, value in part.items()
     }
-    if found.get("field") == "side" and "legend" in found:
-        found["legend"] = None
-    return found
+    if encoding.get("field") == "side" and "legend" in encoding:
+        encoding["legend"] = None
+    return encoding
 
 
 def with_distinct_names(sections: Iterable[Section]) -> list[Section]:

@@ -15,7 +15,7 @@ from bench.reporting.rows import prepare
 from bench.reporting.sections import sections
 from bench.reporting.summary import cards
 from bench.results.load import Paths
-from bench.results.sides import frame_samples, load_sides
+from bench.results.sides import load_sides, samples_behind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def report(
     sides = load_sides(paths)
     name = {label: _marked(label, frame, simulated) for label, frame in sides.frames.items()}
     frames = {name[label]: frame for label, frame in sides.frames.items()}
-    samples = {label: frame_samples(frame) for label, frame in frames.items()}
+    samples = samples_behind(frames)
     if base is not None and base not in name:
         raise UsageError(f"no device {base!r} in these files{one_of(base, name)}")
     rows = prepare(frames)
@@ -64,6 +64,11 @@ def report(
     for folder, kind in ((png, "png"), (svg, "svg")):
         if folder is not None:
             files |= {Path(folder) / file: data for file, data in pictures(content, kind).items()}
+    inputs = [Path(file) for frame in frames.values() for file in frame["file"].unique()]
+    inputs += [Path(claims)] if claims is not None else []
+    for path in files:
+        if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
+            raise UsageError(f"{path} is one of the files to report about: name another with -o")
     write_all(files, force=force)
     return list(files)
 

@@ -45,8 +45,8 @@ def prepare(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
     if not (rows["status"] == "ok").any():
         outcomes = rows["status"].value_counts()
-        found = ", ".join(f"{number} {name}" for name, number in outcomes.items())
-        raise UsageError(f"no row with status ok, so there is nothing to show (found: {found})")
+        counts = ", ".join(f"{number} {name}" for name, number in outcomes.items())
+        raise UsageError(f"no row with status ok, so there is nothing to show (found: {counts})")
     rows["row"] = range(count)
     rows["case"] = [case_name(row) for row in rows.to_dict("records")]
     return rows
@@ -84,8 +84,8 @@ def layer_names(rows: pd.DataFrame) -> pd.Series:
 def as_json(rows: pd.DataFrame) -> dict[str, Any]:
     """Return the columns that hold anything, and the rows as lists: for the page's tooltips."""
     names = [*FIRST, *(name for name in rows if name not in (*FIRST, "row"))]
-    shown = [name for name in names if rows[name].notna().any()]
-    plain = rows[shown].astype("object")
+    filled = [name for name in names if rows[name].notna().any()]
+    plain = rows[filled].astype("object")
     plain = plain.where(plain.notna(), None)
     text = json.dumps(plain.to_numpy().tolist(), default=str)
-    return {"columns": shown, "rows": json.loads(text)}
+    return {"columns": filled, "rows": json.loads(text)}

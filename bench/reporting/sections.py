@@ -22,7 +22,7 @@ def sections(
     rows: pd.DataFrame, samples: Mapping[str, Samples], comparison: Comparison | None
 ) -> list[Section]:
     """Return the sections about what `prepare` returned; `comparison` is of the same sides."""
-    found = [
+    candidates = [
         *([] if comparison is None else [_effectiveness(rows, comparison)]),
         Section(
             "roofline",
@@ -81,32 +81,34 @@ def sections(
             empty="The samples are not beside the result files (NAME.pyperf.json beside NAME.csv).",
         ),
     ]
-    shown = [section for section in found if section.figures or section.tables]
-    empty = [section for section in found if section not in shown]
+    filled = [section for section in candidates if section.figures or section.tables]
+    empty = [section for section in candidates if section not in filled]
     every = Section("rows", "Every row", "", tables=[every_row(rows)])
-    return [*shown, every, _missing(rows, comparison, empty)]
+    return [*filled, every, _missing(rows, comparison, empty)]
 
 
-def _effectiveness(rows: pd.DataFrame, found: Comparison) -> Section:
-    tables = [table for table in (sets_table(found), every_pair(found)) if table is not None]
-    origin = found.pairs["interval_from"].value_counts()
+def _effectiveness(rows: pd.DataFrame, comparison: Comparison) -> Section:
+    tables = [
+        table for table in (sets_table(comparison), every_pair(comparison)) if table is not None
+    ]
+    origin = comparison.pairs["interval_from"].value_counts()
     unknown = int(origin.get("nothing", 0))
     doubt = (
-        f" Of {unknown} of {len(found.pairs)} pairs the interval is unknown, because a side published "
-        "none: their verdict is undecided."
+        f" {unknown} of {len(comparison.pairs)} pairs have no interval, because a side published none: the "
+        "ratio gives a direction, and nothing says how certain it is."
         if unknown
         else ""
     )
     return Section(
         "effectiveness",
         "Which is faster",
-        f"The geometric mean of the ratio of rates, in units of {found.base}, over the cases of a "
+        f"The geometric mean of the ratio of rates, in units of {comparison.base}, over the cases of a "
         "named set that both measured, each by its fastest implementation. Thin line: the range of "
         "the cases. Thick line: the 95 % interval of the mean over exactly these cases. Diamond: what "
-        f"the data sheets predict. Differences below {percent(found.threshold)} do not matter.{doubt}",
-        effectiveness_bars(found, rows),
+        f"the data sheets predict. Differences below {percent(comparison.threshold)} do not matter.{doubt}",
+        effectiveness_bars(comparison, rows),
         tables,
-        f"No other device has a case in common with {found.base}: run the same config on each, or "
+        f"No other device has a case in common with {comparison.base}: run the same config on each, or "
         "name another base (--base).",
     )
 

@@ -34,7 +34,7 @@ CONDITIONS = (
     ("file", "file"),
 )
 
-# What is told of a rate: column, unit, and the share of the limit that goes with it.
+# How a rate is summarized: column, unit, and the share of the limit that goes with it.
 TOKENS = ("tokens_per_s", "tokens/s", "utilization")
 FLOPS = ("achieved_tflops", "TFLOP/s", "utilization")
 BYTES = ("achieved_gbps", "GB/s", "bandwidth_share")
@@ -72,17 +72,17 @@ def cards(rows: pd.DataFrame) -> list[Card]:
 
 
 def _card(side: str, colour: str, shape: str, rows: pd.DataFrame) -> Card:
-    found = [(label, _values(rows[column])) for label, column in CONDITIONS]
+    entries = [(label, _values(rows[column])) for label, column in CONDITIONS]
     moments = rows["started_at"].dropna()
     if len(moments):
         first, last = moments.min(), moments.max()
         span = f"{first:%Y-%m-%d %H:%M}" + (f" to {last:%Y-%m-%d %H:%M}" if last > first else "")
-        found.append(("measured", f"{span} UTC"))
+        entries.append(("measured", f"{span} UTC"))
     throttled = int(rows["throttle"].notna().sum())
     if throttled:
-        found.append(("throttled", f"{throttled} of {len(rows)} rows"))
-    found += [(f"peak {dtype}", text) for dtype, text in _peaks(rows)]
-    conditions = [(label, text) for label, text in found if text]
+        entries.append(("throttled", f"{throttled} of {len(rows)} rows"))
+    entries += [(f"peak {dtype}", text) for dtype, text in _peaks(rows)]
+    conditions = [(label, text) for label, text in entries if text]
     name = _values(rows["device_name"])
     return Card(
         side, "" if name == side else name, colour, shape, _facts(measured(rows)), conditions
@@ -109,15 +109,15 @@ def _facts(cases: pd.DataFrame) -> list[Fact]:
 
 def _peaks(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """Return each dtype's peaks with their source."""
-    found = {}
+    peaks = {}
     for dtype, group in rows.dropna(subset=["peak_source"]).groupby(
         "dtype", sort=False, observed=True
     ):
         row = group.iloc[-1]
         parts = [(row["peak_tflops"], "TFLOP/s"), (row["peak_gbps"], "GB/s")]
         rates = ", ".join(f"{significant(float(v))} {unit}" for v, unit in parts if pd.notna(v))
-        found[str(dtype)] = f"{rates or 'unknown'} ({row['peak_source']})"
-    return list(found.items())
+        peaks[str(dtype)] = f"{rates or 'unknown'} ({row['peak_source']})"
+    return list(peaks.items())
 
 
 def _values(column: pd.Series, most: int = 3) -> str:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.analysis.compare import VERDICTS, Comparison
+from bench.analysis.compare import Comparison
 from bench.analysis.statistics import TOO_NOISY
+from bench.analysis.verdicts import counts_text
 from bench.backend import TOLERATED_EXCESS
 from bench.reporting.figure import Table
 from bench.text.format import percent, seconds, significant
@@ -22,23 +23,25 @@ MOST_NAMED = 6
 
 def every_row(rows: pd.DataFrame) -> Table:
     """Return the rows that are ok as a table that a reader can sort and filter."""
-    found = rows[rows["status"] == "ok"]
-    half = (found["ci_high_s"] - found["ci_low_s"]) / 2 / found["time_median_s"]
+    measurements = rows[rows["status"] == "ok"]
+    half = (
+        (measurements["ci_high_s"] - measurements["ci_low_s"]) / 2 / measurements["time_median_s"]
+    )
     columns: list[tuple[str, pd.Series, Show | None]] = [
-        ("device", found["side"], None),
-        ("case", found["case"], None),
-        ("implementation", found["implementation"], None),
-        ("stage", found["stage"], None),
-        ("time", found["time_median_s"], seconds),
+        ("device", measurements["side"], None),
+        ("case", measurements["case"], None),
+        ("implementation", measurements["implementation"], None),
+        ("stage", measurements["stage"], None),
+        ("time", measurements["time_median_s"], seconds),
         ("±", half, _half_width),
-        ("TFLOP/s", found["achieved_tflops"], significant),
-        ("GB/s", found["achieved_gbps"], significant),
-        ("tokens/s", found["tokens_per_s"], _thousands),
-        ("of peak", found["utilization"], percent),
-        ("of ceiling", found["utilization_of_ceiling"], percent),
-        ("bound", found["roofline_bound"], None),
-        ("energy", found["energy_j"], _joules),
-        ("warnings", found["warnings"], None),
+        ("TFLOP/s", measurements["achieved_tflops"], significant),
+        ("GB/s", measurements["achieved_gbps"], significant),
+        ("tokens/s", measurements["tokens_per_s"], _thousands),
+        ("of peak", measurements["utilization"], percent),
+        ("of ceiling", measurements["utilization_of_ceiling"], percent),
+        ("bound", measurements["roofline_bound"], None),
+        ("energy", measurements["energy_j"], _joules),
+        ("warnings", measurements["warnings"], None),
     ]
     return _table(columns)
 
@@ -48,9 +51,9 @@ def _half_width(half: float) -> str:
     return _tenths(half) if half <= TOO_NOISY else f">{percent(TOO_NOISY)}"
 
 
-def every_pair(found: Comparison) -> Table | None:
+def every_pair(comparison: Comparison) -> Table | None:
     """Return the pairs of a comparison as a table that a reader can sort and filter."""
-    pairs = found.pairs
+    pairs = comparison.pairs
     if pairs.empty:
         return None
     interval = [
@@ -61,7 +64,7 @@ def every_pair(found: Comparison) -> Table | None:
     columns: list[tuple[str, pd.Series, Show | None]] = [
         ("device", pairs["device"], None),
         ("case", pd.Series(names, pairs.index), None),
-        (f"time of {found.base}", pairs["time_base_s"], seconds),
+        (f"time of {comparison.base}", pairs["time_base_s"], seconds),
         ("its time", pairs["time_other_s"], seconds),
         ("ratio", pairs["ratio"], significant),
         ("95 % interval", pd.Series(interval, pairs.index), None),
@@ -74,27 +77,28 @@ def every_pair(found: Comparison) -> Table | None:
     return _table(columns)
 
 
-def sets_table(found: Comparison) -> Table | None:
+def sets_table(comparison: Comparison) -> Table | None:
     """Return the geometric means over named sets with interval, range, and how often which verdict."""
-    if found.sets.empty:
+    if comparison.sets.empty:
         return None
     header = ("device", "set of cases", "cases", "mean", "95 % interval", "range", "expected")
     lines: list[tuple[str, ...]] = []
-    for row in found.sets.to_dict("records"):
-        verdicts = ", ".join(f"{row[name]} {name}" for name in VERDICTS if row[name])
+    for row in comparison.sets.to_dict("records"):
+        verdicts = counts_text(row)
         interval = f"{significant(row['low'])}–{significant(row['high'])}"
         numbers = (
             significant(row["ratio"]),
             interval if pd.notna(row["low"]) else "unknown",
-            f"{significant(row['least'])}–{significant(row['most'])}",
+            f"{significant(row['least'])}–{significant(row['most'])}" if row["cases"] > 1 else "",
             significant(row["expected"]) if pd.notna(row["expected"]) else "",
         )
-        name = f"{row['set']}: {row['meaning']}"
+        mixed = f" ({row['mixed']} mixed)" if row["mixed"] else ""
+        name = f"{row['set']}: {row['meaning']}{mixed}"
         lines.append((str(row["device"]), name, str(row["cases"]), *numbers, verdicts))
     return Table((*header, "verdicts"), lines, numeric=frozenset(range(2, 7)))
 
 
-def not_measured(rows: pd.DataFrame, found: Comparison | None) -> Table | None:
+def not_measured(rows: pd.DataFrame, comparison: Comparison | None) -> Table | None:
     """Return what has no rate or no partner, and why; None where there is nothing."""
     failed = rows[rows["status"] != "ok"]
     lines: list[tuple[str, ...]] = [
@@ -113,10 +117,10 @@ def not_measured(rows: pd.DataFrame, found: Comparison | None) -> Table | None:
         )
         for side, group in beyond.groupby("side", observed=True)
     ]
-    if found is not None:
+    if comparison is not None:
         lines += [
             (str(side), _listed(_names(group)), "not compared", str(why))
-            for (side, why), group in found.unpaired.groupby(["side", "reason"], sort=False)
+            for (side, why), group in comparison.unpaired.groupby(["side", "reason"], sort=False)
         ]
     return Table(("device", "cases", "outcome", "reason"), lines) if lines else None
 

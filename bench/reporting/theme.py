@@ -119,8 +119,8 @@ def round_values(values: Iterable[float]) -> list[float]:
     low, high = min(known), max(known)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1,) if math.log10(high / low) > FEW_DECADES else (1, 2, 5)
-    found = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return [value for value in found if low <= value <= high] or sorted({low, high})
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return [value for value in ticks if low <= value <= high] or sorted({low, high})
 
 
 def labelled_rows(field: str, order: Sequence[str], bars: int = 1) -> tuple[alt.Y, int]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.config.cases import Case, canonical_json
-from bench.kernels.base import Kernel
 from bench.kernels.dtypes import DTYPES
-from bench.plugins import KERNELS, registered
+from bench.plugins import load_kernel
 from bench.results.column_arrays import ColumnArrays, Floats, Mask, Objects, has_numbers, plain
 from bench.results.columns import COLUMNS
 
@@ -48,17 +47,17 @@ def case_rules(columns: ColumnArrays) -> Iterator[Rule]:
         if not column.parameter:
             continue
         expected = [known.get(column.name) if known else None for known in params]
-        found: Floats | Objects
+        present: Floats | Objects
         if has_numbers(column.name):
-            found = columns.numbers(column.name)
+            present = columns.numbers(column.name)
             wanted = np.array([_size(value) for value in expected], float)[codes]
-            differ = ~((found == wanted) | (np.isnan(found) & np.isnan(wanted)))
+            differ = ~((present == wanted) | (np.isnan(present) & np.isnan(wanted)))
         else:
-            found = columns.texts(column.name)
+            present = columns.texts(column.name)
             texts = np.empty(len(expected), dtype=object)
             texts[:] = expected
-            differ = np.asarray(found != texts[codes], bool)
-        yield column.name, readable & differ, _parameter_message(found, expected, codes)
+            differ = np.asarray(present != texts[codes], bool)
+        yield column.name, readable & differ, _parameter_message(present, expected, codes)
 
 
 def _size(value: object) -> float:
@@ -69,10 +68,10 @@ def _size(value: object) -> float:
 
 
 def _parameter_message(
-    found: Floats | Objects, expected: list[Any], codes: Any
+    present: Floats | Objects, expected: list[Any], codes: Any
 ) -> Callable[[int], str]:
     def message(row: int) -> str:
-        wanted, cell = expected[codes[row]], found[row]
+        wanted, cell = expected[codes[row]], present[row]
         cell = plain(cell) if isinstance(cell, float) else cell
         return f"expected {'none' if wanted is None else wanted} as in params, found {cell}"
 
@@ -118,7 +117,7 @@ def _case_id(kernel: str, params: str) -> str | None:
 
     Files that parameters name are not opened: a result file may come from anywhere.
     """
-    known = _kernel_class(kernel)
+    known = load_kernel(kernel)
     if known is None:
         return None
     parameters = json.loads(params)
@@ -127,15 +126,6 @@ def _case_id(kernel: str, params: str) -> str | None:
         built = known.model_construct(**parameters) if by_content else known(**parameters)
         return Case(built).case_id
     except Exception:  # parameters of another version, or of a form that has no kernel here
-        return None
-
-
-@cache
-def _kernel_class(name: str) -> type[Kernel] | None:
-    point = registered(KERNELS).get(name)
-    try:
-        return point.load() if point is not None else None
-    except (Exception, SystemExit):  # a plug-in that is broken here; its rows may be sound
         return None
 
 

@@ -121,15 +121,15 @@ def choose_ceilings(
     """
     if named == "none":
         return {}, []
-    found: dict[int, Ceilings] = {}
+    by_device: dict[int, Ceilings] = {}
     notes: list[str] = []
     for index, place in places.items():
         ceilings, note = given_ceilings(Path(named), place) if named else find_kept(place)
         if ceilings is not None:
-            found[index] = ceilings
+            by_device[index] = ceilings
         if note is not None:
             notes.append(note)
-    return found, list(dict.fromkeys(notes))
+    return by_device, list(dict.fromkeys(notes))
 
 
 def find_kept(place: Row) -> tuple[Ceilings | None, str | None]:
@@ -138,13 +138,13 @@ def find_kept(place: Row) -> tuple[Ceilings | None, str | None]:
     if not path.is_file():
         return None, None
     try:
-        found = read_ceilings(path)
+        ceilings = read_ceilings(path)
     except UsageError as error:
         return None, f"ceilings not used: {error}"
-    differences = found.differences(place, SAME_PLACE)
+    differences = ceilings.differences(place, SAME_PLACE)
     if differences:
-        return None, f"ceilings of {found.source} not used: {'; '.join(differences)}"
-    return found, f"ceilings: {found.source} ({path})"
+        return None, f"ceilings of {ceilings.source} not used: {'; '.join(differences)}"
+    return ceilings, f"ceilings: {ceilings.source} ({path})"
 
 
 def given_ceilings(path: Path, place: Row) -> tuple[Ceilings, str]:
@@ -152,16 +152,16 @@ def given_ceilings(path: Path, place: Row) -> tuple[Ceilings, str]:
 
     Raises UsageError where they are of another device.
     """
-    found = read_ceilings(path)
-    wrong = found.differences(place, SAME_DEVICE)
+    ceilings = read_ceilings(path)
+    wrong = ceilings.differences(place, SAME_DEVICE)
     if wrong:
         raise UsageError(
             f"--ceiling: {path} is of another device: {'; '.join(wrong)}; measure this one with "
             "bench ceiling, or leave them out with --ceiling none"
         )
-    other = found.differences(place, SAME_PLACE)
+    other = ceilings.differences(place, SAME_PLACE)
     note = f" (but {'; '.join(other)})" if other else ""
-    return found, f"ceilings: {found.source}{note}"
+    return ceilings, f"ceilings: {ceilings.source}{note}"
 
 
 def _said(value: object) -> str:

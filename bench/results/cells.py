@@ -138,7 +138,7 @@ def _number(column: Column, value: object) -> int | float:
         raise _misfit(column, value) from None
 
 
-def _checked(column: Column, value: int | float, found: object) -> int | float:
+def _checked(column: Column, value: int | float, given: object) -> int | float:
     """Return a number if it is within its column's bounds."""
     fits = (column.minimum is None or value >= column.minimum) and (
         column.above is None or value > column.above
@@ -149,7 +149,7 @@ def _checked(column: Column, value: int | float, found: object) -> int | float:
     elif not column.infinite:
         fits = fits and math.isfinite(value)
     if not fits or math.isnan(value):
-        raise _misfit(column, found)
+        raise _misfit(column, given)
     return value
 
 
@@ -175,10 +175,10 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _misfit(column: Column, found: object) -> ValueError:
-    shown = str(found) if isinstance(found, (int, float)) else repr(found)
-    shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
+def _misfit(column: Column, given: object) -> ValueError:
+    quoted = str(given) if isinstance(given, (int, float)) else repr(given)
+    quoted = quoted if len(quoted) <= 40 else f"{quoted[:39]}…"
     hint = ""
-    if column.type in ("integer", "number") and isinstance(found, str) and "," in found:
+    if column.type in ("integer", "number") and isinstance(given, str) and "," in given:
         hint = "; write decimal points, and nothing between thousands"
-    return ValueError(f"expected {expected(column)}, found {shown}{hint}")
+    return ValueError(f"expected {expected(column)}, found {quoted}{hint}")

@@ -6,6 +6,7 @@ column with gaps into 16.0, polars writes +0000 for UTC, and R writes NA into em
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
@@ -90,7 +91,7 @@ class Dialect:
     def _integer(self, text: str) -> str:
         if whole := _WHOLE.fullmatch(text):
             return self._instead(whole[1], "integers like 16.0")
-        if _SCIENTIFIC.fullmatch(text):
+        if _SCIENTIFIC.fullmatch(text) and math.isfinite(float(text)):
             value = Decimal(text)
             if value == value.to_integral_value():
                 return self._instead(str(int(float(text))), "integers like 1e+05")

@@ -1,7 +1,7 @@
 """Keeps the visits of cases that have no row yet, so that a run may be killed at any moment.
 
 A row is written when a case has had its last visit. Until then its visits are lines of a journal
-beside the result file, each on disk before the next visit begins; `--resume` goes on from there.
+beside the result file, each on disk before the next visit begins; `--resume` continues from there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: Mapping[str, object], *, keep: bool) -> None:
-        """Begin a journal; with `keep` go on with one whose identity is the same.
+        """Begin a journal; with `keep` continue one whose identity is the same.
 
         Raises UsageError where another kind of file has the name, which is left alone.
         """
@@ -83,7 +83,7 @@ def _line(entry: Mapping[str, object]) -> bytes:
 
 
 def _is_journal(content: bytes, lines: list[bytes]) -> bool:
-    """Tell a journal, whole or cut off in its first line, from all else."""
+    """Return whether this is a journal, whole or cut off in its first line."""
     start = json.dumps({"kind": KIND}).encode()[:-1]
     if not (content.startswith(start) or start.startswith(content)):
         return False

@@ -8,7 +8,6 @@ to `reader.scan`, which knows the line and the column.
 from __future__ import annotations
 
 import glob
-import io
 import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator
@@ -24,9 +23,16 @@ from bench.errors import InputWarning, UsageError, one_of
 from bench.results.cells import parse_cell
 from bench.results.column_arrays import ColumnArrays
 from bench.results.columns import BY_NAME, NAMES, Column, Row
+from bench.results.csv_chunks import (
+    WHOLE,
+    MarkedLines,
+    Unsound,
+    read_chunks,
+    refuse_booleans,
+    zeros_and_ones,
+)
 from bench.results.dialect import Dialect, separator_of
 from bench.results.reader import (
-    LONGEST_LINE,
     Problem,
     check,
     notices_of,
@@ -40,18 +46,7 @@ from bench.results.soundness import all_sound
 # Rows that are in memory as text at once.
 CHUNK = 1 << 16
 
-# pandas fills up short records unnoticed; a last cell behind every line shows which were whole.
-_WHOLE = "~"
-_MARK = b",~\n"
-
-# Older versions of pandas are off in a float's last digit unless they are told not to be.
-_EXACT = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
-
 Paths: TypeAlias = Path | str | Iterable[Path | str]
-
-
-class _Unsound(Exception):
-    """The fast way found something that only the slow one can name."""
 
 
 def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
@@ -62,7 +57,7 @@ def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
     Texts are categoricals; integers Int64, but `flops` and `bytes`, which may not fit, float64;
     unknown is NaN in numbers, and missing elsewhere; times have a time zone. A last line that was
     cut off, a column that is not known, and a file in a folder that holds no results are left out
-    with a Python warning. Raises UsageError, naming file, line and column, for all else.
+    with a Python warning. Raises UsageError, naming file, line and column, for everything else.
     """
     wanted = _wanted(columns)
     parts = [part for file in result_files(paths) for part in _read(file, wanted)]
@@ -75,8 +70,8 @@ def load(paths: Paths, columns: Collection[str] | None = None) -> pd.DataFrame:
 def result_files(paths: Paths) -> list[Path]:
     """Return the files that are meant: themselves, the `*.csv` of folders, what matches globs."""
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    found = [file for path in given for file in _files(Path(path))]
-    return list(dict.fromkeys(found))
+    files = [file for path in given for file in _files(Path(path))]
+    return list(dict.fromkeys(files))
 
 
 def _files(path: Path) -> list[Path]:
@@ -125,9 +120,9 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
     try:
         parts = list(_parsed(file, header, notices, dialect))
         if _has_repeats(parts):
-            raise _Unsound
+            raise Unsound
         notices += notices_of(dialect)
-    except (_Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+    except (Unsound, ValueError):  # pandas' ParserError and UnicodeDecodeError are ValueErrors
         notices.clear()
         with open_result(file) as stream:
             parts = list(_row_by_row(stream, str(file), notices))
@@ -141,38 +136,31 @@ def _read(file: Path, wanted: list[str]) -> Iterator[pd.DataFrame]:
 def _parsed(
     file: Path, header: list[str], notices: list[Problem], dialect: Dialect
 ) -> Iterator[pd.DataFrame]:
-    """Yield the parts of a sound file. Raises _Unsound or ValueError for any other."""
+    """Yield the parts of a sound file. Raises Unsound or ValueError for any other."""
     with open_result(file) as stream:
-        lines = _MarkedLines(stream)
+        lines = MarkedLines(stream)
         if separator_of(lines.header.decode("utf-8-sig")) != ",":
-            raise _Unsound
+            raise Unsound
         there = [name for name in NAMES if name in header]
         kinds = {name: "float64" if _is_float(BY_NAME[name]) else "object" for name in there}
-        chunks = pd.read_csv(
-            lines,  # type: ignore[call-overload]
-            header=None,
-            names=[*header, _WHOLE],
-            index_col=False,
-            usecols=[*there, _WHOLE],
-            dtype={**kinds, _WHOLE: "object"},
-            keep_default_na=False,
-            na_values=["" if dialect.missing is None else dialect.missing, ""],
-            **_EXACT,
-            chunksize=CHUNK,
-            low_memory=False,
-            encoding="utf-8",
-        )
+        chunks = read_chunks(lines, header, kinds, dialect, CHUNK)
+        maybe_boolean = [name for name in there if _is_float(BY_NAME[name])]
+        filled: set[str] = set()
         try:
             for chunk in chunks:
-                if not (chunk[_WHOLE] == _WHOLE).all():
-                    raise _Unsound
+                if not (chunk[WHOLE] == WHOLE).all():
+                    raise Unsound
+                filled |= {name for name in maybe_boolean if chunk[name].notna().any()}
+                maybe_boolean = [name for name in maybe_boolean if zeros_and_ones(chunk[name])]
                 yield _typed(chunk.reset_index(drop=True), dialect)
         except pd.errors.EmptyDataError:
-            pass
+            maybe_boolean = []
+        if suspects := [name for name in maybe_boolean if name in filled]:
+            refuse_booleans(file, header, suspects, dialect)
         if lines.rest:
             yield from _row_by_row(lines.last_line(), str(file), notices, lines.count, dialect)
             if dialect.decimal_commas is not None:
-                raise _Unsound  # the lines before may have points
+                raise Unsound  # the lines before may have points
 
 
 def _has_repeats(parts: list[pd.DataFrame]) -> bool:
@@ -181,46 +169,6 @@ def _has_repeats(parts: list[pd.DataFrame]) -> bool:
         {name: _joined([part[name] for part in parts]) for name in KEY}
     )
     return bool(keys.duplicated().any())
-
-
-class _MarkedLines:
-    """The records of a file as pandas reads them: marked at their ends, without the header.
-
-    What stands behind the last line end is kept back in `rest`.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.header = stream.readline()
-        self.rest = b""
-        self.count = 1  # lines so far
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next lines, about `size` bytes."""
-        block = self._stream.read(max(size, 1 << 20))
-        if not block:
-            return b""
-        whole, end, rest = (self.rest + block).rpartition(b"\n")
-        self.rest = rest
-        self.count += whole.count(b"\n") + len(end)
-        if len(rest) > LONGEST_LINE:
-            raise _Unsound
-        lines = whole + end
-        if b"\r" in lines:
-            lines = lines.replace(b"\r\n", b"\n")
-        if b"\0" in lines or b"\r" in lines or lines.startswith(b"\n"):
-            raise _Unsound
-        while b"\n\n" in lines:
-            lines = lines.replace(b"\n\n", b"\n")
-        return lines.replace(b"\n", _MARK) or self.read(size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Be a stream, as pandas asks."""
-        return iter(self.read, b"")
-
-    def last_line(self) -> BinaryIO:
-        """Return the header and what stands behind the last line end."""
-        return io.BytesIO(self.header + self.rest)
 
 
 def _row_by_row(
@@ -260,7 +208,7 @@ def _from_rows(rows: list[Row]) -> pd.DataFrame:
 
 
 def _typed(chunk: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
-    """Return a parsed chunk with every cell checked. Raises _Unsound if one is wrong."""
+    """Return a parsed chunk with every cell checked. Raises Unsound if one is wrong."""
     frame: pd.DataFrame = pd.DataFrame(
         {
             name: _checked(column, chunk[name], dialect)
@@ -270,7 +218,7 @@ def _typed(chunk: pd.DataFrame, dialect: Dialect) -> pd.DataFrame:
         }
     )
     if not all_sound(_arrays(frame)):
-        raise _Unsound
+        raise Unsound
     return frame
 
 
@@ -287,8 +235,8 @@ def _arrays(frame: pd.DataFrame) -> ColumnArrays:
         else:  # a time: no rule asks which one
             distinct, codes = ["a time"], -cells.isna().to_numpy(np.int8)
         values = np.array([*distinct, None], dtype=object)
-        found: np.ndarray[Any, np.dtype[np.object_]] = values[codes]
-        return found
+        objects: np.ndarray[Any, np.dtype[np.object_]] = values[codes]
+        return objects
 
     return ColumnArrays(len(frame), numbers, texts)
 
@@ -300,12 +248,12 @@ def _checked(column: Column, cells: pd.Series[Any], dialect: Dialect) -> pd.Seri
         low = column.minimum is not None and (known < column.minimum).any()
         low = low or (column.above is not None and (known <= column.above).any())
         if low or not (column.infinite or np.isfinite(known).all()):
-            raise _Unsound
+            raise Unsound
         return cells
     # Not read as a categorical by pandas: that would take a commit 1234e56 for a number.
     codes, texts = pd.factorize(cells)
     if any("\n" in str(text) for text in texts):
-        raise _Unsound  # a line break within a cell, and the mark with it
+        raise Unsound  # a line break within a cell, and the mark with it
     plain = [dialect.translate(0, column, str(text)) for text in texts]
     distinct = _column(column, [parse_cell(column, text) for text in plain])
     if isinstance(distinct.dtype, pd.CategoricalDtype) and len(distinct.cat.categories) == len(

@@ -70,8 +70,8 @@ def lock(path: Path, descriptor: int) -> list[str]:
 
 def _holder(descriptor: int) -> str:
     """Name the process that has a file locked, from Linux's `1: FLOCK ADVISORY WRITE PID DEV:INODE`."""
-    found = os.fstat(descriptor)
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    status = os.fstat(descriptor)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with suppress(OSError):
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()

@@ -19,7 +19,7 @@ from bench.results.writer import ResultFile
 
 @dataclass
 class Merged:
-    """The rows of several files in the order of the files, and what is to be said about them."""
+    """The rows of several files in the order of the files, with notes for the user."""
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ def merge_rows(files: Sequence[tuple[str, Sequence[Row]]]) -> Merged:
 def merge_samples(
     files: Sequence[tuple[str, Sequence[pyperf.Benchmark]]],
 ) -> list[pyperf.Benchmark]:
-    """Return the benchmarks of named files, those of the same name told apart by their file's name.
+    """Return the benchmarks of named files; those of the same name get their file's name as well.
 
     A benchmark that is there twice, with the same name and values, is taken once.
     """

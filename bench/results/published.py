@@ -1,4 +1,4 @@
-"""Finds the published results that come with the harness, a file a chip."""
+"""Finds the published results that come with the harness: one file per chip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def published_rows(chips: Collection[str] | None = None) -> list[Row]:
 
 @cache
 def published_chips() -> frozenset[str]:
-    """Return the chips that there are published results of."""
+    """Return the chips with published results."""
     return frozenset(str(_chip(file)) for file in published_folder().glob("*.csv"))
 
 

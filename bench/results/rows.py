@@ -15,7 +15,7 @@ CHUNK = 1 << 14
 
 
 def frame_rows(frame: pd.DataFrame) -> Iterator[Row]:
-    """Yield a value a column for each row of a frame from `load`, None where unknown.
+    """Yield each row of a frame from `load` by column, None where unknown.
 
     Of integers beyond 2**53, which only `flops` and `bytes` can be, the nearest float is left.
     """

@@ -37,7 +37,7 @@ _JSON_TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
 
 
 def is_published(row: Row) -> bool:
-    """Tell whether a row was published by others rather than measured by `bench run`."""
+    """Return whether a row was published by others rather than measured by `bench run`."""
     return row.get("source") is not None
 
 

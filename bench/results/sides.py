@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -50,30 +50,35 @@ def sides_of(frames: Sequence[pd.DataFrame]) -> Sides:
     return _labelled([(_origin(frame), frame) for frame in frames])
 
 
+def samples_behind(frames: Mapping[str, pd.DataFrame]) -> dict[str, Samples]:
+    """Return the samples behind the files of each side."""
+    return {label: frame_samples(frame) for label, frame in frames.items()}
+
+
 def frame_samples(frame: pd.DataFrame) -> Samples:
-    """Return the samples behind the files of a frame; what two files have is left out, being pooled."""
-    found: Samples = {}
+    """Return the samples behind the files of a frame, without those that two files have."""
+    samples: Samples = {}
     twice: set[tuple[str, str]] = set()
     for file in _files(frame):
         for key, runs in read_samples(file).items():
-            if key in found:
+            if key in samples:
                 twice.add(key)
-            found[key] = runs
-    return {key: runs for key, runs in found.items() if key not in twice}
+            samples[key] = runs
+    return {key: runs for key, runs in samples.items() if key not in twice}
 
 
 def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
-    found: list[tuple[Path, str, pd.DataFrame]] = []
+    entries: list[tuple[Path, str, pd.DataFrame]] = []
     for path, frame in parts:
         chips = list(dict.fromkeys(frame["chip"].astype(str)))
         if not chips:
             raise UsageError(f"{path}: has no rows")
         for chip in chips:
-            found.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
-    chips = [chip for _, chip, _ in found]
+            entries.append((path, chip, frame[(frame["chip"] == chip).to_numpy(bool)]))
+    chips = [chip for _, chip, _ in entries]
     sides = Sides({}, {})
-    for path, chip, frame in found:
-        label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in found])
+    for path, chip, frame in entries:
+        label = chip if chips.count(chip) == 1 else _name(path, chip, [p for p, _, _ in entries])
         if label in sides.frames:
             raise UsageError(f"{path}: {label} is there twice; name each file once")
         sides.frames[label] = frame.reset_index(drop=True)
@@ -82,7 +87,7 @@ def _labelled(parts: Sequence[tuple[Path, pd.DataFrame]]) -> Sides:
 
 
 def _name(path: Path, chip: str, paths: list[Path]) -> str:
-    """Return what tells a side from others of the same chip: the file, or its folder too."""
+    """Return what distinguishes a side from others of the same chip: the file, or its folder too."""
     same = [other for other in paths if other.name == path.name]
     name = path_text(Path(path.stem) if len(same) == 1 else path.with_suffix(""))
     return name if len({other for other in paths if other == path}) == 1 else f"{name} {chip}"

@@ -208,13 +208,13 @@ def _derived(columns: ColumnArrays) -> Iterator[Rule]:
     """Rates and ratios follow from the columns that they are made of."""
     for name, (above, below, scale) in RATIOS.items():
         expected = columns.numbers(above) / columns.numbers(below) / scale
-        found = columns.numbers(name)
+        present = columns.numbers(name)
         checked = columns.known(name) & columns.known(above) & (columns.numbers(below) > 0)
-        yield name, checked & ~_close(found, expected, CLOSE), _expected(expected, found)
+        yield name, checked & ~_close(present, expected, CLOSE), _expected(expected, present)
 
 
-def _expected(expected: Floats, found: Floats) -> Callable[[int], str]:
-    return lambda row: f"expected {expected[row]:.9g} by the other columns, found {found[row]}"
+def _expected(expected: Floats, present: Floats) -> Callable[[int], str]:
+    return lambda row: f"expected {expected[row]:.9g} by the other columns, found {present[row]}"
 
 
 def _physics(columns: ColumnArrays) -> Iterator[Rule]:

@@ -1,7 +1,7 @@
 """Writes a result file so that no finished row is lost, whatever happens to program or machine.
 
 A record is one line, written at once and forced to disk before the next case begins. Nothing in a
-file that exists is changed before there is a new row to put into it, but for half of a row at its
+file that exists is changed before there is a new row to put into it, except for a truncated row at its
 end.
 """
 
@@ -37,7 +37,7 @@ def record(cells: Iterable[str], line_end: str = CRLF) -> bytes:
 class ResultFile:
     """A result file that is open to be added to, and locked against a second run.
 
-    `rows` are those it holds, `notes` what the user should be told about opening it.
+    `rows` are those it holds, `notes` are messages for the user about opening it.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -85,12 +85,12 @@ class ResultFile:
 
     @classmethod
     def resume(cls, path: Path | str) -> ResultFile:
-        """Go on with a file.
+        """Continue a file.
 
-        Half of a row at its end is taken away at once. Rows with status `interrupted` or
+        A truncated row at its end is removed at once. Rows with status `interrupted` or
         `device_lost` at its end, which hold no measurement, are no longer counted, and go when the
         first new row is written.
-        All else stays as it is, byte for byte. Raises UsageError for what is not a result file with
+        Everything else stays as it is, byte for byte. Raises UsageError for what is not a result file with
         these columns in this order.
         """
         path = Path(path)
@@ -123,14 +123,18 @@ class ResultFile:
             # A file of some other kind may be larger than memory.
             if not _begins_like_a_result(read_at_most(self._descriptor, 64)):
                 raise UsageError(f"{self.path} is not a result file: --resume cannot go on with it")
-            found = recover(read_at_most(self._descriptor, self._size), str(self.path))
-            self.rows, self._end, self._line_end = found.rows, found.end, found.line_end
-            if found.whole < self._size:
-                self._write(b"", found.whole)
-                half = "a half-written row at its end" if found.end else "a half-written first line"
-                self.notes.append(f"{self.path}: took away {half}")
-            if found.again:
-                rows = "the row" if found.again == 1 else f"{found.again} rows"
+            recovered = recover(read_at_most(self._descriptor, self._size), str(self.path))
+            self.rows, self._end, self._line_end = recovered.rows, recovered.end, recovered.line_end
+            if recovered.whole < self._size:
+                self._write(b"", recovered.whole)
+                half = (
+                    "a half-written row at its end"
+                    if recovered.end
+                    else "a half-written first line"
+                )
+                self.notes.append(f"{self.path}: removed {half}")
+            if recovered.again:
+                rows = "the row" if recovered.again == 1 else f"{recovered.again} rows"
                 self.notes.append(
                     f"{self.path}: measuring {rows} again that had been interrupted, or whose device "
                     "was lost"
@@ -160,9 +164,9 @@ class ResultFile:
     def _write(self, data: bytes, start: int) -> None:
         """Let the file end with `data` at `start`, on disk."""
         descriptor = self._descriptor
-        found = os.fstat(descriptor)
-        if found.st_nlink == 0 or found.st_size != self._size:
-            change = "removed" if found.st_nlink == 0 else "changed"
+        status = os.fstat(descriptor)
+        if status.st_nlink == 0 or status.st_size != self._size:
+            change = "removed" if status.st_nlink == 0 else "changed"
             raise BenchError(
                 f"{self.path} was {change} by another program while this run was writing it: "
                 "the run cannot go on"
@@ -269,8 +273,8 @@ def check_same_run(rows: Iterable[Mapping[str, object]], identity: Mapping[str, 
     for name, value in identity.items():
         here, there = _cell(name, value), {_cell(name, row.get(name)): None for row in rows}
         if rows and here not in there:
-            found = " and ".join(_shown(cell) for cell in there)
-            differences.append(f"the file has {name} {found}, this run {_shown(here)}")
+            values = " and ".join(_shown(cell) for cell in there)
+            differences.append(f"the file has {name} {values}, this run {_shown(here)}")
     if differences:
         first = (
             "--resume: the file is of another run; take the same options, or another file with -o"

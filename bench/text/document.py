@@ -51,12 +51,14 @@ class Sections:
     """Rows under titles, with the same columns: one table on a terminal, one per section in Markdown.
 
     On a terminal a title has a line of its own, or with `title_column` a column before the others.
+    `leads` has an introduction by title, below titles that have a line of their own.
     """
 
     columns: Sequence[Column]
     sections: Mapping[str, Sequence[Sequence[str | Continued]]]
     title_column: bool = False
     styles: Mapping[str, str] = field(default_factory=dict)
+    leads: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

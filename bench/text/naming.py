@@ -18,7 +18,7 @@ from bench.kernels.dtypes import short_dtype
 from bench.text.format import printable
 
 # Parameters that the name of a case of an unknown kernel omits, because other parts imply them.
-IMPLIED = ("dtype", "inputs", "cache", "expert_parallel")
+IMPLIED = ("dtype", "inputs", "cache")
 IMPLIED_BY_MODEL = ("hidden", "intermediate", "experts", "top_k")
 
 # Implementations that a name omits.
@@ -70,8 +70,7 @@ def dtype_and_size(row: Mapping[str, Any]) -> str:
         return str(row["item"])
     short = short_dtype(str(row["dtype"]))
     if row.get("tokens") is not None:
-        what = row["model"] or f"{row['experts']}x{row['hidden']}x{row['intermediate']}"
-        return f"{short} {what} {row['tokens']} tokens {row['routing'] or ''}".strip()
+        return f"{short} {layer_name(row)} {row['tokens']} tokens {row['routing'] or ''}".strip()
     if row.get("m") is not None:
         return f"{short} {row['m']}×{row['n']}×{row['k']}"
     return str(row["case_id"])
@@ -105,8 +104,8 @@ def _name_and_shape(kernel: str, params: str, dtype: str, model: str | None) -> 
         pass
     sizes = "×".join(str(parameters.pop(name)) for name in "mnk" if name in parameters)
     hidden = [*IMPLIED, *(IMPLIED_BY_MODEL if model else ())]
-    if parameters.get("pass") == "forward":
-        hidden.append("pass")
+    usual = {"pass": "forward", "expert_parallel": 1}
+    hidden += [name for name, value in usual.items() if parameters.get(name) == value]
     rest = [f"{name}={value}" for name, value in parameters.items() if name not in hidden]
     shape = " ".join(part for part in (model, sizes, *rest) if part)
     return printable(f"{kernel} {short_dtype(dtype)} {shape}"), printable(shape)

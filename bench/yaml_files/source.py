@@ -7,7 +7,6 @@ number of values, so that a small file cannot expand into a huge one.
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,21 @@ from bench.errors import UsageError
 
 LARGEST_BYTES = 1 << 20
 MOST_VALUES = 200_000
+LONGEST_QUOTE = 80
 
 KeyPath = tuple[str | int, ...]
 
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = {_PREFIX + name for name in ("str", "int", "float", "bool", "null")}
-# Numbers of YAML 1.1 with a leading zero (octal) or colons (base 60).
-_AMBIGUOUS = re.compile(r"[-+]?(?:0[0-9_]+|[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?)")
+# Numbers of YAML 1.1 that YAML 1.2 reads as text or as other numbers: with a leading zero (octal), colons
+# (base 60), a binary prefix or underscores.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(?:0[0-9_]+|0b[01_]+|[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?|[0-9][0-9.]*_[0-9_.]*|0x\w*_\w*)"
+)
+# Words that are booleans in YAML 1.1 and text in YAML 1.2.
+_SWITCHES = {"yes", "no", "on", "off"}
+# No number in such a file needs more; Python refuses to print far longer ones.
+_MOST_BITS = 1024
 
 
 @dataclass(frozen=True)
@@ -36,22 +43,26 @@ class Source:
     lines: dict[KeyPath, int]
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of a value, or of the innermost known value that contains it."""
+        """Look up the line of a value, or of the innermost known value that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def complain(self, path: KeyPath, text: str) -> str:
-        """Return a message with its place: `a.yaml:12: kernels[1].top_k: …`."""
+        """Prefix a message with its place: `a.yaml:12: kernels[1].top_k: …`."""
         where = key_text(path)
         return f"{self.name}:{self.line(path)}: {where + ': ' if where else ''}{text}"
 
 
 def key_text(path: KeyPath) -> str:
-    """Return a path as it is written in messages: kernels[1].top_k."""
+    """Format a path for messages: kernels[1].top_k."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            name = shortened(step) if step.isprintable() and step else brief(step)
+            text += f".{name}" if text else name
     return text
 
 
@@ -159,16 +170,22 @@ class _Builder:
             return None
         if not node.style and _AMBIGUOUS.fullmatch(node.value) and node.tag != _PREFIX + "str":
             # 0100 is 64 in YAML 1.1 and 100 in YAML 1.2; 1:30 is 90, or text.
-            text = f"{node.value} means different numbers to different readers of YAML"
+            text = f"{shortened(node.value)} means different numbers to different readers of YAML"
             self._complain(node, path, f"{text}; write it in plain decimal digits")
+            return None
+        if not node.style and node.tag == _PREFIX + "bool" and node.value.lower() in _SWITCHES:
+            text = f"{node.value} is text to some readers of YAML and a boolean to others"
+            self._complain(node, path, f"{text}; write true or false, or put text in quotes")
             return None
         try:
             value = yaml.SafeLoader("").construct_object(node)
         except (ValueError, yaml.YAMLError):
-            self._complain(node, path, f"{node.value!r} cannot be read as {_tag(node)}")
+            self._complain(node, path, f"{brief(node.value)} cannot be read as {_tag(node)}")
             return None
-        if isinstance(value, int) and abs(value) > sys.float_info.max:
-            self._complain(node, path, "the number is too large")
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            self._complain(
+                node, path, f"{brief(node.value)} has too many digits for any value here"
+            )
             return None
         return value
 
@@ -176,6 +193,16 @@ class _Builder:
         where = key_text(path)
         line = node.start_mark.line + 1
         self.problems.append(f"{self._name}:{line}: {where + ': ' if where else ''}{text}")
+
+
+def brief(value: object) -> str:
+    """Quote a value in a message, shortened if it is long."""
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """Cut a text off where it is too long for a message."""
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
 
 
 def _tag(node: yaml.Node) -> str:

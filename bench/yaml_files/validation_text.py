@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import one_of
+from bench.yaml_files.source import brief
 
 
 def sentence(error: ValidationError, known: Iterable[str]) -> Iterator[tuple[str | None, str]]:
@@ -35,14 +36,14 @@ def sentence(error: ValidationError, known: Iterable[str]) -> Iterator[tuple[str
 
 def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     if kind == "finite_number":
-        return f"expected a finite number, got {value}"
+        return f"expected a finite number, got {brief(value)}"
     if kind.startswith(("int_", "float_")):
         what = "a whole number" if kind.startswith("int_") else "a number"
-        return f"expected {what}, got {value!r}{_hint(value)}"
+        return f"expected {what}, got {brief(value)}{_hint(value)}"
     if kind.startswith("bool_"):
-        return f"expected true or false, got {value!r}"
+        return f"expected true or false, got {brief(value)}"
     if kind.startswith("string_"):
-        return f"expected text, got {value!r}"
+        return f"expected text, got {brief(value)}"
     bounds = {
         "greater_than_equal": ("at least", "ge"),
         "greater_than": ("more than", "gt"),
@@ -51,17 +52,17 @@ def _about(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     }
     if kind in bounds:
         words, name = bounds[kind]
-        return f"expected {words} {context[name]:g}, got {value}"
+        return f"expected {words} {context[name]:g}, got {brief(value)}"
     if kind == "literal_error":
         choices = [
             choice.strip(" '") for choice in context["expected"].replace(" or ", ",").split(",")
         ]
-        return f"unknown value {value!r}{one_of(str(value), choices)}"
-    return f"{message}, got {value!r}"
+        return f"unknown value {brief(value)}{one_of(str(value), choices)}"
+    return f"{message}, got {brief(value)}"
 
 
 def _hint(value: Any) -> str:
-    """Return advice for a number that YAML reads as text, such as 1e-3."""
+    """Advise on a number that YAML reads as text, such as 1e-3."""
     if isinstance(value, str):
         try:
             return f"; YAML reads this as text, write {float(value):g}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.compare import VERDICTS, compare, verdicts
+from bench.analysis.compare import compare
 from bench.analysis.pairing import (
     COLUMNS,
     RUN_SCATTER,
@@ -94,32 +94,6 @@ def test_the_other_way_round_is_the_reciprocal():
     assert forth["verdict"].map(opposite).equals(back["verdict"])
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (1.03, 1.20, "faster"),
-        (1.01, 1.20, "undecided"),
-        (0.80, 0.97, "slower"),
-        (0.99, 1.01, "same"),
-        (0.90, 1.10, "undecided"),
-        (math.nan, math.nan, "undecided"),
-    ],
-)
-def test_verdicts(low, high, verdict):
-    assert verdicts(np.array([low]), np.array([high]), 0.02)[0] == verdict
-
-
-@given(st.floats(0.01, 100), st.floats(0.01, 100), st.floats(0, 0.9))
-def test_a_verdict_is_never_two(a, b, threshold):
-    low, high = sorted((a, b))
-    found = verdicts(np.array([low]), np.array([high]), threshold)[0]
-    assert found in VERDICTS
-    if found == "faster":
-        assert low > 1
-    if found == "slower":
-        assert high < 1
-
-
 def test_each_sides_fastest_implementation_counts_unless_the_same_is_asked_for():
     sides = {
         "a": frame(row(implementation="x"), row(implementation="y", time_s=2e-3)),
@@ -153,6 +127,18 @@ def test_what_has_no_partner_says_why():
         "amatmul-bf16-2": "b has it with another routing (another seed?)",
         "bmatmul-bf16-2": "a has it with another routing (another seed?)",
     }
+
+
+def test_a_case_beyond_the_peak_is_not_called_missing():
+    found = compare({"a": frame(row(1), row(2, utilization=1.03)), "b": frame(row(1), row(2))})
+    assert found.unpaired["reason"].tolist() == ["a has it at 103 % of its peak: left out"]
+    assert found.left_out["reason"].tolist() == ["faster than the device's peak allows"]
+
+
+def test_sets_name_the_dtypes_that_they_mix():
+    rows = frame(row(1), row(2, dtype="int8"))
+    sets = compare({"a": rows, "b": rows}).sets.set_index("set")
+    assert sets["mixed"].to_dict() == {"matmul": "bf16, i8", "all": "bf16, i8"}
 
 
 def test_what_is_no_measurement_is_left_out_and_counted():
@@ -207,12 +193,14 @@ def test_the_order_of_rows_does_not_matter(drawn, random):
     assert (before.index == after.index).all()
 
 
-def test_rows_without_an_interval_are_undecided_and_not_certain():
+def test_rows_without_an_interval_have_a_direction_only():
     found = compare({"a": frame(row(half=None)), "b": frame(row(time_s=0.5e-3, half=None))})
     (pair,) = found.pairs.to_dict("records")
-    assert (pair["ratio"], pair["verdict"]) == (pytest.approx(2.0), "undecided")
+    assert (pair["ratio"], pair["verdict"]) == (pytest.approx(2.0), "faster, no interval")
     assert math.isnan(pair["low"])
     assert pair["interval_from"] == "nothing"
+    assert found.sets["faster, no interval"].tolist() == [1, 1, 1]
+    assert found.sets["faster"].tolist() == [0, 0, 0]
 
 
 def rounds(median_s, scatter, count=8, seed=0):

@@ -25,7 +25,7 @@ REST = 671e9 - ROUTED
 
 
 def deployment(chips=None, *, name=MODEL, dtype="bfloat16", gb=80.0):
-    return Deployment(name, get_model(name), dtype, "h100-sxm", gb, chips)
+    return Deployment(get_model(name), dtype, "h100-sxm", gb, chips)
 
 
 def test_each_chip_has_its_share_of_the_experts_and_all_other_weights():
@@ -75,7 +75,7 @@ def test_a_model_that_fits_and_one_that_nobody_knows():
 
 
 def of_rows(*rows):
-    return measured_layers(rows, MODEL, "h100-sxm", "bfloat16")
+    return measured_layers(rows, get_model(MODEL), "h100-sxm", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_what_no_kernel_measures_is_said():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5)]
+    ("dtype", "size"), [("bfloat16", 2), ("float8_e4m3", 1), ("float4_e2m1", 0.5625)]
 )
-def test_bytes_of_a_weight(dtype, size):
+def test_bytes_of_a_weight_with_its_part_of_a_scale(dtype, size):
     assert bytes_each(dtype) == size
 
 

@@ -13,7 +13,7 @@ ROWS = [layer(16, 1e-3), layer(1024, 4e-3, source="a paper")]
 
 
 def project(chip=H100, rows=ROWS, **plan):
-    return project_inference(MODEL, get_model(MODEL), chip, InferencePlan(**plan), rows)
+    return project_inference(get_model(MODEL), chip, InferencePlan(**plan), rows)
 
 
 def test_the_phases_that_were_asked_for():

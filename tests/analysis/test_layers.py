@@ -6,13 +6,15 @@ import json
 
 import pytest
 
-from bench.analysis.layers import LayerKind, measured_layers
+from bench.analysis.layers import LayerKind, is_layer_of, measured_layers
+from bench.catalog.models import get_model
 from bench.errors import UsageError
+from bench.kernels.moe.layer import MoeLayer
 from tests.analysis.model_rows import MODEL, layer
 
 
 def sets(*rows, passes="forward"):
-    return measured_layers(rows, MODEL, "h100-sxm", "bfloat16", passes)
+    return measured_layers(rows, get_model(MODEL), "h100-sxm", "bfloat16", passes)
 
 
 def preferred(*rows):
@@ -98,6 +100,43 @@ def test_other_models_chips_formats_and_passes_do_not_count():
     assert sets(layer(16, 1e-3, model="kimi-k2"), layer(16, 1e-3, chip="h20")) == []
     assert sets(layer(16, 1e-3, dtype="int8"), layer(16, 1e-3, stage="gate")) == []
     assert sets(layer(16, 1e-3), passes="forward_backward") == []
+
+
+def whole_layer(name, **changes):
+    """A row of the whole layer of a model, measured under another name."""
+    shape = get_model(name).moe_layer() | changes
+    kernel = MoeLayer(**shape, dtype="bfloat16", tokens=16, expert_parallel=32)
+    params = json.dumps(kernel.parameters())
+    changes = {"experts": kernel.experts, "model": "my-model", "params": params}
+    return layer(16, 1e-3, kernel="moe_layer", **changes)
+
+
+@pytest.mark.parametrize("name", ["glm-5.2", "nemotron-3-super-120b-a12b", "deepseek-v3"])
+def test_a_layer_is_recognized_by_its_parameters(name):
+    model = get_model(name)
+    assert is_layer_of(whole_layer(name), model)
+    assert is_layer_of(layer(16, 1e-3, model=name), model), "by its name, without parameters"
+    for change in ({"top_k": 7}, {"scaling": 9.0}, {"shared_experts": 3, "shared_intermediate": 9}):
+        assert not is_layer_of(whole_layer(name, **change), model)
+    assert not is_layer_of(layer(16, 1e-3, model=None), model)
+    assert not is_layer_of({**whole_layer(name), "kernel": "matmul"}, model)
+
+
+def test_models_with_the_same_layer_share_their_rows():
+    rows = [{**whole_layer("glm-5"), "model": "glm-5"}]
+    for name in ("glm-5", "glm-5.2"):
+        (layers,) = measured_layers(rows, get_model(name), "h100-sxm", "bfloat16")
+        assert layers.model == name
+    assert sets(*rows) == []
+
+
+def test_experts_alone_are_recognized_whatever_the_router():
+    """The shape of Kimi-K2's experts, as published tables have it: nothing of the gate."""
+    widths = {"hidden": 7168, "intermediate": 2048, "experts": 384, "top_k": 8}
+    row = layer(16, 1e-3, model=None, experts=384, params=json.dumps(widths))
+    assert is_layer_of(row, get_model("kimi-k2"))
+    narrow = {**row, "params": json.dumps(widths | {"intermediate": 1024})}
+    assert not is_layer_of(narrow, get_model("kimi-k2"))
 
 
 def test_rows_without_the_rates_that_the_rest_needs():

@@ -7,6 +7,7 @@ import pytest
 from bench.analysis.estimate import Estimate, exactly
 from bench.analysis.pricing import UTILIZATIONS, price_rows
 from bench.catalog.chips import get_chip
+from bench.catalog.models import get_model
 from bench.errors import UsageError
 from tests.analysis.model_rows import MODEL, layer, product
 
@@ -57,7 +58,7 @@ def test_of_several_models_the_cheapest_of_each_phase():
 
 def test_of_one_model_every_number_of_tokens_and_no_products():
     rows = [product(500.0), layer(1, 1e-3), layer(16, 1e-3)]
-    costs = price_rows(rows, TWO, model=MODEL)
+    costs = price_rows(rows, TWO, model=get_model(MODEL))
     assert costs.products == ()
     assert [cost.tokens for cost in costs.tokens] == [1, 16]
     assert {cost.measured.expert_parallel for cost in costs.tokens} == {32}
@@ -73,12 +74,12 @@ def test_models_that_the_chips_do_not_hold_are_not_priced():
     with pytest.raises(
         UsageError, match="no cost of deepseek-v3 on h100-sxm in bfloat16: 1 chip has"
     ):
-        price_rows(rows, TWO, model=MODEL)
+        price_rows(rows, TWO, model=get_model(MODEL))
 
 
 def test_keys_and_values_that_have_no_room_are_not_priced():
     rows = [layer(16, 1e-3), layer(64, 1e-3), layer(120, 2e-3)]
-    costs = price_rows(rows, TWO, model=MODEL, context=4096)
+    costs = price_rows(rows, TWO, model=get_model(MODEL), context=4096)
     assert [cost.tokens for cost in costs.tokens] == [16]
     (left,) = costs.not_priced
     assert left.reason.startswith(f"at 64, 120 tokens each of 32 chips has {GB} for")
@@ -88,11 +89,11 @@ def test_keys_and_values_that_have_no_room_are_not_priced():
 
 def test_what_more_chips_hold_can_be_measured_and_the_rest_needs_a_shorter_context():
     rows = [layer(tokens, 1e-3) for tokens in (16, 64, 256)]
-    (left,) = price_rows(rows, TWO, model=MODEL, context=4096).not_priced
+    (left,) = price_rows(rows, TWO, model=get_model(MODEL), context=4096).not_priced
     assert "64, 256 tokens" in left.reason
     assert "expert_parallel: 64, pass: forward, tokens: [64]" in left.remedy
     with pytest.raises(UsageError, match="use a shorter context"):
-        price_rows(rows, TWO, model=MODEL, context=10**6)
+        price_rows(rows, TWO, model=get_model(MODEL), context=10**6)
 
 
 def test_a_model_that_no_number_of_chips_holds():
@@ -100,7 +101,7 @@ def test_a_model_that_no_number_of_chips_holds():
     assert left.reason.startswith("each of 32 chips has 1")
     assert left.remedy == "no number of these chips holds it"
     with pytest.raises(UsageError, match="no row of a layer of kimi-k2; no number of these chips"):
-        price_rows([product(1.0, chip="t4")], {"t4": exactly(1.0)}, model="kimi-k2")
+        price_rows([product(1.0, chip="t4")], {"t4": exactly(1.0)}, model=get_model("kimi-k2"))
 
 
 def test_the_memory_of_a_chip_that_no_table_has_is_not_checked():
@@ -126,8 +127,12 @@ def test_rows_that_lack_a_rate_cost_only_their_own_model():
             {},
             r"no published price of x y: give one, --price 'x y'=\$/H",
         ),
-        ([product(1.0)], {"model": MODEL}, f"no row of a layer of {MODEL}"),
-        ([layer(1, 1e-3, stage="gate")], {"model": MODEL}, f"no row of a layer of {MODEL}"),
+        ([product(1.0)], {"model": get_model(MODEL)}, f"no row of a layer of {MODEL}"),
+        (
+            [layer(1, 1e-3, stage="gate")],
+            {"model": get_model(MODEL)},
+            f"no row of a layer of {MODEL}",
+        ),
     ],
 )
 def test_rows_that_cannot_be_priced(rows, options, message):

@@ -19,7 +19,7 @@ from tests.analysis.model_rows import MODEL, layer
 
 
 def layers(*rows, of=MODEL):
-    (only,) = measured_layers(rows, of, "h100-sxm", "bfloat16")
+    (only,) = measured_layers(rows, get_model(of), "h100-sxm", "bfloat16")
     return only
 
 
@@ -83,6 +83,18 @@ def test_active_parameters_are_published_or_else_counted():
     unpublished = {"total_params_b": None, "active_params_b": None}
     counted = get_model(MODEL).model_copy(update=unpublished)
     assert active_size(counted) == pytest.approx(36.6e9, rel=1e-2)
+
+
+def test_zero_experts_leave_more_of_the_active_parameters_to_the_rest():
+    """LongCat-Flash: 8 of the 12 experts per token have parameters; the router scores 768."""
+    name = "longcat-flash"
+    model = get_model(name)
+    experts, whole = (
+        rest_parameters(layers(layer(16, 1e-3, kernel=kernel, model=name), of=name), model)
+        for kernel in ("moe_experts", "moe_layer")
+    )
+    assert experts == pytest.approx(27e9 - 28 * 8 * 3 * 6144 * 2048)
+    assert experts - whole == pytest.approx(28 * 6144 * 768)
 
 
 def test_a_whole_layer_has_the_projections_of_latent_experts():

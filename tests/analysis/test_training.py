@@ -14,7 +14,7 @@ GIVEN = {"chips": 32, "utilization": exactly(0.5)}
 
 
 def project(rows=(), **plan):
-    return project_training(MODEL, get_model(MODEL), H100, TrainingPlan(**plan), rows)
+    return project_training(get_model(MODEL), H100, TrainingPlan(**plan), rows)
 
 
 def test_a_rate_is_chips_times_peak_times_utilization_times_efficiency():

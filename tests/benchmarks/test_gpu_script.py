@@ -60,3 +60,33 @@ def test_a_step_that_fails_is_told_and_the_others_run(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("failed: ") == 1
     assert done.stderr.count("# ") == 3
+
+
+INSTALLS = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+*import*) [ "${{0%venv*}}" != "$0" ] ;;
+*"-m venv"*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
+esac
+"""
+
+
+def test_without_the_project_it_is_installed_from_wheels_and_without_a_network(tmp_path):
+    log, python, wheels = tmp_path / "log", tmp_path / "python", tmp_path / "wheels"
+    python.write_text(INSTALLS.format(log=log))
+    python.chmod(0o755)
+    command = [str(ROOT / "benchmarks" / "gpu.sh"), "--dry-run", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHON": str(python), "WHEELS": str(wheels)}
+
+    def calls():
+        log.unlink(missing_ok=True)
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        return log.read_text().splitlines()
+
+    assert not any("pip" in call for call in calls()), "without wheels PYTHON is taken as it is"
+    wheels.mkdir()
+    probe, venv, pip, *steps = calls()
+    assert "import" in probe
+    assert venv == f"-m venv --system-site-packages {tmp_path / 'out' / 'venv'}"
+    assert pip.startswith(f"-m pip install --quiet --no-index --find-links {wheels} accelerator")
+    assert len(steps) == 3

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.catalog.attention import Stream
-from bench.catalog.attention_kinds import Compressed, GroupedQuery, Latent, LinearAttention, Mamba2
+from bench.catalog.attention_kinds import (
+    Compressed,
+    GroupedQuery,
+    Latent,
+    LinearAttention,
+    Mamba,
+    Mamba2,
+)
 
 STREAMS = st.builds(
     Stream,
@@ -150,6 +157,7 @@ def test_compressed_attention_sees_a_window_and_every_few_tokens():
             4 * 8 * 8,
         ),
         (Mamba2(kind="mamba2", layers=1, heads=4, head_dim=8, state_dim=16, groups=2), 4 * 8 * 16),
+        (Mamba(kind="mamba", layers=1, inner=64, state_dim=16, step_rank=4), 64 * 16),
     ],
 )
 def test_a_state_does_not_grow(kind, state):

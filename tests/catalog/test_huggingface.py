@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.catalog.huggingface import FAMILIES, read_model
+from bench.catalog.huggingface import read_model
+from bench.catalog.huggingface_families import FAMILIES
 from bench.catalog.huggingface_import import entry, read_file
 from bench.catalog.model_size import active_parameters, total_parameters
 from bench.catalog.models import Model, get_model
 from bench.errors import UsageError
 
-# The fields of ai-dynamo/aiconfigurator @095f58a5, model_configs/, that decide a shape. The 96 heads of
-# Step-3.7's sliding layers are from its sdk/common.py: they were lost in its copy of the config.
+# The fields of each config that decide a shape, from the sources that models.yaml names. The 96 heads of
+# Step-3.7's sliding layers are from another file than its config, and Ling-1T's fields from its GGUF file.
 CONFIGS = json.loads(
     (Path(__file__).parents[1] / "data" / "model_configs.json").read_text(encoding="utf-8")
 )
@@ -32,7 +33,7 @@ def shape(model):
     return model.model_dump(exclude=NOT_IN_A_CONFIG)
 
 
-@pytest.mark.parametrize("name", sorted(set(CONFIGS) - {"deepseek-v3.2"}))
+@pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_a_shipped_model_is_what_its_config_says(name):
     assert shape(read_model(name, CONFIGS[name], "config.json")) == shape(get_model(name))
 
@@ -72,6 +73,48 @@ def test_an_entry_is_read_again(tmp_path):
 def test_a_config_that_is_not_understood_is_refused(change, message):
     with pytest.raises(UsageError, match=f"config.json: .*{message}"):
         read_model("x", CONFIGS["deepseek-v3"] | change, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("hunyuan-a13b", {"moe_topk": [8] * 31 + [4]}, "moe_topk: expected a whole number"),
+        ("arctic", {"moe_layer_frequency": 2}, "moe_layer_frequency: expected 1"),
+        ("jamba-v0.1", {"mamba_dt_rank": None}, "mamba_dt_rank is missing"),
+        ("granite-4.0-h-small", {"layer_types": ["conv"] * 40}, "unknown type of layer 'conv'"),
+        ("longcat-flash", {"num_layers": None}, "num_layers is missing"),
+    ],
+)
+def test_a_family_that_differs_from_what_is_known_is_refused(name, change, message):
+    with pytest.raises(UsageError, match=message):
+        read_model("x", CONFIGS[name] | change, "config.json")
+
+
+def test_equal_fields_in_other_spellings():
+    """Of transformers 5 and of older files: types of layers by name, and sizes that follow from others."""
+    spellings = {
+        "granite-4.0-h-small": {
+            "mamba_d_head": "auto",
+            "layer_types": ["linear_attention"] * 36 + ["full_attention"] * 4,
+        },
+        "jamba-v0.1": {"mamba_dt_rank": "auto"},
+        "k-exaone-236b-a23b": {"mlp_layer_types": ["dense"] + ["sparse"] * 47},
+        "hunyuan-a13b": {"moe_topk": 8, "num_shared_expert": 1},
+    }
+    for name, change in spellings.items():
+        assert shape(read_model(name, CONFIGS[name] | change, "x")) == shape(get_model(name))
+
+
+def test_the_language_model_of_a_model_of_sound_and_images():
+    """Qwen3-Omni's `thinker_config`, with the language model of Qwen3-30B-A3B in it."""
+    text = CONFIGS["qwen3-30b-a3b"] | {"model_type": "qwen3_omni_moe_text"}
+    omni = {"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": text}}
+    assert shape(read_model("x", omni, "x")) == shape(get_model("qwen3-30b-a3b"))
+
+
+def test_what_a_case_of_a_family_leaves_out_is_noted():
+    assert "SparseMixer" in read_model("x", CONFIGS["phi-3.5-moe"], "x").notes
+    assert "averages" in read_model("x", CONFIGS["command-a-plus"], "x").notes
 
 
 def test_an_unknown_type_of_layer_is_refused():

@@ -69,10 +69,11 @@ def test_the_podcast_by_the_published_results(podcast):
     assert verdicts["utilization-of-the-peak"] == "supported"
     assert verdicts["utilization-of-a-sustained-product"] == "untestable"
     assert verdicts["utilization-in-training"] == "refuted"
-    assert verdicts["utilization-of-a-moe-layer"] == "untestable"
+    assert verdicts["utilization-of-a-moe-layer"] == "refuted"
+    assert verdicts["utilization-of-any-moe-layer"] == "refuted"
     assert verdicts["effective-in-products"] == "refuted"
     assert verdicts["effective-with-two-dies"] == "supported"
-    assert verdicts["effective-in-a-moe-layer"] == "untestable"
+    assert verdicts["effective-in-a-moe-layer"] == "refuted"
     assert verdicts["half-the-parameters"] == "refuted"
     assert verdicts["gemini-cheaper-in-output"] == "mixed"
 
@@ -86,6 +87,15 @@ def test_its_figures(podcast):
     ratio = values(podcast["effective-in-products"])
     assert ratio["bf16 8192×8192×8192"] == pytest.approx(301.23 / 797.51)
     assert ratio["bf16 1024×1024×1024"] == pytest.approx(99.86 / 176.62)
+    layer = values(podcast["utilization-of-a-moe-layer"])
+    assert layer["bf16 deepseek-v3/8 512 tokens uniform"] == pytest.approx(0.279, abs=0.0005)
+    assert max(values(podcast["utilization-of-any-moe-layer"]).values()) == pytest.approx(
+        0.671, abs=0.0005
+    )
+    against_h100 = values(podcast["effective-in-a-moe-layer"])
+    assert against_h100["bf16 deepseek-v3/8 512 tokens balanced"] == pytest.approx(
+        1322.23 / 3649.7, abs=0.0005
+    )
     typical = podcast["effective-in-products"].typical
     assert min(ratio.values()) < typical.low < typical.value < typical.high < max(ratio.values())
     assert values(podcast["compute-at-97-percent"])[""] == pytest.approx(1 / 0.03)
@@ -181,6 +191,22 @@ def test_the_fastest_row_of_a_case_counts_and_mixed_says_which(ok):
     assert with_outcome(finding, "fails") == {"bf16 65×32×16"}
 
 
+def test_rows_of_unlike_cases_match_by_the_columns_that_the_claim_names(ok):
+    rows = """
+    rows:
+      ours: {chip: ascend-910b2, inputs: normal}
+      theirs: {chip: h100-sxm}
+"""
+    ratio = FORMULA.replace("utilization[npu]", "achieved_tflops[ours] / achieved_tflops[theirs]")
+    exact = {"source": None, "ci_low_s": None, "ci_high_s": None, "achieved_tflops": 1.0}
+    ours = {**ok(chip="ascend-910b2"), **exact, "case_id": "a"}
+    theirs = {**ok(chip="h100-sxm"), **exact, "case_id": "b", "achieved_tflops": 2.0}
+    text = START + ratio + rows + "    measure: [bench run matmul]\n"
+    assert judge(build(text), [ours, theirs])[0].verdict == "untestable"
+    (finding,) = judge(build(text + "    match: [kernel, dtype, m, n, k]\n"), [ours, theirs])
+    assert values(finding) == {"bf16 64×32×16": 0.5}
+
+
 def test_no_matching_row_and_no_way_to_measure_is_a_mistake():
     claims = build(START + FORMULA + ROWS)
     with pytest.raises(UsageError, match=r"c.yaml:6: claims\[0\]: no row matches npu \(chip=asc"):
@@ -223,6 +249,7 @@ def test_a_formula_without_result_names_the_case(ok):
         ("    tolerance: 2", "tolerance: expected less than 1, got 2"),
         ("    expectd: 2", r"unknown key \(did you mean 'expected'\?\)"),
         ("    relation: near", "unknown value 'near'"),
+        ("    match: [kernell]", r"match\[0\]: unknown column 'kernell' \(did you mean 'kernel'"),
         ("    measure: []", "needs `formula`"),
     ],
 )

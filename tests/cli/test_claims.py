@@ -22,7 +22,9 @@ def test_table(invoke):
     output = invoke("claims")
     for word in ("supported", "refuted", "mixed", "untestable", "0.367 to 0.565", "33.3"):
         assert word in output
-    assert "  bench run moe-deepseek-v3 --backend ascend -o ascend.csv" in output
+    assert "  bench run matmul --backend ascend --filter dtype=bfloat16 -o ascend.csv" in output
+    assert "0.75 ± 5 %" in output
+    assert "Mixed in both readings." in output
 
 
 @pytest.mark.parametrize("width", [80, 120])

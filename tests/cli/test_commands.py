@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -39,6 +41,15 @@ def test_list(bench, what, expected):
     for text in expected:
         assert text in output
     assert "Traceback" not in output
+
+
+def test_a_list_for_other_programs(invoke):
+    items = json.loads(invoke("list", "models", "--format", "json"))
+    (model,) = (item for item in items if item["model"] == "deepseek-v3")
+    assert model["total_params_b"] == 671
+    records = csv.DictReader(io.StringIO(invoke("list", "models", "--format", "csv"), newline=""))
+    assert [record["model"] for record in records] == [item["model"] for item in items]
+    assert "| deepseek-v3 | DeepSeek-V3" in invoke("list", "models", "--format", "markdown")
 
 
 def test_list_of_backends_that_are_broken(plugged):

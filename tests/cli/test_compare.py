@@ -35,10 +35,10 @@ def test_the_table_has_ratios_verdicts_and_what_is_missing(files, invoke):
         "matmul bf16 64×32×16",
         "0.500",
         "slower",
-        "a: 1 rows left out: not measured (status is not ok)",
-        "a: 1 cases without a partner: b <b>|b has no such case",
+        "a: 1 row left out: not measured (status is not ok)",
+        "a: 1 case without a partner: b <b>|b has no such case",
         "matmul bf16 66×32×16",
-        "b <b>|b: 1 cases without a partner: a has no such case",
+        "b <b>|b: 1 case without a partner: a has no such case",
     ):
         assert text in output, text
 
@@ -115,6 +115,29 @@ def test_published_results(invoke):
     output = invoke("compare", folder / "nvidia-h100.csv", folder / "ascend-910b2.csv")
     assert "ascend-910b2 against h100-sxm: 15 shared cases" in output
     assert "0.358 (peak)" in output
+    answer = (
+        "Huawei Ascend 910B2 reaches 0.39 of the rate of NVIDIA H100 SXM5 on bfloat16 products with m, n "
+        "and k of 2048 and more (0.37 to 0.42 in 4 cases); 0.36 is expected from the data sheets."
+    )
+    assert answer in " ".join(output.split())
+    assert "slower, no interval" in output
+    assert "undecided" not in output
+
+
+def test_an_unknown_interval_is_not_decided(invoke):
+    files = (published_folder() / name for name in ("nvidia-h100.csv", "ascend-910b2.csv"))
+    message = invoke("compare", *files, "--fail-on", "undecided", status=1)
+    assert "slower, no interval" in message
+
+
+def test_one_case_has_no_range(tmp_path, invoke):
+    for name, factor in (("a", 1.0), ("b", 2.0)):
+        row = make_row(64, chip=name, time_median_s=2.5e-5 * factor)
+        with ResultFile.create(tmp_path / f"{name}.csv") as file:
+            file.append(row)
+    assert "b reaches 0.50 of the rate of a on all matrix products (one case)" in invoke(
+        "compare", "a.csv", "b.csv"
+    )
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,16 @@ def test_cost_mistakes(invoke, arguments, message):
     assert message in invoke("cost", *arguments, status=2)
 
 
+@pytest.mark.parametrize(
+    ("name", "alias"), [("qwen3-30b-a3b", "qwen3-vl-30b-a3b"), ("kimi-k2", "kimi-k2.6")]
+)
+def test_an_alias_is_projected_and_priced_as_its_model(invoke, name, alias):
+    training = ("--chip", "h100-sxm", "--chips", "2048", "--utilization", "0.4")
+    assert invoke("project", alias, *training) == invoke("project", name, *training)
+    if name == "qwen3-30b-a3b":
+        assert invoke("cost", H100, "--model", alias) == invoke("cost", H100, "--model", name)
+
+
 def test_attention_over_a_context_costs_more(invoke):
     usual = invoke("cost", H100, "--model", "qwen3-30b-a3b")
     assert "attention over earlier tokens" in usual

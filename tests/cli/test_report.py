@@ -38,6 +38,15 @@ def test_an_existing_page_is_kept(files, invoke):
     invoke("report", "chip-a.csv", "--force")
 
 
+def test_a_result_file_is_not_replaced_by_its_report(files, invoke):
+    (invoke.folder / "link.html").hardlink_to(files[1])
+    before = [file.read_bytes() for file in files]
+    for output in ("chip-a.csv", "../" + invoke.folder.name + "/chip-b.csv", "link.html"):
+        message = invoke("report", ".", "-o", output, "--force", status=2)
+        assert "is one of the files to report about" in message
+    assert [file.read_bytes() for file in files] == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

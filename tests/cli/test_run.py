@@ -71,6 +71,9 @@ def test_formats_for_other_programs(small):
     text = run(small, "-o", "b.csv", "--format", "csv").stdout
     assert text.replace("\r\n", "\n") == (small.folder / "b.csv").read_text().replace("\r\n", "\n")
     assert len(list(csv.reader(io.StringIO(text)))) == 4
+    text = run(small, "-o", "b.csv", "--resume", "--format", "markdown", "--quiet").stdout
+    assert text.startswith("### matmul\n\n| case | time |")
+    assert "| f32 16×8×8 (dot) |" in text
 
 
 def test_a_rumored_shape_has_a_note(plugged):

@@ -95,8 +95,13 @@ def test_characters_that_the_output_lacks(bench, encoding):
     assert replaced in shell(bench, "show", "a.csv").stdout
     done = shell(bench, "show", "a.csv", "--format", "json", "--columns", "device_name")
     assert json.loads(done.stdout) == [{"device_name": row} for row in names(sound())]
-    assert shell(bench, "merge", "a.csv", "-o", "µ.csv").returncode == 0
+    merged = shell(bench, "merge", "a.csv", "-o", "µ.csv")
+    assert merged.stdout.startswith("µ.csv: 3 rows".encode(encoding, "replace"))
     assert (bench.folder / "µ.csv").read_bytes() == sound()
+    for arguments in (("merge", "--help"), ("merge", "…")):
+        done = shell(bench, *arguments)
+        assert "…".encode(encoding, "replace") in done.stdout + done.stderr
+        (done.stdout + done.stderr).decode(encoding)
 
 
 def names(content: bytes) -> list[str]:

@@ -29,14 +29,14 @@ def test_quantize_rounds_as_torch_does(dtype, values):
 @given(values=st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=50))
 def test_float4_is_the_nearest_that_has_a_double(values):
     array = quantize(np.array(values, np.float32), "float4_e2m1")
-    magnitudes = np.abs(array)
+    quantized = np.abs(array)
     kept = np.array([0, 0.5, 1, 1.5, 2, 3])
     distances = np.abs(np.abs(np.array(values, np.float32))[:, None] - kept)
-    assert np.isin(magnitudes, kept).all()
+    assert np.isin(quantized, kept).all()
     np.testing.assert_array_equal(
-        np.abs(magnitudes - np.abs(np.float32(values))), distances.min(axis=1)
+        np.abs(quantized - np.abs(np.float32(values))), distances.min(axis=1)
     )
-    assert np.isin(2 * magnitudes, [0, 0.5, 1, 1.5, 2, 3, 4, 6]).all()
+    assert np.isin(2 * quantized, [0, 0.5, 1, 1.5, 2, 3, 4, 6]).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

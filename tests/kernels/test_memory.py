@@ -34,7 +34,7 @@ def test_truth_passes_and_damage_does_not(operation):
     assert not case.verify(inputs, {"y": y * 0}, 0).passed
 
 
-def test_one_wrong_element_of_a_copy_is_found():
+def test_one_wrong_element_of_a_copy_fails():
     case = Memory(operation="copy", size_mib=1)
     inputs = case.make_inputs(0)
     y = truth(case, inputs)

@@ -92,7 +92,7 @@ def test_popularity_follows_the_exponent():
     assert counts / counts.sum() == pytest.approx(expected / expected.sum(), abs=0.005)
 
 
-def test_the_seed_decides_and_the_hash_tells():
+def test_another_seed_is_another_routing_and_hash():
     assert routing_sha256(choose(seed=1)) == routing_sha256(choose(seed=1))
     assert routing_sha256(choose(seed=1)) != routing_sha256(choose(seed=2))
 
@@ -103,7 +103,7 @@ def test_known_routing_on_every_machine():
     assert routing_sha256(choose("balanced", seed=7))[:16] == "121960ca6538d3f6"
 
 
-def test_a_load_is_told_by_what_is_wanted():
+def test_a_load_is_summarized():
     load = expert_load(np.array([6, 2, 0, 0]), dropped=3, sha256="x")
     assert load.imbalance == 3.0
     assert load.imbalance_cv == pytest.approx(np.sqrt(6.0) / 2)

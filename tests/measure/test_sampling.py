@@ -50,6 +50,21 @@ def test_a_steady_case_stops_by_precision(sampler):
     assert LEAST_SPAN_S <= samples.sample_s < 20
 
 
+@pytest.mark.parametrize("loops", [None, 10])
+def test_executions_are_always_a_multiple_of_what_one_launch_does(sampler, loops):
+    called = []
+
+    def run(loops):
+        called.append(loops)
+        time.sleep(loops * 1e-4)
+        return loops * 1e-4
+
+    checked = CheckedRun(run, "graph", multiple=7)
+    samples = sampler.sample("graph", checked, once(0.2, 1.0), quiet, lambda: None, loops)
+    assert samples.loops % 7 == 0
+    assert all(count % 7 == 0 for count in called)
+
+
 def test_the_run_is_pyperfs(sampler, tmp_path):
     samples = sampler.sample("named", steady(1e-3), once(0.05, 1.0), quiet, lambda: None)
     benchmark = pyperf.Benchmark([samples.run])

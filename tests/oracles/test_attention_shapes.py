@@ -104,6 +104,45 @@ CASES = {
             "conv_kernel": 4,
         },
     ),
+    "mamba": (
+        "jamba-v0.1",
+        0,
+        ("jamba", "JambaMambaMixer", 0),
+        {
+            "hidden_size": 4096,
+            "mamba_expand": 2,
+            "mamba_d_state": 16,
+            "mamba_dt_rank": 256,
+            "mamba_d_conv": 4,
+        },
+    ),
+    "mamba-2, one group": (
+        "granite-4.0-h-small",
+        0,
+        ("granitemoehybrid", "GraniteMoeHybridMambaLayer", 0),
+        {
+            "hidden_size": 4096,
+            "mamba_n_heads": 128,
+            "mamba_d_head": 64,
+            "mamba_d_state": 128,
+            "mamba_n_groups": 1,
+            "mamba_d_conv": 4,
+        },
+    ),
+    "latent, two blocks per layer": (
+        "longcat-flash",
+        0,
+        ("longcat_flash", "LongcatFlashMLA", 0),
+        {
+            "hidden_size": 6144,
+            "num_attention_heads": 64,
+            "q_lora_rank": 1536,
+            "kv_lora_rank": 512,
+            "qk_nope_head_dim": 128,
+            "qk_rope_head_dim": 64,
+            "v_head_dim": 128,
+        },
+    ),
 }
 V4 = {
     "hidden_size": 4096,

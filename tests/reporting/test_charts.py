@@ -28,7 +28,7 @@ from bench.reporting.charts.samples import sample_strips, spread
 from bench.reporting.charts.utilization import heat_maps, shares
 from bench.reporting.figure import Figure, Section, with_distinct_names
 from bench.reporting.rows import as_json, best, measured, prepare
-from bench.results.sides import load_sides
+from bench.results.sides import load_sides, samples_behind
 from tests.reporting.conftest import BASE, CASES, LAYER, OTHER, WIGGLE, Chip, write
 
 
@@ -198,18 +198,18 @@ def test_energy_of_an_operation(rows):
 
 
 def test_samples_are_relative_to_the_median_of_their_row(rows, sides):
-    found = spread(rows, sides.samples)
+    found = spread(rows, samples_behind(sides.frames))
     assert found["row"].nunique() == 2 * len(CASES)
     middle = found.groupby("row")["relative"].median()
     assert list(middle) == pytest.approx([1.0] * len(middle))
     assert found["relative"].max() == pytest.approx(max(WIGGLE))
-    assert names(sample_strips(rows, sides.samples)) == ["samples"]
+    assert names(sample_strips(rows, samples_behind(sides.frames))) == ["samples"]
     assert sample_strips(rows, {}) == []
 
 
 def test_samples_of_two_rows_are_nobodys(rows, sides):
     twice = pd.concat([rows, rows], ignore_index=True)
-    assert spread(twice, sides.samples).empty
+    assert spread(twice, samples_behind(sides.frames)).empty
 
 
 def test_effectiveness_is_what_compare_says(rows, sides):

@@ -17,6 +17,7 @@ from bench.reporting.sections import sections
 from bench.reporting.summary import Card, Fact, cards
 from bench.reporting.tables import every_pair, every_row, not_measured, sets_table
 from bench.reporting.theme import SHAPES
+from bench.results.sides import samples_behind
 from tests.reporting.conftest import EVIL, OTHER
 
 JSON = st.recursive(
@@ -47,7 +48,9 @@ def comparison(sides):
 
 @pytest.fixture(scope="module")
 def text(rows, sides, comparison) -> str:
-    return page(rows, f"Title {EVIL}", cards(rows), sections(rows, sides.samples, comparison))
+    return page(
+        rows, f"Title {EVIL}", cards(rows), sections(rows, samples_behind(sides.frames), comparison)
+    )
 
 
 @given(JSON)
@@ -166,7 +169,7 @@ def test_the_tables_of_a_comparison_have_interval_range_and_verdict(comparison):
     assert re.fullmatch(r"3\.\d\d–4\.\d\d", line["95 % interval"])
     sets = sets_table(comparison)
     line = dict(zip(sets.header, sets.lines[-1], strict=True))
-    assert line["set of cases"] == "all: every case that both have"
+    assert line["set of cases"] == "all: every case that both have (bf16, f32 mixed)"
     assert line["range"] == "2.24–4.20"
     assert line["verdicts"] == "9 faster"
 

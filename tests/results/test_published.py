@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bench.catalog.chips import load_chips
 from bench.config.cases import Case
 from bench.kernels.matmul import Matmul
 from bench.results.column_arrays import ColumnArrays
@@ -92,6 +93,52 @@ def test_rates_are_those_of_the_source(rows):
     )
     assert layer["flops"] == 6 * 16384 * 8 * 7168 * 2048
     assert layer["achieved_tflops"] == pytest.approx(679.0, abs=0.05)
+
+
+def best_rate(rows, **wanted):
+    """Look up the highest rate among the rows with the given columns."""
+    return max(
+        row["achieved_tflops"]
+        for row in rows
+        if all(row[name] == value for name, value in wanted.items())
+    )
+
+
+def test_the_ascend_910b_of_unstated_grade(rows):
+    """Figures worked out by hand from the times in the source."""
+    ascend = [row for row in rows["ascend-910b"] if "aiconfigurator-npu" in row["source"]]
+    products = [row for row in ascend if row["kernel"] == "matmul"]
+    assert [sum(row["dtype"] == dtype for row in products) for dtype in ("bfloat16", "int8")] == [
+        1160,
+        1193,
+    ]
+    assert best_rate(products, dtype="bfloat16") == pytest.approx(327.0, abs=0.05)
+    assert best_rate(products, dtype="int8") == pytest.approx(592.8, abs=0.05)
+    layers = [row for row in ascend if row["kernel"] == "moe_experts"]
+    assert len(layers) == 39
+    assert {row["evidence"] for row in layers} == {"derived"}
+    assert all("without a seed" in row["warnings"] for row in layers)
+    shared = {"dtype": "bfloat16", "expert_parallel": 8, "tokens": 4096 // 8}
+    assert best_rate(layers, model="deepseek-v3", **shared) == pytest.approx(98.9, abs=0.05)
+    mixtral = {"model": "mixtral-8x7b", "tokens": 4096}
+    assert best_rate(layers, **mixtral) == pytest.approx(237.6, abs=0.05)
+
+
+def test_the_ascend_910b_is_no_910b3(rows):
+    """The grade is not stated, but these rates are beyond the Cube peaks of the smaller grades."""
+    ascend = [row for row in rows["ascend-910b"] if row["kernel"] == "matmul"]
+    for dtype in ("bfloat16", "int8"):
+        peak = load_chips()["ascend-910b3"].limits(dtype).peak_tflops
+        assert best_rate(ascend, dtype=dtype) > peak
+
+
+@pytest.mark.parametrize(("all_tokens", "ratio"), [(1024, 0.494), (4096, 0.362)])
+def test_deepseeks_experts_on_eight_devices_against_an_h100(rows, all_tokens, ratio):
+    """1077.68 over 2180.33 µs, and 1322.23 over 3649.70 µs."""
+    layer = {"model": "deepseek-v3", "dtype": "bfloat16", "expert_parallel": 8}
+    layer |= {"tokens": all_tokens // 8}
+    rates = [best_rate(rows[name], **layer) for name in ("ascend-910b", "nvidia-h100")]
+    assert rates[0] / rates[1] == pytest.approx(ratio, abs=0.0005)
 
 
 def test_a_published_row_needs_evidence_and_an_own_row_has_none(rows, ok):

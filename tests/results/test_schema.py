@@ -1,16 +1,19 @@
 """The columns: declared once, in the documented order, with a JSON schema that says the same."""
 
+import dataclasses
 import subprocess
 import sys
 
 import jsonschema
+import pytest
 
-from bench.results.columns import COLUMNS, NAMES, STATUSES
+from bench.backend import Telemetry
+from bench.results.columns import BY_NAME, COLUMNS, NAMES, STATUSES
 from bench.results.schema import results_schema
 
 ORDER = """
     schema_version run_id case_id started_at host config config_sha256 git_commit harness_version seed
-    backend chip device_name device_index driver runtime torch python threads
+    backend chip device_name device_index driver runtime torch libraries python threads
     devices_together simulated
     kernel implementation model dtype params m n k batch layout hidden intermediate experts top_k
     shared_experts tokens expert_parallel expert_device device_load operation size_mib pass phase
@@ -19,7 +22,8 @@ ORDER = """
     flops bytes weight_bytes arithmetic_intensity inputs
     status error verified rel_error tolerance compared
     time_median_s time_mean_s time_stdev_s ci_low_s ci_high_s rounds round_medians_s reference_s
-    samples loops processes warmups cache flush_bytes timing launch_overhead_s compile_s stop_reason drift
+    samples loops processes warmups cache flush_bytes timing host_bound launch_overhead_s
+    compile_s stop_reason drift
     achieved_tflops achieved_gbps weights_gbps tokens_per_s
     peak_tflops peak_gbps peak_source ceiling_tflops ceiling_gbps ceiling_source utilization
     utilization_of_ceiling roofline_bound roofline_fraction
@@ -45,6 +49,29 @@ def test_every_column_is_described_and_consistent():
         for suffix, unit in (("_s", "s"), ("_tflops", "TFLOP/s"), ("_gbps", "GB/s"), ("_w", "W")):
             if column.name.endswith(suffix) and column.name != "tokens_per_s":
                 assert column.unit == unit, column.name
+
+
+def test_each_sensor_has_a_field_and_a_column():
+    fields = {field.name for field in dataclasses.fields(Telemetry)} - {"remark"}
+    columns = {column.name: column for column in COLUMNS if column.group == "telemetry"}
+    assert fields == columns.keys()
+    for column in columns.values():
+        assert (column.type == "text") == (column.combine == "texts"), column.name
+        assert column.type != "integer" or column.combine != "mean", column.name
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "combined"),
+    [
+        ("power_w", [100.0, None, 300.0], 200.0),
+        ("temperature_c", [50.0, 70.0, 60.0], 70.0),
+        ("ecc_errors", [0, None, 2, 1], 3),
+        ("throttle", ["power; heat", "", None, "heat; clock"], "power; heat; clock"),
+        ("busy", [None, None], None),
+    ],
+)
+def test_readings_of_several_visits_become_one(name, values, combined):
+    assert BY_NAME[name].combined(values) == combined
 
 
 def test_reading_and_writing_need_no_heavy_library():

@@ -65,8 +65,14 @@ def test_stages_follow_their_case():
         ({"dtype": "bfloat16", "m": 1, "n": 2, "k": 3}, "bf16 1×2×3"),
         ({"dtype": "odd", "case_id": "memory-odd-1"}, "memory-odd-1"),
         (
-            {"dtype": "int8", "tokens": 8, "model": "deepseek-v3", "routing": None},
-            "i8 deepseek-v3 8 tokens",
+            {
+                "dtype": "int8",
+                "tokens": 8,
+                "model": "deepseek-v3",
+                "routing": None,
+                "expert_parallel": 8,
+            },
+            "i8 deepseek-v3/8 8 tokens",
         ),
         (
             {
@@ -77,8 +83,9 @@ def test_stages_follow_their_case():
                 "experts": 4,
                 "hidden": 16,
                 "intermediate": 32,
+                "expert_parallel": 1,
             },
-            "i8 4x16x32 8 tokens balanced",
+            "i8 4×16×32 8 tokens balanced",
         ),
     ],
 )

@@ -40,12 +40,12 @@ class Arrivals:
         if self.token is None:
             return y
         dtype = torch.promote_types(y.dtype, torch.float32)
-        sums = torch.zeros((tokens, y.shape[1]), dtype=dtype, device=y.device)
-        sums = sums.index_add(0, self.token, y.to(dtype))
-        if self.unchanged is not None:
+        if self.unchanged is None:
+            sums = torch.zeros((tokens, y.shape[1]), dtype=dtype, device=y.device)
+        else:
             assert z is not None
-            sums = sums + z * self.unchanged
-        return sums.to(y.dtype)
+            sums = (z * self.unchanged).to(dtype)
+        return sums.index_add(0, self.token, y.to(dtype)).to(y.dtype)
 
 
 def arrivals(case: RoutedKernel, operands: Tensors, weight: Tensor, chosen: Tensor) -> Arrivals:
@@ -58,7 +58,7 @@ def arrivals(case: RoutedKernel, operands: Tensors, weight: Tensor, chosen: Tens
     assignments = operands["arrivals"]
     unchanged = None
     if case.zero_experts:
-        unchanged = (weight * (chosen >= case.experts)).sum(dim=1, keepdim=True)
+        unchanged = weight.masked_fill(chosen < case.experts, 0.0).sum(dim=1, keepdim=True)
     return Arrivals(
         weight.flatten()[assignments][:, None],
         operands["arrived_experts"][:, None],

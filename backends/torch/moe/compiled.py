@@ -25,6 +25,8 @@ class Compiled(Grouped):
 
     def unsupported(self, case: MoeLayer, device: torch.device) -> str | None:
         """Refuse what torch cannot group or compile here."""
+        if case.backward and case.zero_experts:
+            return "torch.compile gets d_x of zero-computation experts wrong (seen with torch 2.13)"
         return super().unsupported(case, device) or compiler_missing(device)
 
     def layer(self, case: MoeLayer, mark: Mark) -> Callable[[Tensors], Tensor]:

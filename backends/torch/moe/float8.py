@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.torch.grouped_matmul import launched_at_once
+from backends.torch.grouped_matmul import too_many_groups
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.matmul import has_kernel
 from backends.torch.moe.arrivals import Arrivals
@@ -24,6 +24,7 @@ from backends.torch.moe.layer import joined_first, split_first
 from backends.torch.moe.loop import activate
 from backends.torch.moe.parts import Order, sort_by_expert
 from backends.torch.moe.quantized import Linear, Quantized, QuantizedLayer, Scaled, quantize
+from backends.torch.rowwise import rowwise_unsupported
 from bench.kernels.moe.layer import MoeLayer
 
 # torch._scaled_mm and its grouped form take no other widths (TORCH_CHECKs of torch 2.6 to 2.13).
@@ -54,11 +55,18 @@ def float8_unsupported(device: torch.device, *widths: int) -> str | None:
         return f"torch has no float8 product (torch._scaled_mm) for {device.type} devices"
     if any(width % WIDTH for width in widths):
         return f"torch._scaled_mm takes widths that are multiples of {WIDTH} only"
-    if device.type == "cuda" and torch.version.hip is None:
-        capability = torch.cuda.get_device_capability(device)
-        if capability < (8, 9):
-            return "float8 needs compute capability 8.9, this GPU has {}.{}".format(*capability)
-    return None
+    return rowwise_unsupported(device)
+
+
+def has_grouped_rowwise(device: torch.device) -> bool:
+    """Whether torch has a grouped product with scales per row and channel for a device.
+
+    It lets compute capability 10.x pass its check and then runs code that only 9.0 has
+    (f8f8bf16_grouped_gemm_impl_sm90, ScaledGroupMM.cu of torch 2.8 to 2.13).
+    """
+    if device.type != "cuda" or torch.version.hip:
+        return False
+    return torch.cuda.get_device_capability(device) == (9, 0)
 
 
 class Float8(Quantized):
@@ -85,8 +93,10 @@ class Float8Grouped:
             return "float8-grouped computes every assignment; it drops none beyond a capacity"
         if not hasattr(torch, "_scaled_grouped_mm"):
             return f"torch {torch.__version__} has no grouped float8 product; 2.8 is the first that has"
-        if not launched_at_once(device):
-            return "torch groups float8 products on compute capability 9 and 10 only"
+        if not has_grouped_rowwise(device):
+            return "torch groups float8 products with scales per row on compute capability 9.0 only"
+        if reason := too_many_groups(device, case.local_experts):
+            return reason
         widths = case.hidden, case.width, case.intermediate, case.shared_width
         return float8_unsupported(device, *widths)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backends.torch.implementation import Tensors
-from bench.kernels.moe.base import GatedKernel
+from bench.kernels.moe.gated import GatedKernel
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:

@@ -33,7 +33,9 @@ class Grouped:
         """Refuse capacities, and products that torch cannot group."""
         if case.capacity is not None:
             return "grouped computes every assignment; it cannot drop those beyond a capacity"
-        return grouped_mm_unsupported(case, device, case.width, case.intermediate)
+        return grouped_mm_unsupported(
+            case, device, case.local_experts, case.width, case.intermediate
+        )
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Join gate and up matrices beforehand, as a model does when it is loaded."""

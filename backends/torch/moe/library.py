@@ -6,10 +6,13 @@ is imported when a layer is built, and need not be installed.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,9 +65,28 @@ class LibraryExperts(ABC):
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Lay the weights out beforehand, as a model does when it is loaded."""
-        experts = self.experts(case, operands["gate"], operands["up"], operands["down"])
+        with unchanged_settings():
+            experts = self.experts(case, operands["gate"], operands["up"], operands["down"])
         layer = LibraryLayer(case, operands, experts)
         return lambda: {"y": layer(mark)}
+
+
+@contextmanager
+def unchanged_settings() -> Iterator[None]:
+    """Undo what a block does to torch.compile's settings, in torch and in the environment.
+
+    vLLM changes them when it is imported (vllm/env_override.py), and the same process measures other cases.
+    """
+    config: Any = import_module("torch._inductor.config")
+    before = config.get_config_copy()
+    variables = {name: value for name, value in os.environ.items() if name.startswith("TORCH")}
+    try:
+        yield
+    finally:
+        config.load_config(before)
+        for name in [name for name in os.environ if name.startswith("TORCH")]:
+            del os.environ[name]
+        os.environ.update(variables)
 
 
 # What `Experts` takes.

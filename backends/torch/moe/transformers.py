@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from backends.torch.grouped_matmul import launched_at_once
+from backends.torch.grouped_matmul import launched_at_once, too_many_groups
 from backends.torch.implementation import Step, Tensors, reads_back
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.moe.layer import MoeLayer
@@ -225,7 +225,7 @@ class GroupedMm(Eager):
         size = DTYPES[case.dtype].bytes
         if case.width * size % 16 or case.intermediate * size % 16:
             return "torch's grouped product needs rows that are multiples of 16 bytes"
-        return super().unsupported(case, device)
+        return too_many_groups(device, case.local_experts) or super().unsupported(case, device)
 
 
 class BatchedMm(Eager):

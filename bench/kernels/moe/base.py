@@ -1,9 +1,9 @@
-"""What all mixture-of-experts kernels share: tokens, experts, routing, and the gate."""
+"""What all mixture-of-experts kernels share: tokens, experts, routing, and the device's share of both."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bench.kernels.base import Count, Kernel, Operand, Size
-from bench.kernels.dtypes import FloatArray
-from bench.kernels.inputs import tensor
-from bench.kernels.moe.math import Gate, gate_weights
 from bench.kernels.moe.placement import (
     Assignments,
     NamedDevice,
+    Share,
     arrivals,
     every_assignment,
     find_device,
     loads_of_devices,
 )
-from bench.kernels.moe.traces import read_trace
+from bench.kernels.moe.traces import read_content, read_trace
 from bench.kernels.routing import (
     Load,
     Routing,
+    check_sizes,
     choose_experts,
     drawing_bytes,
     expert_load,
@@ -35,16 +34,10 @@ from bench.kernels.routing import (
     routing_sha256,
 )
 
-# Logits are N(0, 0.25²) around ±PLANTED. Twenty-four standard deviations lie between the two, and a
-# sigmoid is not yet flat there, so weights still differ from token to token.
-PLANTED = 3.0
-LOGIT_SCALE = 0.25
-BIAS_SCALE = 0.02
-
-# Routing is drawn on the host. No layer of a published model comes near these; a typing error may.
-MOST_EXPERTS = 1 << 20
-MOST_ASSIGNMENTS = 1 << 27
-MOST_SCORES = 1 << 32
+# Every visit to a case needs its share of the routing, 24 bytes per assignment; rows and progress need its
+# load only, a few numbers. The routing of many devices takes seconds to draw.
+SHARES_KEPT = 16
+LOADS_KEPT = 1024
 
 # Serving has two phases: decode, a few new tokens of many requests at a time, and prefill, whole prompts.
 MOST_DECODE_TOKENS = 512
@@ -98,11 +91,10 @@ class RoutedKernel(Kernel):
     @classmethod
     def _trace_by_content(cls, given: Any) -> Any:
         """Record the hash of the trace, so that a case does not depend on a path."""
-        if isinstance(given, dict) and given.get("trace") and not given.get("trace_sha256"):
-            try:
-                content = Path(given["trace"]).read_bytes()
-            except OSError as error:
-                raise ValueError(f"trace: {given['trace']}: {error.strerror}") from None
+        if not isinstance(given, dict) or given.get("trace_sha256"):
+            return given
+        if isinstance(trace := given.get("trace"), str) and trace:
+            content = read_content(Path(trace))
             return {**given, "trace_sha256": hashlib.sha256(content).hexdigest()}
         return given
 
@@ -119,22 +111,12 @@ class RoutedKernel(Kernel):
     @model_validator(mode="after")
     def _routable(self) -> RoutedKernel:
         scored = self.scored_experts
-        for name in ("experts", "zero_experts"):
-            if getattr(self, name) > MOST_EXPERTS:
-                raise ValueError(
-                    f"{name}: expected at most {MOST_EXPERTS}, got {getattr(self, name)}"
-                )
-        shared = f" on each of {self.expert_parallel} devices" if self.unequal_devices else ""
-        if self.drawn_tokens * self.top_k > MOST_ASSIGNMENTS:
-            raise ValueError(
-                f"tokens: {self.tokens}{shared} times top_k ({self.top_k}) is more than "
-                f"{MOST_ASSIGNMENTS} assignments of tokens to experts"
-            )
-        if self.drawn_tokens * scored > MOST_SCORES:
-            raise ValueError(
-                f"tokens: {self.tokens}{shared} times {scored} experts is more than {MOST_SCORES} "
-                "scores of a gate"
-            )
+        check_sizes(
+            tokens=self.drawn_tokens,
+            experts=scored,
+            top_k=self.top_k,
+            name="tokens",
+        )
         if self.top_k > scored:
             raise ValueError(f"top_k: {self.top_k} is more than experts ({scored})")
         if self.zero_experts and self.groups > 1:
@@ -160,12 +142,14 @@ class RoutedKernel(Kernel):
             )
         if (self.routing == "trace") != (self.trace is not None):
             raise ValueError("trace: is the file for `routing: trace`; give both or neither")
+        if self.trace_sha256 is not None and self.trace is None:
+            raise ValueError("trace_sha256: is that of the file `trace`; leave it out")
         if self.trace is not None:
             self.chosen(0)  # a trace that does not fit the layer is an error in the config
         return self
 
     def idle_parameters(self) -> dict[str, str]:
-        """Return the exponent without a power law, the device among equals, and groups without a limit."""
+        """List the exponent without a power law, the device among equals, and groups without a limit."""
         idle = {}
         if self.routing != "power_law":
             idle["routing_exponent"] = "it belongs to `routing: power_law`"
@@ -238,35 +222,40 @@ class RoutedKernel(Kernel):
         return int(np.ceil(self.capacity_factor * mean))
 
     def chosen(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each token of this device, [tokens, top_k] int32."""
-        drawn, device, _ = self._placed(seed)
-        return drawn[device * self.tokens : (device + 1) * self.tokens]
+        """Look up the experts of each token of this device, [tokens, top_k] int32."""
+        return self._share(seed).chosen
 
     def assignments(self, seed: int) -> Assignments:
-        """Return the assignments that this device computes, with those that a capacity drops."""
-        drawn, device, _ = self._placed(seed)
-        if self.unequal_devices:
-            return arrivals(
-                drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
-            )
-        return every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
+        """List the assignments that reach this device, including those that a capacity drops."""
+        return self._share(seed).assignments
 
-    def received(self, seed: int) -> int:
-        """Return the number of `assignments`."""
-        return len(self.assignments(seed)) if self.ragged else self.tokens * self.top_k
+    def _share(self, seed: int) -> Share:
+        # Where devices are alike, the drawing that is kept is that of this device.
+        return _kept_share(self, seed) if self.unequal_devices else self.share(seed)
 
-    def _placed(self, seed: int) -> tuple[NDArray[np.int32], int, float | None]:
-        """Return the routing of all devices, the device that is measured, and its load over the mean."""
-        drawn = self._drawn(seed)
+    def share(self, seed: int) -> Share:
+        """Draw the routing of all devices, and take out what the measured one has of it."""
+        drawn = self.drawn(seed)
+        sha256 = routing_sha256(drawn)
         if not self.unequal_devices:
-            return drawn, 0, 1.0 if self.expert_parallel > 1 else None
+            every = every_assignment(drawn, experts=self.experts, local_experts=self.local_experts)
+            return Share(drawn, every, 1.0 if self.expert_parallel > 1 else None, sha256)
         loads = loads_of_devices(drawn, self.local_experts, self.expert_parallel)
         assert self.device is not None
         device = find_device(loads, self.device)
-        return drawn, device, float(loads[device] / max(loads.mean(), 1e-9))
+        own = drawn[device * self.tokens : (device + 1) * self.tokens].copy()
+        reached = arrivals(
+            drawn, device=device, local_experts=self.local_experts, tokens=self.tokens
+        )
+        return Share(own, reached, float(loads[device] / max(loads.mean(), 1e-9)), sha256)
 
-    def _drawn(self, seed: int) -> NDArray[np.int32]:
-        """Return the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
+    def received(self, seed: int) -> int:
+        """Count the `assignments`."""
+        counts, load = self.load(seed)
+        return int(counts.sum()) + load.dropped
+
+    def drawn(self, seed: int) -> NDArray[np.int32]:
+        """Draw or read the experts of each of `drawn_tokens`, [drawn_tokens, top_k] int32."""
         if self.trace is not None:
             return read_trace(
                 Path(self.trace),
@@ -295,26 +284,18 @@ class RoutedKernel(Kernel):
         return drawing_bytes(self.drawn_tokens, self.scored_experts, self.top_k, self.routing)
 
     def kept(self, seed: int) -> NDArray[np.bool_]:
-        """Return which of the `assignments` are within the capacity of their expert."""
+        """Mark the `assignments` that are within the capacity of their expert."""
         expert = self.assignments(seed).expert
         if self.capacity is None:
             return np.ones(len(expert), bool)
         return places_within_experts(expert) < self.capacity
 
     def load(self, seed: int) -> tuple[NDArray[np.int64], Load]:
-        """Return the number of kept assignments per local expert [local_experts], and a summary."""
-        drawn, _, device_load = self._placed(seed)
-        expert = self.assignments(seed).expert
-        kept = expert[self.kept(seed)]
-        return np.bincount(kept, minlength=self.local_experts), expert_load(
-            np.bincount(expert, minlength=self.local_experts),
-            dropped=len(expert) - len(kept),
-            sha256=routing_sha256(drawn),
-            device_load=device_load,
-        )
+        """Count the kept assignments per local expert, [local_experts], and summarize the loads."""
+        return _kept_load(self, seed)
 
     def arrival_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return, for a `ragged` layer, the assignments that its experts receive, else nothing.
+        """Make the operands that list the assignments of a `ragged` layer; other layers have none.
 
         `arrivals` [A] int64 are token · top_k + slot, ascending by token, where a token's slots are in
         the order of its experts' numbers; `arrived_experts` [A] int64 are the experts on this device.
@@ -324,57 +305,24 @@ class RoutedKernel(Kernel):
         assigned = self.assignments(seed)
         return {
             "arrivals": Operand(assigned.token * self.top_k + assigned.slot, "int64"),
-            "arrived_experts": Operand(assigned.expert, "int64"),
+            "arrived_experts": Operand(assigned.expert.copy(), "int64"),
         }
 
 
-class GatedKernel(RoutedKernel):
-    """Tokens, and the gate that chooses their experts.
+@lru_cache(maxsize=SHARES_KEPT)
+def _kept_share(case: RoutedKernel, seed: int) -> Share:
+    return case.share(seed)
 
-    Devices compute the gate in full, yet all of them must choose the same experts; otherwise a rounding
-    error would give two devices different work. A planted offset of the logits, far above the rounding
-    error of any number format, makes the gate choose the experts drawn by `bench.kernels.routing`.
 
-    `groups`, `topk_groups`, `normalize`, `scaling` and `correction_bias` are those of DeepSeek-V3
-    (arXiv 2412.19437, section 2.1.2).
-    """
-
-    gate: Gate = "softmax"
-    normalize: bool = True
-    scaling: Annotated[float, Field(gt=0)] = 1.0
-    correction_bias: bool = False
-
-    @cached_property
-    def gate_shapes(self) -> dict[str, tuple[tuple[int, ...], float]]:
-        """The shapes and scales of the tokens `x` and the `router`."""
-        return {
-            "x": ((self.tokens, self.hidden), 1.0),
-            "router": ((self.scored_experts, self.hidden), LOGIT_SCALE * self.hidden**-0.5),
-        }
-
-    def input_bytes(self) -> int:
-        """Return the host memory of the inputs; `planted` is one of them, and on the device temporary."""
-        return super().input_bytes() + 4 * self.tokens * self.experts
-
-    def gate_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `planted` [tokens, experts] and, if the gate has one, `correction_bias` [experts].
-
-        Zero-computation experts are among these experts.
-        """
-        planted = np.full((self.tokens, self.scored_experts), -PLANTED, np.float32)
-        np.put_along_axis(planted, self.chosen(seed).astype(np.int64), PLANTED, axis=1)
-        operands = {"planted": Operand(planted, "float32")}
-        if self.correction_bias:
-            # A softmax gives each chosen expert about 1/top_k; the bias must stay well below that.
-            scale = BIAS_SCALE / self.top_k
-            bias = tensor(
-                (self.scored_experts,), "float32", seed=seed, name="moe_layer/bias", scale=scale
-            )
-            operands["correction_bias"] = Operand(bias, "float32")
-        return operands
-
-    def weights(self, logits: FloatArray, chosen: NDArray[np.int32]) -> FloatArray:
-        """Return the weights of the chosen experts in float64, [tokens, top_k]."""
-        return gate_weights(
-            logits, chosen, gate=self.gate, normalize=self.normalize, scaling=self.scaling
-        )
+@lru_cache(maxsize=LOADS_KEPT)
+def _kept_load(case: RoutedKernel, seed: int) -> tuple[NDArray[np.int64], Load]:
+    share, kept = case._share(seed), case.kept(seed)
+    expert = share.assignments.expert
+    counts = np.bincount(expert[kept], minlength=case.local_experts)
+    counts.flags.writeable = False
+    return counts, expert_load(
+        np.bincount(expert, minlength=case.local_experts),
+        dropped=len(expert) - int(kept.sum()),
+        sha256=share.routing_sha256,
+        device_load=share.device_load,
+    )

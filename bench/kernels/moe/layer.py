@@ -31,12 +31,16 @@ from bench.kernels.verification import (
     Verification,
 )
 
-# Relative rounding error of quantized rows, before both products. int8: the largest value of a token,
-# about four standard deviations, becomes 127, and rounding to steps of that size is an error of
-# 4 / 127 / √12 standard deviations; rows between the products are products of two normal numbers, whose
-# largest value is about sixteen. float8_e4m3: at most 2**-4, uniformly distributed.
-INT8_ROUNDOFF = (4**2 + 16**2) ** 0.5 / 127 / 12**0.5
-FLOAT8_ROUNDOFF = 2**0.5 * 2**-4 / 3**0.5
+# Relative rounding error of quantized rows: before both products of an expert, and before both projections
+# of a latent layer. int8: the largest value of a token, about four standard deviations, becomes 127, and
+# rounding to steps of that size is an error of 4 / 127 / √12 standard deviations; rows between the products
+# of an expert are products of two normal numbers, whose largest value is about sixteen. float8_e4m3: at most
+# 2**-4, uniformly distributed.
+INT8_STEP, FLOAT8_ROUNDOFF = 1 / 127 / 12**0.5, 2**-4 / 3**0.5
+QUANTIZED_ROWS = {
+    "int8": (INT8_STEP * np.hypot(4, 16), INT8_STEP * np.hypot(4, 4)),
+    "float8_e4m3": (FLOAT8_ROUNDOFF * 2**0.5, FLOAT8_ROUNDOFF * 2**0.5),
+}
 
 # Shape and scale by name.
 Shapes = dict[str, tuple[tuple[int, ...], float]]
@@ -62,7 +66,11 @@ class MoeLayer(LayerShape):
     error_bound = ErrorBound(
         "2·(√(p + top_k)·(u_out + u_in) + √(hidden + intermediate)·u_acc + q)",
         "p = 4 products and activations, 8 with gradients; in the worst implementation each of top_k "
-        f"sums; quantized rows q = {INT8_ROUNDOFF:.3f} in int8, {FLOAT8_ROUNDOFF:.3f} in float8_e4m3",
+        "sums; quantized rows q = "
+        + ", ".join(
+            f"{experts:.3f} in {dtype} ({np.hypot(experts, projections):.3f} in latent layers)"
+            for dtype, (experts, projections) in QUANTIZED_ROWS.items()
+        ),
         RANDOM_WALK,
     )
 
@@ -73,7 +81,7 @@ class MoeLayer(LayerShape):
         return f"{self.experts_text(model)}{widths} {self.load_text()}{backward}"
 
     def work(self, seed: int) -> Work:
-        """Return the FLOPs and minimum bytes of the layer.
+        """Count the FLOPs and minimum bytes of the layer.
 
         With T tokens, hidden H, intermediate I, E experts (zero-computation experts included), A
         assignments that the device computes, and S the shared width, the forward pass has 2·T·H·E for
@@ -112,7 +120,7 @@ class MoeLayer(LayerShape):
         )
 
     def stage_work(self, seed: int) -> dict[str, Work]:
-        """Return the work of the stages of a forward pass."""
+        """Count the work of the stages of a forward pass."""
         return {} if self.backward else stage_work(self, seed)
 
     @property
@@ -158,7 +166,7 @@ class MoeLayer(LayerShape):
         return shapes
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
+        """Make tokens `x`, the router, the matrices of experts, and `planted` [tokens, experts].
 
         With gradients also `dy` [tokens, hidden], the gradient of the outputs. A matrix in 8 bits comes
         with `NAME_scale`, float32 [..., out, 1]; the weights are its values times these. The router is
@@ -191,19 +199,19 @@ class MoeLayer(LayerShape):
         return {**operands, **self.gate_inputs(seed), **self.arrival_inputs(seed)}
 
     def _channel_scale(self, name: str, shape: tuple[int, ...], scale: float, seed: int) -> Operand:
-        """Return the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
+        """Draw the scales of a quantized matrix, [..., out, 1]: unequal, as those of real channels."""
         random = generator(seed, f"moe_layer/{name}_scale")
         spread = random.uniform(0.5, 1.5, (*shape[:-1], 1)).astype(np.float32)
         return Operand(spread * np.float32(scale / SCALED[self.dtype]), "float32")
 
     def tolerance(self) -> float:
-        """Return twice the relative error that rounding explains (`error_bound`).
+        """Bound the relative error: twice what rounding explains (`error_bound`).
 
         A value is rounded to the dtype after each of four products or activations and, in the worst
         implementation, after each of top_k additions: as a random walk, √(4 + top_k) times one
         rounding. Sums inside the products add √(hidden + intermediate) roundings of the accumulator.
         Gradients pass through twice as many products. 8-bit formats add the quantization of the rows
-        before both products.
+        before both products and, in latent layers, before both projections.
         """
         dtype, tokens = DTYPES[self.dtype], DTYPES[self.token_dtype]
         products = 8 if self.backward else 4
@@ -211,8 +219,9 @@ class MoeLayer(LayerShape):
             tokens.output_roundoff + dtype.multiply_roundoff
         )
         sums = np.sqrt(self.hidden + self.intermediate) * accumulate_roundoff(self.token_dtype)
-        rows = {"int8": INT8_ROUNDOFF, "float8_e4m3": FLOAT8_ROUNDOFF}.get(self.dtype, 0.0)
-        return float(SAFETY * (rounding + sums + rows))
+        rows = QUANTIZED_ROWS.get(self.dtype, (0.0, 0.0))
+        quantized = np.hypot(*rows) if self.latent else rows[0]
+        return float(SAFETY * (rounding + sums + quantized))
 
     def verify(
         self, inputs: Mapping[str, Operand], outputs: Mapping[str, NDArray[Any]], seed: int

@@ -16,7 +16,8 @@ from pydantic import model_validator
 from bench.kernels.base import Kernel, Operand, Size, Work
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import generator, tensor
-from bench.kernels.moe.base import PLANTED, GatedKernel, RoutedKernel
+from bench.kernels.moe.base import RoutedKernel
+from bench.kernels.moe.gated import PLANTED, GatedKernel
 from bench.kernels.terms import TermBound, Terms, missing_term
 from bench.kernels.verification import (
     RANDOM_WALK,
@@ -69,7 +70,7 @@ class MoeGate(GatedKernel):
         return f"{self.experts_text(model)}{width} {self.load_text()}"
 
     def work(self, seed: int) -> Work:
-        """Return 2 · tokens · hidden · experts, and the bytes of x, router, weights and indices."""
+        """Count 2 · tokens · hidden · experts FLOPs, and the bytes of x, router, weights and indices."""
         size = DTYPES[self.dtype].bytes
         weight_bytes = self.scored_experts * self.hidden * size
         results = self.tokens * self.top_k * (WEIGHT_BYTES + INDEX_BYTES)
@@ -82,12 +83,12 @@ class MoeGate(GatedKernel):
         )
 
     def memory_bytes(self) -> int:
-        """Return the bytes of tokens, router and logits."""
+        """Add up the bytes of tokens, router and logits."""
         size, experts = DTYPES[self.dtype].bytes, self.scored_experts
         return (self.tokens + experts) * self.hidden * size + 8 * self.tokens * experts
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `x` [tokens, hidden], `router` [experts, hidden] and the inputs of the gate."""
+        """Make `x` [tokens, hidden], `router` [experts, hidden] and the inputs of the gate."""
         operands = {
             name: Operand(
                 tensor(
@@ -105,7 +106,7 @@ class MoeGate(GatedKernel):
         return {**operands, **self.gate_inputs(seed)}
 
     def tolerance(self) -> float:
-        """Return twice the change of a weight when its logit is rounded (`error_bound`)."""
+        """Bound the relative error: twice the change of a weight when its logit is rounded."""
         return float(SAFETY * max(DTYPES[self.dtype].output_roundoff, 2.0**-23) * (1 + PLANTED))
 
     def verify(
@@ -157,7 +158,7 @@ class MovingKernel(RoutedKernel):
         return f"{self.experts_text(model)}{width} {self.load_text()}"
 
     def work(self, seed: int) -> Work:
-        """Return no FLOPs; the bytes of tokens and rows, and of one index (and weight) per assignment."""
+        """Count the bytes of tokens and rows, and of indices and weights per assignment; no FLOPs."""
         counts, load = self.load(seed)
         rows = int(counts.sum())
         size = DTYPES[self.dtype].bytes
@@ -173,13 +174,13 @@ class MovingKernel(RoutedKernel):
     assignment_bytes: ClassVar[int]
 
     def memory_bytes(self) -> int:
-        """Return the bytes of tokens and rows, with the mean number of rows where devices are unequal."""
+        """Add up the bytes of tokens and rows, those of the mean device."""
         received = self.tokens * self.top_k
         rows = (self.tokens + received) * self.width * DTYPES[self.dtype].bytes
         return rows + received * self.assignment_bytes
 
     def order(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the assignment of each row, and the number of rows per expert.
+        """Sort the assignments into rows; also count the rows per expert.
 
         Rows are sorted by local expert, then by token; dropped assignments have no row.
         """
@@ -206,7 +207,7 @@ class MoeDispatch(MovingKernel):
     assignment_bytes: ClassVar[int] = 2 * INDEX_BYTES
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `x` [tokens, width], the local experts `chosen` [tokens, top_k] int32, and arrivals."""
+        """Make `x` [tokens, width], the local experts `chosen` [tokens, top_k] int32, and arrivals."""
         local = self.table(self.assignments(seed).expert).astype(np.int32)
         shape = (self.tokens, self.width)
         x = tensor(shape, self.dtype, seed=seed, name="moe_dispatch/x", distribution=self.inputs)
@@ -217,7 +218,7 @@ class MoeDispatch(MovingKernel):
         }
 
     def tolerance(self) -> float:
-        """Return 0: rows are copied."""
+        """Allow no error: rows are copied."""
         return 0.0
 
     def verify(
@@ -256,7 +257,7 @@ class MoeCombine(MovingKernel):
     assignment_bytes: ClassVar[int] = INDEX_BYTES + WEIGHT_BYTES
 
     def make_inputs(self, seed: int) -> dict[str, Operand]:
-        """Return `rows`, `weight` float32 (a token's have the sum one), `places` int32, and arrivals."""
+        """Make `rows`, `weight` float32 (of sum one per token), `places` int32, and arrivals."""
         order, _ = self.order(seed)
         assigned, kept = self.assignments(seed), self.kept(seed)
         places = np.zeros(len(assigned), np.int32)
@@ -279,7 +280,7 @@ class MoeCombine(MovingKernel):
         }
 
     def tolerance(self) -> float:
-        """Return twice the rounding of weights and sums (`error_bound`)."""
+        """Bound the relative error: twice the rounding of weights and sums."""
         rounding = np.sqrt(2 + self.top_k) * max(DTYPES[self.dtype].output_roundoff, 2.0**-24)
         return float(SAFETY * rounding)
 

@@ -31,8 +31,23 @@ class Assignments:
         return len(self.expert)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one device has of a routing: its own tokens' experts, and what reaches its experts.
+
+    `chosen` [tokens, top_k] int32 are the experts of the device's tokens. `device_load` is the number of
+    assignments over the mean of all devices, None for a single device. `routing_sha256` is the hash of the
+    routing of all devices.
+    """
+
+    chosen: NDArray[np.int32]
+    assignments: Assignments
+    device_load: float | None
+    routing_sha256: str
+
+
 def every_assignment(chosen: NDArray[np.int32], *, experts: int, local_experts: int) -> Assignments:
-    """Return the assignments of `chosen` [tokens, top_k]; expert e is local expert e mod local_experts.
+    """List all assignments of `chosen` [tokens, top_k]; expert e is local expert e mod local_experts.
 
     Numbers from `experts` on are zero-computation experts, to which no row is sent.
     """
@@ -43,7 +58,7 @@ def every_assignment(chosen: NDArray[np.int32], *, experts: int, local_experts: 
 def arrivals(
     chosen: NDArray[np.int32], *, device: int, local_experts: int, tokens: int
 ) -> Assignments:
-    """Return the assignments of `chosen` [tokens of all devices, top_k] to experts of one device.
+    """List the assignments of `chosen` [tokens of all devices, top_k] to the experts of one device.
 
     The device's own `tokens` stand in for the tokens of its peers, each for an equal part of the
     arrivals: of A arrivals, number i reads token ⌊i·tokens/A⌋, and takes that token's weights in turn.
@@ -58,12 +73,12 @@ def arrivals(
 
 
 def loads_of_devices(chosen: NDArray[np.int32], local_experts: int, devices: int) -> NDArray[Any]:
-    """Return the number of assignments to each device's experts, [devices]."""
+    """Count the assignments to each device's experts, [devices]."""
     return np.bincount(chosen.ravel() // local_experts, minlength=devices)[:devices]
 
 
 def find_device(loads: NDArray[Any], named: NamedDevice) -> int:
-    """Return the device of that name, given the `loads` [devices] of all; the first where several are it.
+    """Find the device of that name by the `loads` [devices] of all; of equals, the first.
 
     hottest: the largest load. mean: the load closest to the mean. median: of the loads in ascending
     order the middle one, or the larger of the two in the middle. Devices without any assignment have

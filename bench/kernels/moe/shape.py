@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from bench.kernels.base import Count, Size
 from bench.kernels.dtypes import DTYPES
 from bench.kernels.inputs import INT8_SCALE
-from bench.kernels.moe.base import GatedKernel
+from bench.kernels.moe.gated import GatedKernel
 
 # Formats whose weights come with scales, and the standard deviation of the stored values.
 SCALED = {"int8": INT8_SCALE, "float8_e4m3": 1.0}

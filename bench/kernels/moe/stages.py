@@ -13,7 +13,7 @@ ASSIGNMENT_BYTES = 8
 
 
 def stage_work(case: LayerShape, seed: int) -> dict[str, Work]:
-    """Return the FLOPs and minimum bytes of each stage of the forward pass.
+    """Count the FLOPs and minimum bytes of each stage of the forward pass.
 
     FLOPs add up to those of the layer. Bytes add up to more: rows are written by one stage and read by
     the next, which a fused layer avoids.

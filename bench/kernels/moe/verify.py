@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.kernels.base import Operand
 from bench.kernels.dtypes import DTYPES, FloatArray
 from bench.kernels.inputs import generator
-from bench.kernels.moe.base import PLANTED
+from bench.kernels.moe.gated import PLANTED
 from bench.kernels.moe.reference import Expected, Layer, Part, forward, gradients
 from bench.kernels.moe.shape import LayerShape
 from bench.kernels.terms import TermBound, missing_term

@@ -1,1 +1,1 @@
-"""The charts: functions from rows, as `prepare` returns them, to pictures; a file a theme."""
+"""The charts: functions from rows, as `prepare` returns them, to pictures; one file per theme."""

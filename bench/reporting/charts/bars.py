@@ -12,13 +12,13 @@ from bench.reporting.rows import best, kernel_names, measured
 from bench.results.columns import STAGES
 
 
-def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
+def effectiveness_bars(comparison: Comparison, rows: pd.DataFrame) -> list[Figure]:
     """Return one figure: each device's geometric mean over each named set, with interval and range."""
-    if found.sets.empty:
+    if comparison.sets.empty:
         return []
-    data = found.sets.assign(side=found.sets["device"].astype(rows["side"].dtype))
+    data = comparison.sets.assign(side=comparison.sets["device"].astype(rows["side"].dtype))
     # With the name: more devices than colours must not look alike.
-    named = len(found.others) > 1
+    named = len(comparison.others) > 1
     data["label"] = [
         f"{ratio:.3g}" + (f" {side}" if named else "")
         for ratio, side in zip(data["ratio"], data["side"], strict=True)
@@ -29,10 +29,10 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
     numbers = ("ratio", "low", "high", "least", "most", "expected", "cases", "end")
     data = theme.plain(data, "what", "side", "meaning", "label", *numbers)
     order = list(dict.fromkeys(data["what"]))
-    y, height = theme.labelled_rows("what:N", order, len(found.others))
+    y, height = theme.labelled_rows("what:N", order, len(comparison.others))
     gap = alt.Scale(paddingInner=0.25)
-    offset = alt.YOffset("side:N", sort=list(found.others), scale=gap)
-    axis = alt.Axis(title=f"rate in units of {found.base}", grid=True, tickCount=6)
+    offset = alt.YOffset("side:N", sort=list(comparison.others), scale=gap)
+    axis = alt.Axis(title=f"rate in units of {comparison.base}", grid=True, tickCount=6)
 
     def chart(frame: pd.DataFrame) -> alt.Chart:
         return alt.Chart(frame).encode(y=y, yOffset=offset)
@@ -66,16 +66,18 @@ def effectiveness_bars(found: Comparison, rows: pd.DataFrame) -> list[Figure]:
         layers.append(predicted.encode(x="expected:Q"))
     par = alt.Chart(pd.DataFrame({"one": [1.0]})).mark_rule(color=theme.MUTED, strokeDash=[4, 3])
     layers.append(par.encode(x="one:Q"))
-    return [Figure("effectiveness", f"Rate in units of {found.base}", alt.layer(*layers), height)]
+    return [
+        Figure("effectiveness", f"Rate in units of {comparison.base}", alt.layer(*layers), height)
+    ]
 
 
 def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
     """Return one figure with a bar for each profiled layer and side, if there are any."""
-    found = rows[(rows["status"] == "ok") & rows["stage"].notna()].copy()
-    if found.empty:
+    stage_rows = rows[(rows["status"] == "ok") & rows["stage"].notna()].copy()
+    if stage_rows.empty:
         return []
-    found["bar"] = bars_of(found)
-    data = theme.plain(found, "row", "bar", "stage", "time_median_s")
+    stage_rows["bar"] = bars_of(stage_rows)
+    data = theme.plain(stage_rows, "row", "bar", "stage", "time_median_s")
     data["milliseconds"] = data["time_median_s"] * 1e3
     names = list(dict.fromkeys([*STAGES, *data["stage"]]))
     names = [name for name in names if name in set(data["stage"])]
@@ -97,7 +99,7 @@ def stage_profiles(rows: pd.DataFrame) -> list[Figure]:
             tooltip=theme.ROW,
         )
     )
-    whole = theme.plain(whole_layers(rows, found), "row", "bar", "time_median_s")
+    whole = theme.plain(whole_layers(rows, stage_rows), "row", "bar", "time_median_s")
     whole["milliseconds"] = whole["time_median_s"] * 1e3
     ticks = alt.Chart(whole).mark_tick(color=theme.INK, thickness=3, size=theme.BAR + 6)
     layers = alt.layer(bars, ticks.encode(x=x, y=y, tooltip=theme.ROW))
@@ -113,7 +115,7 @@ def whole_layers(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
 
 
 def bars_of(stages: pd.DataFrame) -> pd.Series:
-    """Return the name of the bar that each stage is a part of: one a layer, implementation and side.
+    """Return the name of the bar that each stage is a part of: one per layer, implementation and side.
 
     Of several profiles of one of these, from repeats or several devices, a bar each: stages of
     different executions must not add up.
@@ -128,14 +130,14 @@ def bars_of(stages: pd.DataFrame) -> pd.Series:
 
 def energy(rows: pd.DataFrame) -> list[Figure]:
     """Return one figure: picojoules an operation for each case whose energy is known."""
-    found = best(measured(rows))
-    found = found[found["energy_j"].notna() & (found["flops"].astype("float64") > 0)].copy()
-    if found.empty:
+    cases = best(measured(rows))
+    cases = cases[cases["energy_j"].notna() & (cases["flops"].astype("float64") > 0)].copy()
+    if cases.empty:
         return []
-    found["pj_per_flop"] = found["energy_j"] / found["flops"].astype("float64") * 1e12
-    found["what"] = kernel_names(found)
-    here = [name for name in theme.sides(rows) if name in set(found["side"])]
-    data = theme.plain(found, "row", "side", "what", "pj_per_flop")
+    cases["pj_per_flop"] = cases["energy_j"] / cases["flops"].astype("float64") * 1e12
+    cases["what"] = kernel_names(cases)
+    here = [name for name in theme.sides(rows) if name in set(cases["side"])]
+    data = theme.plain(cases, "row", "side", "what", "pj_per_flop")
     y, height = theme.labelled_rows("what:N", list(dict.fromkeys(data["what"])), len(here))
     chart = (
         alt.Chart(data)
@@ -150,8 +152,8 @@ def energy(rows: pd.DataFrame) -> list[Figure]:
             ),
             y=y,
             yOffset=alt.YOffset("side:N", sort=here),
-            color=theme.side_colour(found),
-            shape=theme.side_shape(found),
+            color=theme.side_colour(cases),
+            shape=theme.side_shape(cases),
             tooltip=theme.ROW,
         )
     )

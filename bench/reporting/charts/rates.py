@@ -26,17 +26,19 @@ SELF_EVIDENT = ("dtype", "routing", "pass", "cache")
 
 def matmul_rates(rows: pd.DataFrame) -> list[Figure]:
     """Return a figure a dtype: TFLOP/s against ∛(batch·m·n·k); a line joins the square products."""
-    found = best(measured(rows))
-    found = found[(found["kernel"] == "matmul") & found[["m", "n", "k"]].notna().all(axis=1)].copy()
-    batch = found["batch"].astype("float64").fillna(1)
-    volume = found[["m", "n", "k"]].astype("float64").prod(axis=1)
-    found["size"] = (volume * batch) ** (1 / 3)
-    square = (found["m"] == found["n"]) & (found["n"] == found["k"]) & (batch == 1)
-    other = found["cache"].isin(["hot"]) | found["layout"].isin(["nt", "tn", "tt"])
-    found["joined"] = square.astype(bool) & ~other
+    products = best(measured(rows))
+    products = products[
+        (products["kernel"] == "matmul") & products[["m", "n", "k"]].notna().all(axis=1)
+    ].copy()
+    batch = products["batch"].astype("float64").fillna(1)
+    volume = products[["m", "n", "k"]].astype("float64").prod(axis=1)
+    products["size"] = (volume * batch) ** (1 / 3)
+    square = (products["m"] == products["n"]) & (products["n"] == products["k"]) & (batch == 1)
+    other = products["cache"].isin(["hot"]) | products["layout"].isin(["nt", "tn", "tt"])
+    products["joined"] = square.astype(bool) & ~other
     return [
         Figure(f"matmul {dtype}", str(dtype), _against_size(group), wide=False)
-        for dtype, group in found.groupby("dtype", sort=False, observed=True)
+        for dtype, group in products.groupby("dtype", sort=False, observed=True)
     ]
 
 
@@ -46,14 +48,14 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
     Published results are often of the experts alone, without gate and combine: a kernel, and so a
     figure, of its own.
     """
-    found = best(measured(rows))
-    layers = found["kernel"].isin(KERNELS)
-    found = found[layers & (found["tokens"] > 0) & found["tokens_per_s"].notna()].copy()
-    dtypes = pd.Series([f" {short_dtype(str(dtype))}" for dtype in found["dtype"]], found.index)
-    found["layer"] = layer_names(found) + dtypes + found["kernel"].map(KERNELS).astype("object")
+    cases = best(measured(rows))
+    layers = cases["kernel"].isin(KERNELS)
+    cases = cases[layers & (cases["tokens"] > 0) & cases["tokens_per_s"].notna()].copy()
+    dtypes = pd.Series([f" {short_dtype(str(dtype))}" for dtype in cases["dtype"]], cases.index)
+    cases["layer"] = layer_names(cases) + dtypes + cases["kernel"].map(KERNELS).astype("object")
     return [
         Figure(f"moe {layer} {phase}", f"{layer}: {phase}", _against_tokens(group), wide=False)
-        for layer, layers in found.groupby("layer", sort=False)
+        for layer, layers in cases.groupby("layer", sort=False)
         for phase in PHASES
         if len(group := layers[layers["phase"] == phase])
     ]
@@ -62,12 +64,14 @@ def moe_rates(rows: pd.DataFrame) -> list[Figure]:
 def series_names(cases: pd.DataFrame) -> list[str]:
     """Return for each case the parameters, apart from tokens, in which these cases differ."""
     params = [json.loads(text) for text in cases["params"].astype(str)]
-    given = [name for found in params for name in found if name != "tokens"]
+    given = [name for parameters in params for name in parameters if name != "tokens"]
     names = [name for name in dict.fromkeys([*SELF_EVIDENT, *given]) if name in given]
-    differing = [name for name in names if len({str(found.get(name)) for found in params}) > 1]
+    differing = [
+        name for name in names if len({str(parameters.get(name)) for parameters in params}) > 1
+    ]
     return [
-        " ".join(_word(name, found[name]) for name in differing if name in found)
-        for found in params
+        " ".join(_word(name, parameters[name]) for name in differing if name in parameters)
+        for parameters in params
     ]
 
 

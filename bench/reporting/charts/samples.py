@@ -18,7 +18,7 @@ MOST_SAMPLES = 200
 
 
 def sample_strips(rows: pd.DataFrame, samples: Mapping[str, Samples]) -> list[Figure]:
-    """Return one figure: a stroke a sample, relative to its case's median, the widest cases first."""
+    """Return one figure: one stroke per sample, relative to its case's median, the widest cases first."""
     data = spread(rows, samples)
     if data.empty:
         return []

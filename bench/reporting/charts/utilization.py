@@ -38,13 +38,13 @@ def shares(rows: pd.DataFrame, limit: str) -> pd.DataFrame:
 
     The share is of the compute rate, and of the bandwidth for the kernel `memory`.
     """
-    found = best(measured(rows)).copy()
-    share = found["achieved_tflops"] / found[f"{limit}_tflops"]
-    bandwidth = found["achieved_gbps"] / found[f"{limit}_gbps"]
-    found["share"] = share.where(found["kernel"] != "memory", bandwidth)
-    found = found[found["share"].notna()]
-    found["what"] = kernel_names(found)
-    grouped = found.groupby(["what", "side"], observed=True, sort=False)["share"]
+    cases = best(measured(rows)).copy()
+    share = cases["achieved_tflops"] / cases[f"{limit}_tflops"]
+    bandwidth = cases["achieved_gbps"] / cases[f"{limit}_gbps"]
+    cases["share"] = share.where(cases["kernel"] != "memory", bandwidth)
+    cases = cases[cases["share"].notna()]
+    cases["what"] = kernel_names(cases)
+    grouped = cases.groupby(["what", "side"], observed=True, sort=False)["share"]
     cells = grouped.agg(["median", "min", "max", "count"]).reset_index()
     cells = cells.sort_values("side", kind="stable")
     return cells.assign(side=cells["side"].astype(str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ Row = dict[str, object]  # one value per column, None where unknown
 
 Type = Literal["text", "json", "time", "integer", "number", "boolean"]
 Filled = Literal["always", "if ok", "if not ok", "where known"]
+Combine = Literal["mean", "maximum", "sum", "texts"]
 
 SHA256 = "[0-9a-f]{64}"
 DATE = r"\d{4}(-\d\d(-\d\d)?)?"  # ISO 8601, to the day, the month or the year
@@ -26,7 +28,8 @@ class Column:
     `filled` says in which rows the cell is never empty; a `measured` cell is empty unless the
     status is ok. Numbers are finite, except in `infinite` columns, and at least `minimum` or more than
     `above`; integers have 64 bits, unless `wide`. A `parameter` repeats a parameter of the kernel. A
-    file may lack a `late` column; its cells count as empty.
+    file may lack a `late` column; its cells count as empty. `combine` says how the values of several visits
+    become one: `texts` joins what differs.
     """
 
     name: str
@@ -43,7 +46,19 @@ class Column:
     infinite: bool = False
     wide: bool = False
     late: bool = False
+    combine: Combine = "mean"
     group: str = ""
+
+    def combined(self, values: Iterable[Any]) -> Any:
+        """Return one value for those of several visits, None where none has one."""
+        known = [value for value in values if value not in (None, "")]
+        if not known:
+            return None
+        if self.combine == "texts":
+            return "; ".join(dict.fromkeys(part for text in known for part in text.split("; ")))
+        if self.combine == "mean":
+            return sum(known) / len(known)
+        return max(known) if self.combine == "maximum" else sum(known)
 
 
 def group(name: str, *columns: Column) -> tuple[Column, ...]:
@@ -67,7 +82,7 @@ def time(name: str, meaning: str, **more: Any) -> Column:
 
 
 def count(name: str, meaning: str, minimum: int = 1) -> Column:
-    """Declare a number of samples, rounds or the like."""
+    """Declare a number of samples, rounds or other repetitions."""
     return Column(name, "integer", meaning, "if ok", minimum=minimum, measured=True)
 
 

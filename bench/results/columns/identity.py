@@ -38,6 +38,12 @@ DEVICE = group(
     Column("driver", "text", "version of the device's driver"),
     Column("runtime", "text", "version of the device's runtime, such as CUDA or CANN"),
     Column("torch", "text", "version of torch"),
+    Column(
+        "libraries",
+        "text",
+        "versions of other libraries that compute, and settings that rounding depends on",
+        late=True,
+    ),
     Column("python", "text", "version of Python", "always"),
     Column("threads", "integer", "threads that a CPU was given", minimum=1),
     Column(

@@ -102,9 +102,16 @@ TIME = group(
         "if ok",
     ),
     Column(
+        "host_bound",
+        "boolean",
+        "whether the device waited for the host's launches, so that the time is the host's",
+        measured=True,
+        late=True,
+    ),
+    Column(
         "launch_overhead_s",
         "number",
-        "time of an empty launch on this device",
+        "time of an empty execution, launched or recorded as this one was",
         unit="s",
         above=0,
     ),

@@ -24,6 +24,7 @@ def _parts(block: Block) -> Iterator[str]:
     elif isinstance(block, Sections):
         for title, rows in block.sections.items():
             yield _heading(title)
+            yield escape_line(block.leads.get(title, ""))
             yield _table(block.columns, [[_full(cell) for cell in row] for row in rows])
     else:
         yield _table(block.columns, block.rows) or escape_line(block.if_empty)

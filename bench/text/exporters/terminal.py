@@ -83,6 +83,8 @@ def _print_sections(block: Sections, console: Console) -> None:
     for title, rows in block.sections.items():
         if not block.title_column:
             grid.add_row(_text(title, TITLE))
+            if lead := block.leads.get(title):
+                grid.add_row(_text(lead, "bold"))
         for place, row in enumerate(rows):
             cells = [_aligned(row[n], block) for n in fitting]
             if block.title_column:

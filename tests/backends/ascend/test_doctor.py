@@ -136,7 +136,7 @@ def test_settings_that_rows_depend_on(node):
         "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
     }
     seen = node.look()
-    assert seen["TASK_QUEUE_ENABLE"].text.startswith("2: ")
+    assert seen["TASK_QUEUE_ENABLE"].text.startswith("2, ")
     assert seen["PYTORCH_NPU_ALLOC_CONF"].level == "ok"
     node.environment["TASK_QUEUE_ENABLE"] = "0"
     seen = node.look()

@@ -162,7 +162,7 @@ LAYER = {"hidden": 64, "intermediate": 32, "experts": 8, "top_k": 2, "tokens": 1
         (int8.Int8, "int8", (9, 0), "int8, expert by expert, reads back"),
         (float8.Float8, "float8_e4m3", (9, 0), "float8_e4m3, expert by expert, reads back"),
         (float8.Float8Grouped, "float8_e4m3", (9, 0), None),
-        (float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9 and 10 only"),
+        (float8.Float8Grouped, "float8_e4m3", (8, 9), "capability 9.0 only"),
         (transformers.Eager, "bfloat16", (9, 0), "transformers-eager reads back"),
         (grouped.Grouped, "bfloat16", (9, 0), None),
         (grouped.Grouped, "bfloat16", (10, 0), None),
@@ -208,6 +208,29 @@ for current in (0, 1):
 """
     try:
         assert player.play(two, snippet) == ["OutOfMemory", "DeviceLost"]
+    finally:
+        player.close()
+
+
+def test_a_gpu_that_falls_while_its_limits_are_measured_is_lost(nvml_library, tmp_path):
+    player = Player(nvml_library, tmp_path / "scenario")
+    snippet = f"""
+import torch
+from backends.cuda import backend as cuda
+from bench.backend import Device
+def fail(*arguments):
+    raise RuntimeError("CUDA error: unspecified launch failure")
+torch.cuda.get_device_properties = fail
+cuda._uuid = lambda index: {UUID!r}
+torch.cuda.current_device = lambda: 0
+try:
+    cuda.CudaBackend().limits(Device(index=0, name="t", chip="t"), "bfloat16")
+except Exception as error:
+    result = type(error).__name__
+"""
+    try:
+        assert player.play(H100, snippet) == "RuntimeError"
+        assert player.play(H100 + "lost 0 0\n", snippet) == "DeviceLost"
     finally:
         player.close()
 

@@ -62,6 +62,11 @@ DURING = [
     ("CUDA error: uncorrectable ECC error encountered", RuntimeError, "nvidia-smi -q -d ECC"),
     ("CUDA error: an illegal memory access was encountered", RuntimeError, "which Xid"),
     ("CUDA error: unspecified launch failure", RuntimeError, "which Xid"),
+    (
+        "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling cublasLtMatmul with transpose_mat1 0",
+        Unsupported,
+        "no such product on this GPU",
+    ),
     ("CUDA error: no kernel image is available for execution", Unsupported, "no code for this"),
     ("CUDA error: no CUDA-capable device is detected", DeviceLost, "the GPU is gone"),
     ("GPU has fallen off the bus", DeviceLost, "the GPU is gone"),

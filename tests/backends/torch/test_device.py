@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backends.torch.operands import MOST_INPUT_SETS, input_sets
-from backends.torch.prepared import TorchPrepared, in_groups
+from backends.torch.prepared import TorchPrepared
 from bench.backend import Device
 from bench.errors import OutOfMemory, Unsupported
 from bench.kernels.matmul import Matmul
@@ -75,28 +75,3 @@ def test_the_processors_rows_are_verified_against_its_own_limits():
     assert 1 < limits.ceiling_gbps < 5000
     assert 1e-8 < limits.launch_s < 1e-3
     assert np.isfinite(limits.peak_tflops)
-
-
-def test_graphs_that_a_device_cannot_hold_at_a_time_record_several_executions_each():
-    """Five sets in groups of two: three steps, the last filled up, and the time of what was asked for."""
-    executed = []
-
-    def step(number):
-        return lambda: executed.append(number) or {"y": number}
-
-    steps = in_groups([step(number) for number in range(5)], 2)
-    assert [group()["y"] for group in steps] == [1, 3, 0]
-    assert executed == [0, 1, 2, 3, 4, 0]
-
-    class Ticks:
-        timing = "graph"
-
-        def __call__(self, chosen):
-            executed.clear()
-            for one in chosen:
-                one()
-            return float(len(executed))
-
-    prepared = TorchPrepared(steps, Ticks(), "graph", 0, per_step=2)
-    assert prepared.run(3) == 3.0
-    assert len(executed) == 4

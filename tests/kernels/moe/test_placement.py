@@ -8,6 +8,7 @@ from bench.catalog.models import get_model
 from bench.config.cases import Case
 from bench.kernels.moe.layer import MoeLayer
 from bench.kernels.moe.placement import find_device
+from bench.kernels.routing import DRAWINGS_KEPT, choose_experts
 
 DEEPSEEK = {
     **get_model("deepseek-v3").moe_layer(),
@@ -30,12 +31,13 @@ def test_skew_is_not_averaged_away_when_devices_share_the_experts():
     """Eight neighboring experts of 256: as unequal as in the routing of all devices' tokens."""
     assert MoeLayer(**DEEPSEEK).work(0).load.imbalance == pytest.approx(17.0, abs=0.05)
     case = MoeLayer(**DEEPSEEK, expert_parallel=32)
-    drawn, _, _ = case._placed(0)
+    drawn = case.drawn(0)
     assert drawn.shape == (32 * 4096, 8)
     loads = np.bincount(drawn.ravel(), minlength=256).reshape(32, 8)
     inside = loads.max(axis=1) / loads.mean(axis=1)
     devices = loads.sum(axis=1) / loads.sum(axis=1).mean()
-    assert (inside.min(), inside.max()) == pytest.approx((1.5, 5.9), abs=0.05)
+    spread = inside.min(), np.median(inside), inside.max()
+    assert spread == pytest.approx((1.51, 2.59, 5.92), abs=0.01)
     assert (devices.min(), devices.max()) == pytest.approx((0.42, 2.94), abs=0.01)
     by_name = {
         name: MoeLayer(**DEEPSEEK, expert_parallel=32, device=name).work(0)
@@ -65,9 +67,22 @@ def test_flops_follow_from_what_reaches_the_device(routing, device):
     assert case.work(0).tokens == 9
 
 
+def test_many_cases_in_turn_draw_their_routing_once():
+    cases = [
+        MoeLayer(**{**SMALL, "tokens": tokens}, routing="uniform", expert_parallel=2)
+        for tokens in range(50, 50 + 2 * DRAWINGS_KEPT)
+    ]
+    choose_experts.cache_clear()
+    for _ in range(3):
+        for case in cases:
+            case.work(1)
+            case.make_inputs(1)
+    assert choose_experts.cache_info().misses == len(cases)
+
+
 def test_all_devices_together_compute_every_assignment():
     case = MoeLayer(**SMALL, routing="power_law", expert_parallel=4)
-    drawn, _, _ = case._placed(0)
+    drawn = case.drawn(0)
     loads = np.bincount(drawn.ravel() // 2, minlength=4)
     assert loads.sum() == 4 * 9 * 3
     assert loads.max() == len(

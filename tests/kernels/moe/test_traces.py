@@ -1,9 +1,13 @@
 """Traces: what is read from CSV and npz files, and what is refused."""
 
+import os
 import re
+import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.config.cases import Case
@@ -127,6 +131,69 @@ def test_an_npz_without_the_array_says_what_it_has(tmp_path):
     np.savez(path, chosen=CHOSEN.astype(float))
     with pytest.raises(ValidationError, match="expected integers"):
         layer(path)
+
+
+def npz_with_header(path, header, data=b""):
+    """An npz whose array `chosen` says of itself what `header` says."""
+    text = f"{header}\n".encode()
+    array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("chosen.npy", array)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ("(1000000000000, 2)", "<i8", "has 1000000000000 tokens; at most 67108864 are read"),
+        ("(1000000, 8)", "<i8", "8 experts per token, not 2"),
+        (f"({'9' * 400}, 2)", "<i8", "tokens; at most 67108864 are read"),
+        ("(-3, 2)", "<i8", "expected integers"),
+        ("(3,)", "<i8", "expected integers"),
+        ("(3, 2)", "|O", "expected integers"),
+        ("(3, 2)", "<i8", "cannot be read"),  # and no data
+        ("(3, 2", "<i8", "cannot be read"),
+    ],
+)
+def test_an_npz_is_refused_by_its_header(tmp_path, shape, dtype, message):
+    path = tmp_path / "t.npz"
+    npz_with_header(path, f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}")
+    with pytest.raises(ValidationError, match=message):
+        layer(path)
+
+
+def test_a_fifo_is_no_trace(tmp_path):
+    path = tmp_path / "t.csv"
+    os.mkfifo(path)
+    with pytest.raises(ValidationError, match="is not a regular file"):
+        layer(path)
+
+
+@given(data=st.data())
+def test_a_damaged_npz_is_refused_in_a_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("npz") / "t.npz"
+    np.savez_compressed(path, chosen=CHOSEN)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        layer(path)
+    except ValidationError as error:
+        assert "trace: " in str(error) or "top_k: " in str(error) or "tokens: " in str(error)
+
+
+def test_devices_read_their_tokens_from_one_trace(tmp_path):
+    """Experts 0 and 1 are on the first device, 2 and 3 on the second, which is the hottest."""
+    path = tmp_path / "t.csv"
+    path.write_text("2,3\n0,2\n2,3\n1,3\n")
+    case = layer(path, tokens=2, expert_parallel=2, device="hottest")
+    assert case.chosen(0).tolist() == [[2, 3], [1, 3]]
+    assigned = case.assignments(0)
+    assert assigned.expert.tolist() == [0, 1, 0, 0, 1, 1]
+    assert assigned.token.tolist() == [0, 0, 0, 1, 1, 1]
+    assert case.work(0).load.device_load == 1.5
+    with pytest.raises(ValidationError, match="tokens: 3 on each of 2 devices is more than the 4"):
+        layer(path, tokens=3, expert_parallel=2)
 
 
 def test_a_trace_that_changes_between_config_and_case_is_noticed(csv_trace):

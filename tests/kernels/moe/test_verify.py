@@ -103,3 +103,21 @@ def test_the_sample_has_a_token_of_every_expert_that_serves_any(routing, capacit
     tokens = verify.sample_tokens(token, expert, case.tokens, np.random.default_rng(0))
     assert len(set(tokens)) == len(tokens) < 200
     assert set(expert[np.isin(token, tokens)]) == set(expert)
+
+
+@pytest.mark.parametrize("name", ["d_up", "d_gate", "d_down"])
+@pytest.mark.parametrize("which", ["without rows", "last"])
+def test_gradients_of_experts_without_rows_and_of_the_last_one_are_compared(name, which, sampled):
+    """torch's grouped product leaves them as they were on compute capability 10 (pytorch issue 172439)."""
+    few = {**SMALL, "experts": 16, "tokens": 3, "routing": "power_law", "routing_exponent": 3.0}
+    case = MoeLayer(**few, **{"pass": "forward_backward"})
+    inputs = case.make_inputs(0)
+    expected = gradients(case, inputs, Part.everything(case), 0)
+    outputs = {each: one.value for each, one in expected.items()}
+    outputs["y"] = forward(case, inputs, np.arange(case.tokens), 0).value
+    assert case.verify(inputs, outputs, 0).passed
+    unused = sorted(set(range(16)) - set(case.assignments(0).expert))
+    expert = unused[0] if which == "without rows" else 15
+    left = outputs[name].copy()
+    left[expert] = left[case.assignments(0).expert[0]]
+    assert name in case.verify(inputs, {**outputs, name: left}, 0).explanation

@@ -1,4 +1,4 @@
-"""A backend that fails for real: what is wrong with a case is told by its size m."""
+"""A backend that fails for real: the size m of a case selects what goes wrong."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""A backend that lies about what it did or how long it took: which lie is told by a case's size m."""
+"""A backend that lies about what it did or how long it took: the size m of a case selects the lie."""
 
 import threading
 import time

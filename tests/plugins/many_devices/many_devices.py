@@ -1,6 +1,6 @@
 """Four devices that are really none: each does its work by sleeping, device 2 a fifth longer.
 
-What befalls a device is told by a case's size m. When each device began and ended its samples is
+The size m of a case selects what happens to a device. When each device began and ended its samples is
 written to the folder that MANY_DEVICES names.
 """
 

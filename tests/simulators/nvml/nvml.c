@@ -24,6 +24,8 @@ enum { LINES = 512, WORDS = 64, WORD = 96, DEVICES = 16 };
 typedef unsigned long long u64;
 typedef struct { int index; } Device;
 typedef struct { char name[WORD]; int device, words, next; char word[WORDS][WORD]; } Line;
+typedef struct { unsigned id, scope; long long at, latency; unsigned type, code;
+                 union { unsigned small; u64 wide; } value; } Field;
 typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } Process;
 
 static Line lines[LINES];
@@ -220,6 +222,9 @@ int nvmlDeviceGetMigMode(Device *d, unsigned *now, unsigned *later) {
 int nvmlDeviceGetUtilizationRates(Device *d, unsigned *rates) {
     return pair("nvmlDeviceGetUtilizationRates", d, &rates[0], &rates[1]);
 }
+int nvmlDeviceGetCudaComputeCapability(Device *d, int *major, int *minor) {
+    return pair("nvmlDeviceGetCudaComputeCapability", d, (unsigned *)major, (unsigned *)minor);
+}
 int nvmlDeviceGetTotalEccErrors(Device *d, unsigned type, unsigned counter, u64 *out) {
     (void)counter;
     return type == 1 ? number("nvmlDeviceGetTotalEccErrors", d, out) : NOT_SUPPORTED;
@@ -229,6 +234,11 @@ static int by_type(const char *function, Device *d, unsigned type, unsigned *out
     char name[WORD];
     snprintf(name, WORD, "%s.%u", function, type);
     return small(name, d, out);
+}
+int nvmlDeviceGetFieldValues(Device *d, int size, Field *fields) {
+    for (int i = 0; i < size; i++)
+        fields[i].code = by_type("nvmlDeviceGetFieldValues", d, fields[i].id, &fields[i].value.small);
+    return size && fields[0].code == GPU_IS_LOST ? GPU_IS_LOST : SUCCESS;
 }
 int nvmlDeviceGetClockInfo(Device *d, unsigned type, unsigned *out) {
     return by_type("nvmlDeviceGetClockInfo", d, type, out);

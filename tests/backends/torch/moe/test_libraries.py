@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def run(implementation, case, **more):
         first, again = (to_host(step()["y"]) for _ in range(2))
     assert (first == again).all()
     return case.verify(inputs, {"y": first}, 0)
+
+
+def test_an_import_changes_no_settings_of_other_cases(libraries, monkeypatch):
+    from torch._inductor import config
+
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "7")
+    with config.patch(compile_threads=7):
+        run(Vllm(), MoeLayer(dtype="bfloat16", **SHAPE))
+        assert "vllm" in sys.modules
+        assert config.compile_threads == 7
+    assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "7"
 
 
 @pytest.mark.parametrize("implementation", [FlashInfer, Vllm])
