@@ -19,18 +19,15 @@ LAYERS = (
     f"  - {LAYER}, experts: 8, dtype: [bfloat16, int8], gate: softmax, zero_experts: 4}}\n"
     f"  - {LAYER}, experts: 8, dtype: bfloat16, gate: softmax, graph: true}}\n"
 )
-# Twice 16 MiB of cache, in sets of 4 KiB: more than a chip has streams.
-MANY_SETS = "  - {kernel: matmul, dtype: bfloat16, m: 32, n: 16, k: 32, graph: true}\n"
 
 
 @pytest.mark.slow
 def test_a_run_on_one_device_of_four(tmp_path):
     rows, said = run(
-        *(tmp_path, PARTS + LAYERS + MANY_SETS, "--device", "3", "--rounds", "1"),
+        *(tmp_path, PARTS + LAYERS, "--device", "3", "--rounds", "1"),
         environment={"TASK_QUEUE_ENABLE": "2", "PYTORCH_NPU_ALLOC_CONF": "max_split_size_mb:250"},
         DEVICES=4,
         CALLS=tmp_path / "calls",
-        L2=16,
     )
     assert {(row["status"], row["verified"]) for row in rows} == {("ok", "true")}, said
     calls = (tmp_path / "calls").read_text().split()
@@ -41,14 +38,11 @@ def test_a_run_on_one_device_of_four(tmp_path):
         "moe_gate": "npu-gating",
         "moe_dispatch": "npu-routing",
         "moe_combine": "npu-unpermute",
-        "matmul": "torch",
     }
     assert not [row["warnings"] for row in rows if "AI cores" in row["warnings"]]
     assert not {"aclnnSearchSorted", "aclnnBincount", "aclnnCumsum"} & set(calls)
     queue = {row["timing"]: row["device_state"].split("; ")[0] for row in rows}
     assert queue == {"events": "TASK_QUEUE_ENABLE=2", "graph": "TASK_QUEUE_ENABLE=1"}
-    (many,) = (row for row in rows if row["kernel"] == "matmul")
-    assert int(many["flush_bytes"]) == 4096 * 4096, "bytes per set, and sets: four in each graph"
 
 
 @pytest.mark.slow
