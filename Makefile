@@ -12,11 +12,15 @@ TORCH_ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test quick checks docs format clean
+.PHONY: run ascend test quick checks docs format clean
 .DELETE_ON_ERROR:
 
 run: $(READY)
 	$(BIN)/bench run smoke --backend cpu
+
+# The Ascend backend with the real torch-npu over a stand-in for CANN, which measures nothing.
+ascend: $(READY)
+	PYTHON=$(BIN)/python tests/simulators/with-cann bench run tests/simulators/smoke.yaml --backend ascend
 
 test: checks
 	$(BIN)/pytest --numprocesses 2 --dist worksteal

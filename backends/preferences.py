@@ -20,6 +20,7 @@ PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "grouped_matmul": {
         # On a processor, torch's grouped product is a loop with an additional copy.
         "cpu": ("loop", "grouped"),
+        "npu": ("npu-grouped", "grouped", "loop"),
         OTHER: ("grouped", "loop"),
     },
     "matmul": {
@@ -31,10 +32,11 @@ PREFERENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "memory": {OTHER: ("torch",)},
     "moe_combine": {
         "cpu": ("bag", "torch"),
+        "npu": ("npu-unpermute", "torch", "bag"),
         OTHER: ("torch", "bag"),
     },
-    "moe_dispatch": {OTHER: ("torch",)},
-    "moe_gate": {OTHER: ("torch",)},
+    "moe_dispatch": {"npu": ("npu-routing", "torch"), OTHER: ("torch",)},
+    "moe_gate": {"npu": ("npu-gating", "torch"), OTHER: ("torch",)},
     "moe_layer": {
         # docs/moe.md has the figures; `fused` goes behind `loop` where oneDNN multiplies with AMX.
         "cpu": (

@@ -4,7 +4,7 @@ A thread reads a GPU's sensors 20 times per second. It sleeps between readings, 
 short calls that release the interpreter's lock, so that the thread that launches kernels is not disturbed
 (benchmarks/gpu_timers.py measures it).
 
-A new sensor is a field of Reading and one of the same name in bench.backend.Telemetry.
+A new sensor is a field of Reading, one of the same name in bench.backend.Telemetry, and its BOUNDS.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import statistics
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Protocol
@@ -24,10 +25,32 @@ from bench.errors import DeviceLost
 
 INTERVAL_S = 0.05
 
+# What a sensor of any vendor's device can read. Drivers report what they do not know as a huge number
+# (65535 W), and sensors that are asleep or absent as zero.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "power_w": (0.1, 5000.0),
+    "clock_mhz": (1.0, 10_000.0),
+    "memory_clock_mhz": (1.0, 50_000.0),
+    "temperature_c": (0.1, 150.0),
+    "busy": (0.0, 1.0),
+    "memory_busy": (0.0, 1.0),
+}
+
+
+def plausible(sensor: str, value: float | None) -> float | None:
+    """Pass a sensor's reading within its bounds, else None."""
+    lowest, highest = BOUNDS[sensor]
+    return value if value is not None and lowest <= value <= highest else None
+
+
+def percent(value: float | None) -> float | None:
+    """Pass a percentage of the time, else None."""
+    return value if value is not None and 0 <= value <= 100 else None
+
 
 @dataclass(frozen=True)
 class Reading:
-    """The sensors at one moment; None where there is no such sensor."""
+    """The sensors at one moment; None where there is no such sensor, or its value is implausible."""
 
     at_s: float  # time.monotonic()
     power_w: float | None = None
@@ -37,6 +60,11 @@ class Reading:
     busy: float | None = None
     memory_busy: float | None = None
     throttle: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Drop what no device reads."""
+        for sensor in BOUNDS:
+            object.__setattr__(self, sensor, plausible(sensor, getattr(self, sensor)))
 
 
 # Telemetry has the median of each.
@@ -63,19 +91,23 @@ class Counters:
     energy_j: float | None
     uncorrected_errors: int | None
     other_processes: int | None
+    at_s: float  # time.monotonic(), of the energy
 
     @classmethod
     def of(cls, device: Counting) -> Counters:
         """Read the counters of a device."""
-        return cls(device.energy_j(), device.uncorrected_errors(), device.other_processes())
+        energy_j, at_s = device.energy_j(), time.monotonic()
+        return cls(energy_j, device.uncorrected_errors(), device.other_processes(), at_s)
 
 
 def with_counters(telemetry: Telemetry, before: Counters, after: Counters) -> Telemetry:
     """Add the changes of the counters; a device's own energy counter replaces integrated power."""
     energy_j = telemetry.energy_j
     if before.energy_j is not None and after.energy_j is not None:
-        # A counter that did not move carries no information.
-        energy_j = after.energy_j - before.energy_j or None
+        counted = after.energy_j - before.energy_j
+        # A counter that did not move carries no information, nor does one that was reset or invalid.
+        mean_w = counted / (after.at_s - before.at_s) if after.at_s > before.at_s else None
+        energy_j = counted if plausible("power_w", mean_w) is not None else energy_j
     errors = None
     if before.uncorrected_errors is not None and after.uncorrected_errors is not None:
         errors = after.uncorrected_errors - before.uncorrected_errors
@@ -143,16 +175,18 @@ def median(values: Sequence[float | None]) -> float | None:
     return float(statistics.median(known)) if known else None
 
 
-def count_others(running: list[int], own: set[int]) -> int | None:
+def count_others(running: list[int], own: set[int], on_device: int | None = None) -> int | None:
     """Count the running processes that are not ours, None where the driver lists none.
 
-    In a container the driver reports the host's process ids, which ours cannot be recognized by. But our
-    processes have a context on the device and must be among them, so that their number is subtracted.
+    In a container the driver may report the host's process ids, which ours cannot be recognized by. But
+    our processes with a context on the device must be among them: `on_device` of them, or all of `own`.
     """
     if not running:
         return None
     others = [pid for pid in running if pid not in own]
-    return len(others) if len(others) < len(running) else max(0, len(running) - len(own))
+    if len(others) < len(running):
+        return len(others)
+    return max(0, len(running) - (len(own) if on_device is None else on_device))
 
 
 def own_pids() -> set[int]:

@@ -50,8 +50,3 @@ class Sensors(Protocol):
 
     def read(self, chip: ChipReading) -> ChipReading:
         """Read what changes under load: power, temperature, clock, utilization."""
-
-
-def plausible(value: float | None, lowest: float, highest: float) -> float | None:
-    """Pass a value within bounds, else None: drivers report unknown values as huge numbers."""
-    return value if value is not None and lowest <= value <= highest else None

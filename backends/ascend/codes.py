@@ -11,7 +11,13 @@ RUNTIME = {
     207000: "this chip, driver or CANN does not have the feature",
     207001: "out of memory on the device",
     207004: "there is no device",
+    207005: "the device has no resources left; other processes on it may hold them",
     207006: "no permission to use the device",
+    207007: "the device has no events left; other processes on it may hold them",
+    207008: (
+        "the device has no streams left; graphs take some each, and other processes may hold them"
+    ),
+    207009: "the device has no notifications left; other processes on it may hold them",
     207018: "out of memory on the device",
     507010: "the device's task scheduler has stopped answering",
     507012: "the device has stopped reporting",
@@ -46,6 +52,8 @@ OPERATORS = {
 }
 # The chip and this CANN cannot compute the case.
 NOT_TAKEN = (161002, 561002, 561003, 561112)
+# Also the code for a kernel that is missing or has no tiling, as only the report says.
+NULL_POINTER = 561103
 
 # HcclResult (hccl/hccl_types.h in torch-npu's wheel).
 HCCL = {

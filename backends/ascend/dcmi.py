@@ -11,7 +11,8 @@ import ctypes
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backends.ascend.chip import ChipProcess, ChipReading, plausible
+from backends.ascend.chip import ChipProcess, ChipReading
+from backends.sensors import percent, plausible
 
 # By name where the driver's set_env.sh was sourced, else where drivers install it.
 LIBRARIES = (
@@ -143,22 +144,24 @@ class Dcmi:
         total = hbm.memory_size * MIB or None
         return replace(
             chip,
-            power_w=plausible(power / 10 if power is not None else None, 0.1, 3000),
-            temperature_c=plausible(self._number("dcmi_get_device_temperature", *place), -100, 200),
-            aicore_percent=plausible(
-                self._number("dcmi_get_device_utilization_rate", *place, AICORE_RATE), 0, 100
+            power_w=plausible("power_w", power / 10 if power is not None else None),
+            temperature_c=plausible(
+                "temperature_c", self._number("dcmi_get_device_temperature", *place)
+            ),
+            aicore_percent=percent(
+                self._number("dcmi_get_device_utilization_rate", *place, AICORE_RATE)
             ),
             clock_mhz=plausible(
-                self._number("dcmi_get_device_frequency", *place, CLOCK_NOW), 1, 10000
+                "clock_mhz", self._number("dcmi_get_device_frequency", *place, CLOCK_NOW)
             ),
             rated_clock_mhz=plausible(
-                self._number("dcmi_get_device_frequency", *place, CLOCK_RATED), 1, 10000
+                "clock_mhz", self._number("dcmi_get_device_frequency", *place, CLOCK_RATED)
             ),
             hbm_total_bytes=total,
             hbm_used_bytes=hbm.memory_usage * MIB
             if total and hbm.memory_usage <= hbm.memory_size
             else None,
-            hbm_bandwidth_percent=plausible(hbm.bandwith_util_rate, 0, 100),
+            hbm_bandwidth_percent=percent(hbm.bandwith_util_rate),
         )
 
     def _describe(self, chip: ChipReading) -> ChipReading:

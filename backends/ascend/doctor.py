@@ -13,6 +13,7 @@ from pathlib import Path
 
 from backends.ascend import node as ascend_node
 from backends.ascend.chip import ChipReading, Sensors
+from backends.ascend.settings import SETTINGS
 from backends.ascend.telemetry import find_sensors
 from bench.backend import Finding
 
@@ -33,6 +34,11 @@ SLOW_SETTINGS = {
 }
 
 
+def affinity() -> set[int]:
+    """List the processors that this process may run on."""
+    return set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
+
+
 @dataclass(frozen=True)
 class Node:
     """Where to look: the file system, the environment, the packages and the sensors."""
@@ -41,6 +47,7 @@ class Node:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     installed: Callable[[str], str | None] = ascend_node.installed
     find_sensors: Callable[[], tuple[Sensors | None, str | None]] = find_sensors
+    processors: set[int] = field(default_factory=affinity)
 
 
 def diagnose(node: Node | None = None) -> list[Finding]:
@@ -155,9 +162,40 @@ def _settings(node: Node) -> Iterator[Finding]:
     visible = node.environment.get("ASCEND_RT_VISIBLE_DEVICES")
     if visible is not None:
         yield Finding("ok", "visible", f"ASCEND_RT_VISIBLE_DEVICES={visible}")
-    for name, (value, what) in SLOW_SETTINGS.items():
-        if node.environment.get(name) == value:
-            yield Finding("warn", "setting", f"{name}={value}: {what}", f"unset {name}")
+    slow = [
+        (name, value, what)
+        for name, (value, what) in SLOW_SETTINGS.items()
+        if node.environment.get(name) == value
+    ]
+    for name, value, what in slow:
+        yield Finding("warn", "setting", f"{name}={value}: {what}", f"unset {name}")
+    for name in SETTINGS:
+        if name in node.environment and name not in (setting[0] for setting in slow):
+            yield Finding("ok", name, f"{node.environment[name]}, which rows have in device_state")
+    yield from _binding(node)
+
+
+def _binding(node: Node) -> Iterator[Finding]:
+    """Check whether launches come from one NUMA node: from a far one, each takes longer."""
+    folders = (node.root / "sys/devices/system/node").glob("node[0-9]*")
+    nodes = [processors(_read(folder / "cpulist")) for folder in folders]
+    used = [held for held in nodes if held & node.processors]
+    if len(used) < 2 or node.environment.get("CPU_AFFINITY_CONF", "0")[:1] != "0":
+        return
+    yield Finding(
+        "warn",
+        "NUMA",
+        f"this process may run on {len(used)} NUMA nodes, and launches from a far one take longer",
+        "export CPU_AFFINITY_CONF=1    # or numactl --cpunodebind; npu-smi info -t topo shows the near one",
+    )
+
+
+def processors(text: str) -> set[int]:
+    """Parse a list of processors as Linux writes it, `0-3,8`."""
+    listed: set[int] = set()
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        listed |= set(range(int(first), int(last or first) + 1))
+    return listed
 
 
 def _chips(node: Node) -> Iterator[Finding]:

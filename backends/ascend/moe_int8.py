@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from backends.ascend.matmul import fractal_nz
-from backends.ascend.moe import NO_CAPACITY, SPLIT_ROWS, NpuLayer, Routed, route, swiglu, unpermuted
+from backends.ascend.moe import (
+    ENDS,
+    SPLIT_ROWS,
+    NpuLayer,
+    Routed,
+    route,
+    routing_unsupported,
+    swiglu,
+    unpermuted,
+    without_experts,
+)
 from backends.torch.implementation import Mark, Step, Tensors, unmarked
 from backends.torch.moe.arrivals import Arrivals
 from backends.torch.moe.layer import joined_first
@@ -31,7 +41,7 @@ class Int8Layer(NpuLayer):
     """Rows sorted and quantized at once, two grouped products of int8, one weighted sum per token."""
 
     def __init__(self, case: MoeLayer, operands: Tensors) -> None:
-        super().__init__(case, operands)
+        super().__init__(case, without_experts(operands))
         self._first = self.lay_out(
             joined_first(case, operands), joined_first(case, operands, suffix="_scale")
         )
@@ -48,11 +58,12 @@ class Int8Layer(NpuLayer):
 
     def dispatch(self, z: Tensor, arrived: Arrivals) -> Routed:
         """Sort, gather and quantize by one operator."""
-        return route(self.case, z, arrived, QUANTIZE_ROWS)
+        # Both products, and the operator that fuses the first, take the ends of groups.
+        return route(self.case, z, arrived, QUANTIZE_ROWS, ENDS)
 
     def experts(self, dispatched: Routed, mark: Mark) -> Tensor:
         """Launch two grouped products; activate and quantize between them."""
-        return self._second(*self.between(dispatched, mark), dispatched.counts)
+        return self._second(*self.between(dispatched, mark), dispatched.groups)
 
     def combine(self, rows: Tensor, dispatched: Routed) -> Tensor:
         """Weigh and add by one operator."""
@@ -71,14 +82,14 @@ class Int8Layer(NpuLayer):
         return self._shared(tokens)
 
     def lay_out(self, weight: Tensor, scale: Tensor) -> QuantizedGroupedMatmul:
-        """Lay the experts' first matrices out as their product reads them."""
+        """Convert the experts' first matrices to FRACTAL_NZ."""
         return QuantizedGroupedMatmul(weight, scale, torch.bfloat16)
 
     def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
         """Compute the second product's rows [rows, intermediate] in int8, and their scales [rows]."""
         import torch_npu
 
-        product = self._first(routed.rows, routed.scales, routed.counts)
+        product = self._first(routed.rows, routed.scales, routed.groups)
         mark("experts")
         activated, scales = torch_npu.npu_dynamic_quant(swiglu(self.case, product))
         mark("activation")
@@ -86,20 +97,20 @@ class Int8Layer(NpuLayer):
 
 
 class FusedInt8Layer(Int8Layer):
-    """First product, SwiGLU and quantization by one operator, which reads matrices in FRACTAL_NZ."""
+    """First product, SwiGLU and quantization by one operator."""
 
     def lay_out(self, weight: Tensor, scale: Tensor) -> QuantizedGroupedMatmul:
         """Convert the experts' first matrices to FRACTAL_NZ; keep the scales in float32."""
-        return QuantizedGroupedMatmul(weight, scale, torch.float32, fractal=True)
+        return QuantizedGroupedMatmul(weight, scale, torch.float32)
 
     def between(self, routed: Routed, mark: Mark) -> tuple[Tensor, Tensor]:
-        """Launch the one operator, which takes the groups' ends instead of their sizes."""
+        """Launch the one operator."""
         import torch_npu
 
         activated, scales, _ = torch_npu.npu_grouped_matmul_swiglu_quant(
             routed.rows,
             self._first.weight,
-            routed.counts.cumsum(0),
+            routed.groups,
             self._first.scale,
             routed.scales,
         )
@@ -116,9 +127,7 @@ class NpuInt8:
         """Refuse other dtypes and capacities."""
         if case.dtype != "int8":
             return "npu-int8 layers are for layers in int8"
-        if case.capacity is not None:
-            return NO_CAPACITY
-        return None
+        return routing_unsupported(case, device)
 
     def build(self, case: MoeLayer, operands: Tensors, mark: Mark = unmarked) -> Step:
         """Lay the weights out beforehand, as a server does when it loads them."""
@@ -148,18 +157,18 @@ class NpuInt8Fused(NpuInt8):
 
 
 class QuantizedGroupedMatmul:
-    """Each row times its expert's matrix: int8 weights [experts, out, in], scales [experts, out, 1]."""
+    """Each row times its expert's matrix: int8 weights [experts, out, in], scales [experts, out, 1].
 
-    def __init__(
-        self, weight: Tensor, scale: Tensor, dtype: torch.dtype, *, fractal: bool = False
-    ) -> None:
+    The matrices are laid out in FRACTAL_NZ, as vllm-ascend does with both (quantization/methods).
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
         # Results have the scales' dtype, bfloat16; with float32 scales they would be float16.
         self.scale = scale.squeeze(-1).to(dtype)
-        transposed = weight.transpose(1, 2)
-        self.weight = fractal_nz(transposed) if fractal else transposed.contiguous()
+        self.weight = fractal_nz(weight.transpose(1, 2))
 
-    def __call__(self, rows: Tensor, scales: Tensor, counts: Tensor) -> Tensor:
-        """Multiply rows [rows, in] in int8 with scales [rows], `counts` per expert: [rows, out]."""
+    def __call__(self, rows: Tensor, scales: Tensor, ends: Tensor) -> Tensor:
+        """Multiply rows [rows, in] in int8 with scales [rows], experts' rows up to `ends`: [rows, out]."""
         import torch_npu
 
         product: Tensor = torch_npu.npu_grouped_matmul(
@@ -167,7 +176,8 @@ class QuantizedGroupedMatmul:
             [self.weight],
             scale=[self.scale],
             per_token_scale=[scales],
-            group_list=counts,
+            group_list=ends,
+            group_list_type=ENDS,
             output_dtype=self.scale.dtype,
             **SPLIT_ROWS,
         )[0]

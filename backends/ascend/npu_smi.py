@@ -13,7 +13,8 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
-from backends.ascend.chip import ChipProcess, ChipReading, plausible
+from backends.ascend.chip import ChipProcess, ChipReading
+from backends.sensors import percent, plausible
 
 TIMEOUT_S = 20.0
 MIB = 1 << 20
@@ -33,13 +34,12 @@ TOPIC_FIELDS = {
     "clock_mhz": ("Aicore curFreq(MHZ)",),
     "rated_clock_mhz": ("Aicore Freq(MHZ)",),
 }
-BOUNDS = {
-    "aicore_percent": (0.0, 100.0),
-    "hbm_bandwidth_percent": (0.0, 100.0),
-    "power_w": (0.0, 5000.0),
-    "temperature_c": (-100.0, 200.0),
-    "clock_mhz": (1.0, 10000.0),
-    "rated_clock_mhz": (1.0, 10000.0),
+# Whose bounds a field has; the others are percentages.
+SENSORS = {
+    "power_w": "power_w",
+    "temperature_c": "temperature_c",
+    "clock_mhz": "clock_mhz",
+    "rated_clock_mhz": "clock_mhz",
 }
 
 
@@ -217,7 +217,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _bounded(field: str, text: str | None) -> float | None:
-    return plausible(_number(text), *BOUNDS[field])
+    number = _number(text)
+    return plausible(SENSORS[field], number) if field in SENSORS else percent(number)
 
 
 class NpuSmi:

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from backends import sensors
@@ -20,7 +20,8 @@ from bench.backend import Telemetry
 SLOWED = 0.95
 WORKING = 0.5
 
-SHARED_POWER = "power is known for the whole card only, which has several dies"
+SHARED_POWER = "power is known for the whole card only, whose other die was not measured meanwhile"
+SHARES_OF_POWER = "power and energy are the card's, divided by its {} dies, which were all busy"
 
 
 def find_sensors() -> tuple[Sensors | None, str | None]:
@@ -47,11 +48,14 @@ def logic_id(index: int, environment: Mapping[str, str]) -> int:
     return int(chips[index]) if 0 <= index < len(chips) else index
 
 
-def others(chip: ChipReading, own: Iterable[int]) -> int | None:
-    """Count the processes of others on the chip; None where unknown."""
-    if chip.processes is None:
-        return None
-    return len({process.pid for process in chip.processes} - set(own))
+def others(chip: ChipReading, own: set[int]) -> int | None:
+    """Count the processes of others on the chip; None where unknown.
+
+    This process has a context on the chip. In a container, where the driver reports the ids of the host, it
+    is the one that is subtracted; workers of the same run have contexts on chips of their own only.
+    """
+    pids = {process.pid for process in chip.processes or ()}
+    return sensors.count_others(sorted(pids), own, on_device=1)
 
 
 class NpuSampler:
@@ -85,9 +89,10 @@ class NpuSampler:
                 f"no telemetry: {self._sensors.name} knows no chip {self._logic_id}; it has {known}"
             )
             return
-        # Two dies share the power supply of a card, and its figure is that of both.
-        self._shared = sum(chip.npu == self._chip.npu for chip in chips) > 1
+        # Two dies share the power supply of a card, and its figure, at one of them, is that of both.
+        self._dies = [chip for chip in chips if chip.npu == self._chip.npu and chip != self._chip]
         self._readings = []
+        self._dies_readings: list[list[ChipReading]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="npu", daemon=True)
         self._thread.start()
@@ -99,7 +104,7 @@ class NpuSampler:
         self._stop.set()
         self._thread.join()
         self._read()
-        telemetry = summarize(self._readings, shared_power=self._shared)
+        telemetry = summarize(self._readings, self._dies_readings if self._dies else None)
         count = others(self._chip, sensors.own_pids())
         self._chip = None
         return replace(telemetry, other_processes=count)
@@ -113,26 +118,31 @@ class NpuSampler:
     def _read(self) -> None:
         assert self._sensors is not None and self._chip is not None
         self._readings.append((time.monotonic(), self._sensors.read(self._chip)))
+        if self._dies:
+            self._dies_readings.append([self._sensors.read(die) for die in self._dies])
 
 
 def summarize(
-    readings: Sequence[tuple[float, ChipReading]], *, shared_power: bool = False
+    readings: Sequence[tuple[float, ChipReading]],
+    dies: Sequence[Sequence[ChipReading]] | None = None,
 ) -> Telemetry:
     """Summarize readings with their times in seconds, and say whether the chip was slowed down.
 
-    With `shared_power`, the power is a whole card's, and says nothing about one of its dies.
+    `dies` are the readings of the card's other dies at the same times. The power is that of the whole card,
+    and shared equally where all of its dies were busy; otherwise a die's power is unknown.
     """
+    shared = dies is not None and all_busy(dies)
     telemetry = sensors.summarize(
         [
             sensors.Reading(
                 at_s=at_s,
-                power_w=None if shared_power else chip.power_w,
+                power_w=chip.power_w if dies is None else _share_of_power(chip, dies[i], shared),
                 clock_mhz=chip.clock_mhz,
                 temperature_c=chip.temperature_c,
                 busy=_share(chip.aicore_percent),
                 memory_busy=_share(chip.hbm_bandwidth_percent),
             )
-            for at_s, chip in readings
+            for i, (at_s, chip) in enumerate(readings)
         ]
     )
     rated = sensors.median([chip.rated_clock_mhz for _, chip in readings])
@@ -145,8 +155,29 @@ def summarize(
     return replace(
         telemetry,
         throttle=f"clock below the rated {rated:g} MHz" if slowed else None,
-        remark=SHARED_POWER if shared_power else None,
+        remark=None
+        if dies is None
+        else SHARES_OF_POWER.format(1 + len(dies[0]))
+        if shared
+        else SHARED_POWER,
     )
+
+
+def all_busy(dies: Sequence[Sequence[ChipReading]]) -> bool:
+    """Whether each other die of the card computed most of the time."""
+    if not dies:
+        return False
+    busy = [
+        _share(sensors.median([reading.aicore_percent for reading in die]))
+        for die in zip(*dies, strict=True)
+    ]
+    return all(share is not None and share >= WORKING for share in busy)
+
+
+def _share_of_power(chip: ChipReading, dies: Sequence[ChipReading], shared: bool) -> float | None:
+    """Divide the card's power, which one of its dies reports, by their number."""
+    known = [die.power_w for die in (chip, *dies) if die.power_w is not None]
+    return known[0] / (1 + len(dies)) if shared and known else None
 
 
 def _share(percent: float | None) -> float | None:

@@ -20,6 +20,7 @@ from backends.sensors import (
     Watch,
     count_others,
     own_pids,
+    plausible,
     summarize,
     with_counters,
 )
@@ -89,7 +90,8 @@ class AmdGpu:
         return Reading(
             at_s=time.monotonic(),
             # The momentary power of MI300 and later; those before it have an average only.
-            power_w=_number(power, "current_socket_power", "average_socket_power"),
+            power_w=plausible("power_w", _number(power, "current_socket_power"))
+            or _number(power, "average_socket_power"),
             clock_mhz=_number(self.ask("clock_info", kinds.GFX) or {}, "clk", "cur_clk"),
             memory_clock_mhz=_number(self.ask("clock_info", kinds.MEM) or {}, "clk", "cur_clk"),
             temperature_c=self._temperature_c(),

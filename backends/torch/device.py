@@ -172,8 +172,11 @@ class TorchBackend(ABC):
             clock = StageClock(timer)
             build = partial(chosen.build, mark=clock)  # type: ignore[call-arg]
         with torch.inference_mode(not case.backward), TouchedMemory():
-            steps = [build(case, operands) for operands in copies]
+            # What a step keeps of its operands is its own affair: experts laid out anew replace them.
+            del first
+            steps = [build(case, copies.pop(0)) for _ in range(sets)]
             compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None
+            self.examine(case, steps[0])
             launch_s = None
             if case.graph:
                 steps = [self.recorded(steps, device)]
@@ -218,6 +221,9 @@ class TorchBackend(ABC):
         )
         if empty_cache is not None:
             empty_cache()
+
+    def examine(self, case: Kernel, step: Step) -> None:  # noqa: B027  # most have nothing to look for
+        """Look at what a step does before it is recorded or timed. Raises Unsupported."""
 
     def recorded(self, steps: list[Step], device: Device) -> Step:
         """Record all steps as one graph and return its replay; outputs stay in place."""

@@ -133,13 +133,19 @@ def _measure(joined: pd.DataFrame, same_implementation: bool, threshold: float) 
             "utilization_base": joined["utilization_base"],
             "utilization_other": joined["utilization_other"],
             "utilization_ratio": joined["utilization_other"] / joined["utilization_base"],
-            "energy_ratio": joined["energy_j_other"] / joined["energy_j_base"],
+            "energy_ratio": _positive(joined["energy_j_other"])
+            / _positive(joined["energy_j_base"]),
             "expected": expected,
             "expected_by": by,
             "machine_shift": shift,
             **rounds,
         }
     )
+
+
+def _positive(joules: pd.Series) -> pd.Series:
+    """Drop energies of zero, which say that a sensor was asleep."""
+    return joules.where(joules > 0)
 
 
 def _ratios(

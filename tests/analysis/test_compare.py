@@ -78,6 +78,12 @@ def test_twice_as_fast():
     assert sets.loc["all", ["cases", "faster", "slower"]].tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize(("base", "other"), [(0.0, 2.0), (2.0, 0.0), (None, 2.0)])
+def test_an_energy_of_zero_has_no_ratio(base, other):
+    found = compare({"a": frame(row(energy_j=base)), "b": frame(row(chip="b", energy_j=other))})
+    assert math.isnan(found.pairs["energy_ratio"].item())
+
+
 def test_the_other_way_round_is_the_reciprocal():
     sides = {"a": frame(row(), row(64, 1e-5)), "b": frame(row(time_s=0.7e-3), row(64, 2e-5))}
     forth = compare(sides).pairs.set_index("case_id")

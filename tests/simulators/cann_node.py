@@ -33,11 +33,11 @@ def command(*words, folder=None, environment=None, **scenario):
     )
 
 
-def run(folder, kernels, *options, status=0, sensors="", **scenario):
+def run(folder, kernels, *options, status=0, sensors="", environment=None, **scenario):
     """Return the rows of a run of `kernels` (YAML), and what was printed; `sensors` is for DCMI."""
     (folder / "config.yaml").write_text(QUICK + kernels)
     words = ["bench", "run", "config.yaml", "--backend", "ascend", "-o", "rows.csv", "--force"]
-    environment = {"DCMI_SCENARIO": sensors}
+    environment = {"DCMI_SCENARIO": sensors, **(environment or {})}
     done = command(*words, *options, folder=folder, environment=environment, **scenario)
     assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     with (folder / "rows.csv").open() as file:

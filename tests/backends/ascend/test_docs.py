@@ -7,6 +7,8 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+from backends.ascend.placement import AI_CPU
+
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     *sorted((ROOT / "backends" / "ascend").glob("*.py")),
@@ -101,6 +103,15 @@ def test_every_row_has_a_version():
     for row in table():
         assert release.fullmatch(row["torch-npu"]), row
         assert release.fullmatch(row["CANN"]), row
+
+
+def test_where_operators_run():
+    assert {row["runs on"] for row in table()} <= {"AI Core", "AI CPU", "host"}
+    text = (ROOT / "docs" / "ascend.md").read_text()
+    start = text.index("| aten | dtypes |")
+    rows = text[start : text.index("\n\n", start)].splitlines()[2:]
+    listed = {name.strip() for row in rows for name in row.split("|")[1].split(",")}
+    assert listed == set(AI_CPU)
 
 
 def test_simulated_is_what_the_stand_in_defines():

@@ -43,7 +43,7 @@ class Layout:
 
     def look(self):
         sensors = (None, "no telemetry: none") if self.chips is None else (Chips(self.chips), None)
-        node = Node(self.root, self.environment, self.packages.get, lambda: sensors)
+        node = Node(self.root, self.environment, self.packages.get, lambda: sensors, {0, 1, 40})
         return {finding.topic: finding for finding in diagnose(node)}
 
 
@@ -128,6 +128,30 @@ def test_settings_that_slow_down(node):
     found = node.look()
     assert found["setting"].mend == "unset ASCEND_LAUNCH_BLOCKING"
     assert found["visible"].text == "ASCEND_RT_VISIBLE_DEVICES=4"
+
+
+def test_settings_that_rows_depend_on(node):
+    node.environment |= {
+        "TASK_QUEUE_ENABLE": "2",
+        "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
+    }
+    seen = node.look()
+    assert seen["TASK_QUEUE_ENABLE"].text.startswith("2, ")
+    assert seen["PYTORCH_NPU_ALLOC_CONF"].level == "ok"
+    node.environment["TASK_QUEUE_ENABLE"] = "0"
+    seen = node.look()
+    assert "TASK_QUEUE_ENABLE" not in seen
+    assert seen["setting"].mend == "unset TASK_QUEUE_ENABLE"
+
+
+def test_launches_from_several_numa_nodes(node):
+    node.write("sys/devices/system/node/node0/cpulist", "0-31\n")
+    assert "NUMA" not in node.look()
+    node.write("sys/devices/system/node/node1/cpulist", "32-63\n")
+    assert "2 NUMA nodes" in node.look()["NUMA"].text
+    assert "CPU_AFFINITY_CONF=1" in node.look()["NUMA"].mend
+    node.environment["CPU_AFFINITY_CONF"] = "1"
+    assert "NUMA" not in node.look()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,24 @@ PORT_TAKEN = (
     "address and port have been bound already.\n        TraceBack (most recent call last):\n"
 )
 
+# Of the same project, issues 9691 and 3338, and a report of a kernel that is not installed, shortened.
+NO_STREAM = (
+    "capture_begin: NPU function error: AclmdlRICaptureBegin, error code is 207008\n"
+    "[ERROR] 2026-06-04-10:17:18 (PID:46706, Device:0, RankID:-1) ERR00100 PTA call acl api failed\n"
+    "[PID: 46706] 2026-06-04-10:17:18.891.861 Insufficient_Stream_Resources(EL0009): The stream "
+    "resources are insufficient.\n"
+)
+NO_TILING = (
+    "NPU function error: call aclnnMoeInitRoutingV3 failed, error code is 561103\n"
+    "[ERROR] 2025-10-29-03:18:08 (PID:24481, Device:0, RankID:-1) ERR00100 PTA call acl api failed.\n"
+    "EZ9999: Inner Error!\nEZ9999[PID: 24481] 2025-10-29-03:18:08.948.444 (EZ9999):  The first dim of "
+    "expertTokensCountOrCumsum should be 128.[FUNC:CheckTokenCount]\n  Tiling failed\n"
+)
+NO_BINARY = (
+    "call aclnnInplaceZero failed, error code is 561103\nConfig_Error(EZ1013): In the dynamic shape "
+    "scenario, the JSON configuration file of operator ZerosLikeAiCore cannot be found.\n"
+)
+
 
 def raised(text):
     """Return what an error of torch-npu's with this text becomes."""
@@ -38,6 +56,15 @@ def raised(text):
     [
         (HEARTBEAT, DeviceLost, "task scheduler has stopped answering (CANN error 507010)"),
         ("error code is 507899", DeviceLost, "the driver reported an internal error"),
+        ("ACL stream synchronize failed, error code:507010", DeviceLost, "(CANN error 507010)"),
+        ("copy_d2h NPU error,NPU error code is:507899\n", DeviceLost, "(CANN error 507899)"),
+        ("CreateStream: error code is 207005", RuntimeError, "no resources left"),
+        ("CreateEvent: error code is 207007", RuntimeError, "no events left"),
+        ("CreateNotify: error code is 207009", RuntimeError, "no notifications left"),
+        (NO_STREAM, RuntimeError, "no streams left"),
+        (NO_BINARY, Unsupported, "EZ1013: In the dynamic shape scenario"),
+        (NO_TILING, Unsupported, "EZ9999: The first dim of expertTokensCountOrCumsum"),
+        ("call aclnnMm failed, error code is 561103", RuntimeError, "a null pointer"),
         ("call aclnnMm failed, error code is 207001", OutOfMemory, "out of memory"),
         ("call aclnnMm failed, error code is 207018", OutOfMemory, "out of memory"),
         ("call aclnnMm failed, error code is 161002", Unsupported, "does not accept these operands"),

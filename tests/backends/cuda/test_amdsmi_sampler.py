@@ -82,6 +82,24 @@ def test_telemetry(smi):
     assert driver_version(ADDRESS) == "6.14.14"
 
 
+def test_readings_that_no_gpu_has_are_unknown(smi):
+    huge = 65535
+    smi.played.update(
+        power_info=[{"current_socket_power": huge, "average_socket_power": huge}],
+        gpu_activity=[{"gfx_activity": huge, "umc_activity": huge}],
+        energy_count=[
+            {"energy_accumulator": 2**64 - 1, "counter_resolution": 15.3},
+            {"energy_accumulator": 1000, "counter_resolution": 15.3},
+        ],
+    )
+    smi.played["clock_info.SYS"] = [{"clk": huge}]
+    seen = watched()
+    names = ("power_w", "energy_j", "busy", "memory_busy", "clock_mhz")
+    assert [getattr(seen, name) for name in names] == [None] * 5
+    smi.played["power_info"] = [{"current_socket_power": huge, "average_socket_power": 94}]
+    assert watched().power_w == 94
+
+
 def test_sensors_of_older_cards(smi):
     """MI200: an average power, no counters of violations, the older name of a clock."""
     smi.played.update(

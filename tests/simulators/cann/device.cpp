@@ -25,6 +25,21 @@ thread_local int current_device = 0;
 std::string last_error;
 bool captured = false;
 int next_stream_id = 1;
+int streams = 0;  // of the process: those that were made, and one for each graph
+int events = 0;
+
+// What a chip has of a resource; a 310P has fewer events.
+constexpr int MOST_STREAMS = 2048;
+constexpr int MOST_EVENTS = 65535, MOST_EVENTS_310P = 1023;
+
+int most_events() {
+    return std::strncmp(scenario().chip.name, "Ascend310", 9) == 0 ? MOST_EVENTS_310P : MOST_EVENTS;
+}
+
+// The last error is set by the caller, who may hold the lock.
+const char *const NO_STREAM =
+    "[PID: 1] 2026-06-04-10:17:18.891.861 Insufficient_Stream_Resources(EL0009): The stream "
+    "resources are insufficient.";
 
 }  // namespace
 
@@ -97,6 +112,7 @@ SIMULATOR_API aclError aclrtSetDevice(int32_t device) {
     if (fault_at(__func__) == Fault::fail)
         return fail(ACL_ERROR_RT_DEV_SETUP_ERROR, "the device cannot be set up (simulated)");
     current_device = device;
+    note_call(("aclrtSetDevice:" + std::to_string(device)).c_str());
     return check(device);
 }
 
@@ -126,6 +142,11 @@ SIMULATOR_API aclError aclrtGetPrimaryCtxState(int32_t, uint32_t *flags, int32_t
 
 SIMULATOR_API aclError aclrtCreateStreamWithConfig(aclrtStream *stream, uint32_t, uint32_t) {
     std::lock_guard<std::mutex> guard(lock);
+    if (streams >= MOST_STREAMS) {
+        last_error = NO_STREAM;
+        return ACL_ERROR_RT_NO_STREAM_RESOURCE;
+    }
+    ++streams;
     *stream = new Stream{current_device, next_stream_id++};
     return ACL_SUCCESS;
 }
@@ -135,6 +156,8 @@ SIMULATOR_API aclError aclrtCreateStream(aclrtStream *stream) {
 }
 
 SIMULATOR_API aclError aclrtDestroyStream(aclrtStream stream) {
+    std::lock_guard<std::mutex> guard(lock);
+    --streams;
     delete static_cast<Stream *>(stream);
     return ACL_SUCCESS;
 }
@@ -150,6 +173,8 @@ SIMULATOR_API aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *s
 }
 
 SIMULATOR_API aclError aclrtSynchronizeStream(aclrtStream stream) {
+    if (stream_of(stream).capturing != nullptr)
+        return fail(ACL_ERROR_RT_STREAM_CAPTURED, "the host waits for a stream that is captured");
     return check(stream_of(stream).device);
 }
 
@@ -167,6 +192,12 @@ SIMULATOR_API aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event
 }
 
 SIMULATOR_API aclError aclrtCreateEventExWithFlag(aclrtEvent *event, uint32_t) {
+    std::lock_guard<std::mutex> guard(lock);
+    if (events >= most_events()) {
+        last_error = "the event resources are insufficient (simulated)";
+        return ACL_ERROR_RT_NO_EVENT_RESOURCE;
+    }
+    ++events;
     *event = new Event;
     return ACL_SUCCESS;
 }
@@ -176,6 +207,8 @@ SIMULATOR_API aclError aclrtCreateEventWithFlag(aclrtEvent *event, uint32_t flag
 }
 
 SIMULATOR_API aclError aclrtDestroyEvent(aclrtEvent event) {
+    std::lock_guard<std::mutex> guard(lock);
+    --events;
     delete static_cast<Event *>(event);
     return ACL_SUCCESS;
 }
@@ -207,6 +240,14 @@ SIMULATOR_API aclError aclrtEventElapsedTime(float *ms, aclrtEvent start, aclrtE
 
 // Graphs: what is submitted while a stream is captured is kept, and executed at each replay.
 SIMULATOR_API aclError aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode) {
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        if (streams >= MOST_STREAMS) {
+            last_error = NO_STREAM;
+            return ACL_ERROR_RT_NO_STREAM_RESOURCE;
+        }
+        ++streams;  // a graph keeps one until it is destroyed
+    }
     stream_of(stream).capturing = new Graph;
     captured = true;
     return ACL_SUCCESS;
@@ -236,6 +277,8 @@ SIMULATOR_API aclError aclmdlRIExecuteAsync(aclmdlRI model, aclrtStream stream) 
 }
 
 SIMULATOR_API aclError aclmdlRIDestroy(aclmdlRI model) {
+    std::lock_guard<std::mutex> guard(lock);
+    --streams;
     delete static_cast<Graph *>(model);
     return ACL_SUCCESS;
 }

@@ -105,7 +105,7 @@ static int grouped_matmul(const char *phase, uint64_t *workspace, aclOpExecutor 
                     "only rows of one x, into one y, are simulated");
         auto sizes = group_sizes(in(group_list), kind);
         auto product = grouped_product(in(x)[0], in(weight), sizes);
-        if (in(x)[0].scalar_type() == at::kChar) {
+        if (in(x)[0].scalar_type() == at::kChar && !in(scale).empty()) {
             auto groups = at::tensor(sizes, at::kLong);
             product = product * in(scale)[0].to(at::kDouble).repeat_interleave(groups, 0);
             if (!in(per_token_scale).empty())

@@ -73,6 +73,15 @@ ACLNN(aclnnMoeInitRoutingV3, Tensor x, Tensor experts, Tensor, Tensor, int64_t, 
                          row_idx, counts, scale));
 }
 
+// With CANN before 8.5, torch-npu takes this one for 128 experts with rows of 2048; its counts are int32.
+ACLNN(aclnnMoeInitRoutingV2, Tensor x, Tensor experts, int64_t, int64_t, int64_t expert_num,
+      int64_t drop_pad_mode, int64_t counts_type, bool, Tensor expanded, Tensor row_idx, Tensor counts,
+      Tensor) {
+    COMPUTE(TORCH_CHECK(drop_pad_mode == 0 && counts_type > 0, "only dropless routing is simulated");
+            init_routing(x, experts, expert_num, counts_type - 1, -1, 0, expanded, row_idx, counts,
+                         nullptr));
+}
+
 ACLNN(aclnnMoeTokenPermute, Tensor tokens, Tensor experts, int64_t count, bool, Tensor permuted,
       Tensor sorted_indices) {
     COMPUTE(auto flat = in(experts).flatten();

@@ -1,6 +1,6 @@
 // Reads the scenario: variables named CANN_SIM_…, or lines NAME=VALUE of the file CANN_SIM_FILE.
 //
-//   CANN_SIM_CHIP      Ascend910B1 … Ascend910B4, Ascend910_9392 (one die of a 910C); Ascend910B2
+//   CANN_SIM_CHIP      Ascend910B1 … Ascend910B4, Ascend910_9392 (one die of a 910C), Ascend310P3; Ascend910B2
 //   CANN_SIM_DEVICES   how many there are; 1
 //   CANN_SIM_MEMORY    MiB of each; the chip's own
 //   CANN_SIM_L2        MiB of its last-level cache; 192
@@ -9,7 +9,8 @@
 //   CANN_SIM_FAULTS    OPERATOR:FAULT[@N],… from its Nth execution on (1): fail, hang, wrong,
 //                      out_of_memory, lost (the whole device, until the process ends); aclrtSetDevice:fail
 //                      is a device that another process holds
-//   CANN_SIM_CALLS     a file that gets the name of each operator that is executed
+//   CANN_SIM_CALLS     a file that gets the name of each operator that is executed, and aclrtSetDevice:N
+//                      for each device that is set
 //
 // What the sensors say over time, utilization, power, temperature and clock, is in DCMI_SCENARIO, which
 // ../dcmi/dcmi.c describes.
@@ -31,6 +32,7 @@ constexpr Chip CHIPS[] = {
     {"Ascend910B1", 363.7248, 1600, 24, 64},      {"Ascend910B2", 353.8944, 1600, 24, 64},
     {"Ascend910B2C", 353.8944, 1600, 24, 64},     {"Ascend910B3", 294.912, 1600, 20, 64},
     {"Ascend910B4", 245.76, 800, 20, 32},         {"Ascend910B4-1", 245.76, 1600, 20, 64},
+    {"Ascend310P3", 69.5, 204.8, 8, 24},
     {"Ascend910_9391", 363.7248, 1600, 24, 64},   {"Ascend910_9392", 363.7248, 1600, 24, 64},
 };
 

@@ -1,7 +1,7 @@
 /* A stand-in for libdcmi.so that answers from the environment variable DCMI_SCENARIO.
  *
  * The scenario is `key=value;key=value`. A value may be a list `a,b,c`: each call takes the next one,
- * and the last one stays. `FUNCTION=code` lets a function fail, such as `dcmi_init=-8020`.
+ * and the last one stays. `power.1` is of the chip with logic id 1, `power` of all others. `FUNCTION=code` lets a function fail, such as `dcmi_init=-8020`.
  * Declarations follow the DCMI API reference; WITHOUT_FREQUENCY makes the library of an old driver.
  */
 #include <stdio.h>
@@ -78,6 +78,14 @@ static long long number(const char *key, long long otherwise)
     return value ? atoll(value) : otherwise;
 }
 
+static long long number_of(const char *key, int card, int chip, long long otherwise)
+{
+    char own[64];
+    snprintf(own, sizeof own, "%s.%d", key, card * (int)number("chips", 1) + chip);
+    const char *value = text(own);
+    return value ? atoll(value) : number(key, otherwise);
+}
+
 static int code(const char *function) { return (int)number(function, 0); }
 
 /* Whoever finds this symbol does not read a real chip. */
@@ -132,8 +140,7 @@ int dcmi_get_device_health(int card, int chip, unsigned int *health)
 
 int dcmi_get_device_power_info(int card, int chip, int *power)
 {
-    (void)card, (void)chip;
-    *power = (int)number("power", 934);
+    *power = (int)number_of("power", card, chip, 934);
     return code(__func__);
 }
 
@@ -146,8 +153,7 @@ int dcmi_get_device_temperature(int card, int chip, int *temperature)
 
 int dcmi_get_device_utilization_rate(int card, int chip, int kind, unsigned int *rate)
 {
-    (void)card, (void)chip;
-    *rate = kind == 2 ? (unsigned int)number("aicore", 0) : 0;
+    *rate = kind == 2 ? (unsigned int)number_of("aicore", card, chip, 0) : 0;
     return code(__func__);
 }
 
