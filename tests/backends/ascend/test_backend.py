@@ -104,7 +104,8 @@ def test_layers_by_every_implementation(tmp_path):
     # What docs/ascend.md calls simulated has been executed, and its results verified above.
     executed = set((tmp_path / "calls").read_text().split())
     listed = {name for row in table() for name in operators(row) if name.startswith("aclnn")}
-    assert listed <= executed
+    # test_launches.py executes what only older CANN needs.
+    assert listed - executed == {"aclnnMoeInitRoutingV2"}
 
 
 def cut_down(block):
@@ -152,6 +153,7 @@ def test_all_of_eight_dies(tmp_path):
     for row in rows:
         assert (row["clock_mhz"], row["temperature_c"], row["busy"]) == ("1500.0", "60.0", "0.9")
         assert "1800 MHz" in row["throttle"]
-        assert row["power_w"] == "", "a card's power is not that of one of its dies"
+        assert row["power_w"] == "250.0", "half of the card's, whose other die is as busy"
+        assert "divided by its 2 dies" in row["warnings"]
     assert "SIMULATED" in said
     assert "CANN 9.1.0 (simulated)" in rows[0]["runtime"]

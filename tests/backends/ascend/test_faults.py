@@ -25,7 +25,7 @@ def test_faults_end_in_their_status(tmp_path):
         "aclnnMm": "fail@200",  # the ones before it warm the device up, or are the reference product
         "aclnnBatchMatMul": "wrong",
         "aclnnReduceSum": "out_of_memory",
-        "aclnnTopk": "lost",
+        "aclnnMoeGatingTopKSoftmax": "lost",
     }
     rows, _ = run(tmp_path, kernels, "--rounds", "1", status=1,
                   FAULTS=",".join(f"{name}:{fault}" for name, fault in faults.items()))  # fmt: skip
