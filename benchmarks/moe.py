@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from backends.cpu.backend import CpuBackend
-from backends.cpu.memory import in_huge_pages
+from backends.cpu.huge_pages import in_huge_pages
 from backends.cpu.moe import PackedLinear
 from backends.torch.operands import to_device
 from bench.backend import Device

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backends.cpu.memory import in_huge_pages
+from backends.cpu.huge_pages import in_huge_pages
 from backends.cpu.moe import ProcessorLayer, SortedRows
 from backends.cpu.native import native_library, native_missing
 from backends.cpu.topology import cpu_topology

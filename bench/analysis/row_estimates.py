@@ -7,17 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.analysis.estimate import Estimate, exactly
-from bench.results.columns import Row
+from bench.results.columns import COLUMNS, Row
 
 # Columns that are inversely proportional to the time, and so have the interval of its inverse.
-RATES = (
-    "achieved_tflops",
-    "achieved_gbps",
-    "tokens_per_s",
+RATES = {column.name for column in COLUMNS if column.measured and column.unit.endswith("/s")} | {
     "utilization",
     "utilization_of_ceiling",
     "roofline_fraction",
-)
+}
 # Bootstrap resamples of a geometric mean.
 RESAMPLES = 2000
 

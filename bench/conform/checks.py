@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from bench.conform import contract, faults, implementations, power, results, sensors, timing
+from bench.conform import (
+    contract,
+    faults,
+    implementations,
+    results,
+    sensors,
+    timing,
+    verifier_power,
+)
 
 CHECKS = (
     *contract.CHECKS,
@@ -10,7 +18,7 @@ CHECKS = (
     *timing.CHECKS,
     *sensors.CHECKS,
     *faults.CHECKS,
-    *power.CHECKS,
+    *verifier_power.CHECKS,
     *implementations.CHECKS,
 )
 BY_NAME = {check.name: check for check in CHECKS}

@@ -1,9 +1,11 @@
-"""The jobs of a run, one per row to be, and how far each has come."""
+"""The jobs of a run, one per row to be: how far each has come, and the order of a round."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.backend import Device
 from bench.config.cases import Case
@@ -12,6 +14,8 @@ from bench.results.columns import RUN_AGAIN, Row
 
 # Case, device and implementation: what tells the rows of a run apart.
 Key = tuple[str, int, str]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,15 @@ def by_case(waiting: Sequence[JobProgress]) -> list[list[JobProgress]]:
     for each in waiting:
         batches.setdefault((each.job.case.case_id, each.job.implementation), []).append(each)
     return list(batches.values())
+
+
+def order(items: Sequence[T], round_number: int, run_id: str) -> list[T]:
+    """Return the order of a round: the first is the config's, each later one is shuffled.
+
+    Neighbors in the first round would otherwise be neighbors in all, and a case would always run
+    with the heat, caches and memory that the same other case leaves behind.
+    """
+    items = list(items)
+    if round_number > 1:
+        random.Random(f"{run_id}/{round_number}").shuffle(items)
+    return items

@@ -1,7 +1,7 @@
 """Takes the samples of one visit to a case: calibration, warm-up, values, and when there are enough.
 
 pyperf's Runner takes the values, in worker mode, so that its metadata and file format are kept while
-one warm process serves many cases. Not here: how many visits a case needs, see measure/rounds.
+one warm process serves many cases. Not here: how many visits a case needs, see measure/stopping_rule.
 """
 
 from __future__ import annotations

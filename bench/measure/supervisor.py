@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from bench.config.load import Measurement
 from bench.measure.crew import Crew
 from bench.measure.environment import utc_now
-from bench.measure.jobs import Job, JobProgress, Key, by_case
+from bench.measure.jobs import Job, JobProgress, Key, by_case, order
 from bench.measure.protocol import CaseWork, Measure, Outcome, VisitListener
-from bench.measure.rounds import StoppingRule, order
 from bench.measure.row import make_row, make_stage_rows
+from bench.measure.stopping_rule import StoppingRule
 from bench.results.ceilings import Ceilings
 from bench.results.columns import Row
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.measure.jobs import order
 from bench.measure.protocol import Outcome
-from bench.measure.rounds import LONGEST_BUDGETS, VISIT_SAMPLES, StoppingRule, order
+from bench.measure.stopping_rule import LONGEST_BUDGETS, VISIT_SAMPLES, StoppingRule
 from tests.measure.test_faults import assert_gone, config, csv_rows, run_faulty, workers_of
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backends.cpu.memory import HUGE_PAGE, in_huge_pages
+from backends.cpu.huge_pages import HUGE_PAGE, in_huge_pages
 
 ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

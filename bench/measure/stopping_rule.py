@@ -1,4 +1,4 @@
-"""How many visits a case gets, the goal of each visit, and the order of each round.
+"""The stopping rule: how many visits a case gets, and the goal of each visit.
 
 A run visits its cases in rounds. Two visits to a case are as far apart as the run allows, and each has an
 allocation of its own: their scatter includes what changes from moment to moment and from one allocation or
@@ -7,11 +7,9 @@ process to the next, as it would between two runs.
 
 from __future__ import annotations
 
-import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from bench.analysis.statistics import LEAST_VALUES, rounds_interval
 from bench.measure.protocol import Outcome
@@ -21,8 +19,6 @@ VISIT_SAMPLES = 4
 
 # A case whose visits outlast the budget is given up to this many budgets for its least rounds.
 LONGEST_BUDGETS = 4
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,3 @@ class StoppingRule:
         if interval is None:
             return False
         return (interval[1] - interval[0]) / 2 <= self.precision * statistics.median(medians)
-
-
-def order(items: Sequence[T], round_number: int, run_id: str) -> list[T]:
-    """Return the order of a round: the first is the config's, each later one is shuffled.
-
-    Neighbors in the first round would otherwise be neighbors in all, and a case would always run
-    with the heat, caches and memory that the same other case leaves behind.
-    """
-    items = list(items)
-    if round_number > 1:
-        random.Random(f"{run_id}/{round_number}").shuffle(items)
-    return items
