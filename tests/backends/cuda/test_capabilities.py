@@ -74,14 +74,16 @@ def test_one_launch_takes_fewer_than_1024_groups(gpu, experts, refused):
     shape = {**LAYER, "experts": experts}
     product = GroupedMatmul(dtype="bfloat16", experts=experts, m=experts, n=16, k=16)
     for said in (
-        grouped_matmul.Grouped().unsupported(product, GPU),
-        grouped.Grouped().unsupported(MoeLayer(dtype="bfloat16", **shape), GPU),
+        grouped_matmul.TorchGroupedMatmul().unsupported(product, GPU),
+        grouped.GroupedMoe().unsupported(MoeLayer(dtype="bfloat16", **shape), GPU),
         transformers.GroupedMm().unsupported(MoeLayer(dtype="bfloat16", **shape), GPU),
         float8.Float8Grouped().unsupported(MoeLayer(dtype="float8_e4m3", **shape), GPU),
     ):
         assert (said is not None and "up to 1023 products" in said) == refused
     gpu((8, 0))
-    assert grouped_matmul.Grouped().unsupported(product, GPU) is None, "there the host loops"
+    assert grouped_matmul.TorchGroupedMatmul().unsupported(product, GPU) is None, (
+        "there the host loops"
+    )
 
 
 def test_tiles_of_every_height_fit_the_shared_memory_of_an_ada_gpu():

@@ -144,7 +144,7 @@ def test_readings_that_no_gpu_has_are_unknown(player):
     seen = player.play(scenario, WATCH)
     assert [seen[name] for name in ("power_w", "energy_j", "temperature_c")] == [None] * 3
     seen = player.play(
-        changed("nvmlDeviceGetPowerUsage 0 0", "nvmlDeviceGetTemperature 0 0"), WATCH
+        changed("nvmlDeviceGetFieldValues.186 0 0", "nvmlDeviceGetTemperature 0 0"), WATCH
     )
     assert (seen["power_w"], seen["temperature_c"]) == (None, None)
 

@@ -22,7 +22,10 @@ def watched(length_s, power_w, *, instant, joules=None):
     """Return the telemetry of so many seconds, with readings every 0.05 s."""
     times = [0.05 * n for n in range(round(length_s / 0.05) + 1)]
     readings = [Reading(at_s, power_w(at_s), clock_mhz=1410.0) for at_s in times]
-    before, after = (Counters(None if joules is None else end, 0, 0) for end in (0.0, joules))
+    before, after = (
+        Counters(None if joules is None else counted, 0, 0, at_s)
+        for counted, at_s in ((0.0, 0.0), (joules, length_s))
+    )
     counted = with_counters(summarize(readings), before, after)
     return supported(counted, readings, instant=instant, counter=joules is not None)
 
