@@ -108,8 +108,9 @@ def _mounts(root: Path, controllers: str) -> Iterator[tuple[str, Path]]:
 
 
 def _read(path: Path) -> str:
+    """Return a file's text, "" where there is none. A NUL, which no path may contain, is left out."""
     try:
-        return path.read_text(errors="replace").strip()
+        return path.read_text(errors="replace").replace("\0", "").strip()
     except (OSError, ValueError):  # ValueError: a path with a NUL
         return ""
 

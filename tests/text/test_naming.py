@@ -36,7 +36,12 @@ def test_a_name_omits_its_heading():
     ],
 )
 def test_a_variant_names_what_is_unusual(changes, expected):
-    row = {"implementation": "torch", "cache": "cold", "timing": "events", **changes}
+    row = {
+        "kernel": "matmul",
+        "implementation": "torch",
+        "cache": "cold",
+        "timing": "events",
+    } | changes
     assert variant(row, "S") == expected
 
 
