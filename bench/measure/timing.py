@@ -171,15 +171,18 @@ def check_finished(prepared: Prepared, loops: int, sample_s: float) -> None:
     """
     loops *= math.ceil(LATE_S / sample_s)
     for _ in range(LATE_ATTEMPTS):
-        returned_s = prepared.run(loops)
-        after_s = _seconds_to_output(prepared)
-        idle_s = _seconds_to_output(prepared)
+        returned_s, after_s, idle_s = seconds_to_outputs(prepared, loops)
         if after_s - idle_s <= LATE_S / 2 + returned_s / 2:
             return
     raise WrongTiming(
         f"run returned {after_s - idle_s:.3g} s before the work was done: outputs came after "
         f"{after_s:.3g} s, on an idle device after {idle_s:.3g} s"
     )
+
+
+def seconds_to_outputs(prepared: Prepared, loops: int) -> tuple[float, float, float]:
+    """Execute; return the seconds that `run` reports, then those to outputs, right after and when idle."""
+    return prepared.run(loops), _seconds_to_output(prepared), _seconds_to_output(prepared)
 
 
 def _seconds_to_output(prepared: Prepared) -> float:
