@@ -7,7 +7,7 @@ use which.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.catalog.huggingface_config import HuggingFaceConfig
@@ -27,12 +27,7 @@ def grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     sliding = {**full, "window": config.get("sliding_window")}
     other = config.nested("attention_other_setting")
     sliding["heads"] = other.integer("num_attention_heads", default=full["heads"])
-    return _some(
-        (counts.pop("sliding_attention", 0), sliding),
-        (counts.pop("full_attention", 0), full),
-        unknown=counts,
-        config=config,
-    )
+    return _by_type(config, counts, {"sliding_attention": sliding, "full_attention": full})
 
 
 def chunked(config: HuggingFaceConfig) -> list[Kind]:
@@ -41,7 +36,7 @@ def chunked(config: HuggingFaceConfig) -> list[Kind]:
     every = config.integer("no_rope_layer_interval", default=4)
     full = _gqa(config)
     chunk = {**full, "chunk": config.integer("attention_chunk_size")}
-    return _some((layers - layers // every, chunk), (layers // every, full), config=config)
+    return _some((layers - layers // every, chunk), (layers // every, full))
 
 
 def global_and_local(config: HuggingFaceConfig) -> list[Kind]:
@@ -57,12 +52,7 @@ def global_and_local(config: HuggingFaceConfig) -> list[Kind]:
     }
     if config.get("attention_k_eq_v"):
         full["key_is_value"] = True
-    return _some(
-        (counts.pop("sliding_attention", 0), local),
-        (counts.pop("full_attention", 0), full),
-        unknown=counts,
-        config=config,
-    )
+    return _by_type(config, counts, {"sliding_attention": local, "full_attention": full})
 
 
 def window_pattern(config: HuggingFaceConfig) -> list[Kind]:
@@ -77,7 +67,7 @@ def window_pattern(config: HuggingFaceConfig) -> list[Kind]:
         "value_dim": config.integer("swa_v_head_dim"),
         "window": config.integer("sliding_window"),
     }
-    return _some((counts[1], sliding), (counts[0], full), config=config)
+    return _some((counts[1], sliding), (counts[0], full))
 
 
 def block_sparse(config: HuggingFaceConfig) -> list[Kind]:
@@ -91,7 +81,7 @@ def block_sparse(config: HuggingFaceConfig) -> list[Kind]:
         "index_keys": sparse.integer("sparse_topk_blocks") * sparse.integer("sparse_block_size"),
     }
     counts = Counter(sparse.required("sparse_attention_freq"))
-    return _some((counts[0], full), (counts[1], indexed), config=config)
+    return _some((counts[0], full), (counts[1], indexed))
 
 
 def latent(config: HuggingFaceConfig) -> list[Kind]:
@@ -107,12 +97,7 @@ def latent(config: HuggingFaceConfig) -> list[Kind]:
         "index_dim": config.integer("index_head_dim"),
     }
     counts = Counter(config.names("indexer_types") or ["full"] * layers)
-    return _some(
-        (counts.pop("full", 0), full),
-        (counts.pop("shared", 0), shared),
-        unknown=counts,
-        config=config,
-    )
+    return _by_type(config, counts, {"full": full, "shared": shared})
 
 
 def two_latent_per_layer(config: HuggingFaceConfig) -> list[Kind]:
@@ -142,7 +127,6 @@ def delta_and_latent(config: HuggingFaceConfig) -> list[Kind]:
     return _some(
         (len(linear.required("kda_layers")), delta),
         (len(linear.required("full_attn_layers")), full),
-        config=config,
     )
 
 
@@ -164,11 +148,10 @@ def delta_and_grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     }
     if config.get("mamba_ssm_dtype") == "float32":
         delta["state_dtype"] = "float32"
-    return _some(
-        (counts.pop("linear_attention", 0), delta),
-        (counts.pop("full_attention", 0), {**_gqa(config), "output_gate": True}),
-        unknown=counts,
-        config=config,
+    return _by_type(
+        config,
+        counts,
+        {"linear_attention": delta, "full_attention": {**_gqa(config), "output_gate": True}},
     )
 
 
@@ -186,17 +169,13 @@ def mamba_and_grouped_query(config: HuggingFaceConfig) -> list[Kind]:
     }
     if config.get("mamba_ssm_cache_dtype") == "float32":
         mamba["state_dtype"] = "float32"
-    return _some(
-        (counts.pop("mamba", 0), mamba),
-        (counts.pop("attention", 0), _gqa(config)),
-        unknown=counts,
-        config=config,
-    )
+    return _by_type(config, counts, {"mamba": mamba, "attention": _gqa(config)})
 
 
 def granite(config: HuggingFaceConfig) -> list[Kind]:
     """Granite 4.0: `layer_types` names mamba and attention; every layer has experts, too."""
-    counts = Counter(config.required("layer_types"))
+    newer = {"linear_attention": "mamba", "full_attention": "attention"}
+    counts = Counter(newer.get(name, name) for name in config.required("layer_types"))
     heads = config.integer("mamba_n_heads")
     inner = config.integer("mamba_expand", default=2) * config.integer("hidden_size")
     whole = config.get("mamba_d_head") in (None, "auto")
@@ -208,12 +187,7 @@ def granite(config: HuggingFaceConfig) -> list[Kind]:
         "groups": config.integer("mamba_n_groups", default=1),
         "convolution": config.integer("mamba_d_conv", default=4),
     }
-    return _some(
-        (counts.pop("mamba", 0) + counts.pop("linear_attention", 0), mamba),
-        (counts.pop("attention", 0) + counts.pop("full_attention", 0), _gqa(config)),
-        unknown=counts,
-        config=config,
-    )
+    return _by_type(config, counts, {"mamba": mamba, "attention": _gqa(config)})
 
 
 def jamba(config: HuggingFaceConfig) -> list[Kind]:
@@ -231,7 +205,7 @@ def jamba(config: HuggingFaceConfig) -> list[Kind]:
         "step_rank": -(-hidden // 16) if rank == "auto" else config.integer("mamba_dt_rank"),
         "convolution": config.integer("mamba_d_conv", default=4),
     }
-    return _some((layers - full, mamba), (full, _gqa(config)), config=config)
+    return _some((layers - full, mamba), (full, _gqa(config)))
 
 
 def compressed(config: HuggingFaceConfig) -> list[Kind]:
@@ -259,7 +233,6 @@ def compressed(config: HuggingFaceConfig) -> list[Kind]:
             (count, {**window, "ratio": ratio, **(indexed if ratio == 4 else {})})
             for ratio, count in sorted(counts.items())
         ),
-        config=config,
     )
 
 
@@ -303,10 +276,16 @@ def _mla(config: HuggingFaceConfig) -> Kind:
     return kind
 
 
-def _some(
-    *kinds: tuple[int, Kind], config: HuggingFaceConfig, unknown: Iterable[object] = ()
+def _by_type(
+    config: HuggingFaceConfig, counts: Mapping[str, int], kinds: Mapping[str, Kind]
 ) -> list[Kind]:
-    """Return the kinds that have layers. Raises UsageError if the config has others."""
-    for name in unknown:
-        raise config.error(f"unknown type of layer {name!r}")
+    """Return the kinds with their layers, counted by type. Raises UsageError for another type."""
+    for name in counts:
+        if name not in kinds:
+            raise config.error(f"unknown type of layer {name!r}")
+    return _some(*((counts.get(name, 0), kind) for name, kind in kinds.items()))
+
+
+def _some(*kinds: tuple[int, Kind]) -> list[Kind]:
+    """Return the kinds that have layers."""
     return [{**kind, "layers": layers} for layers, kind in kinds if layers]
