@@ -148,7 +148,7 @@ class NpuFinalize(NpuFused):
 
 
 def without_experts(operands: Tensors) -> Tensors:
-    """Leave out the experts' matrices, so that those laid out anew are the only ones on the device."""
+    """Leave out the experts' matrices, so that the device holds only the copies in their new layout."""
     experts = ("gate", "up", "down")
     return {
         name: tensor

@@ -172,7 +172,7 @@ class TorchBackend(ABC):
             clock = StageClock(timer)
             build = partial(chosen.build, mark=clock)  # type: ignore[call-arg]
         with torch.inference_mode(not case.backward), TouchedMemory():
-            # What a step keeps of its operands is its own affair: experts laid out anew replace them.
+            # Only the step decides which operands stay: a new layout of the experts replaces the old one.
             del first
             steps = [build(case, copies.pop(0)) for _ in range(sets)]
             compile_s = first_seconds(steps[0]) if getattr(chosen, "compiles", False) else None

@@ -101,7 +101,7 @@ class Recording:
             except (KeyError, TypeError, ValueError) as error:
                 raise UsageError(
                     f"{self.journal.path}: line {number} is not a visit of this version of bench "
-                    f"({error!r}); remove the file to measure the cases without a row anew"
+                    f"({error!r}); remove the file to measure again the cases that have no row"
                 ) from None
             if outcome.status in RUN_AGAIN:
                 continue
